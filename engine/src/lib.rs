@@ -1,0 +1,19 @@
+//! Runs Strandline jobs: sources, workers, sinks, and the view that the outside may look at.
+//!
+//! # Layout
+//!
+//! The modules in the order in which a record meets them:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`source`] | logs of partitions: Kafka, or simulated |
+//! | [`table`] | how a row becomes columns |
+//! | [`sink`] | durable outputs: Parquet, late and dead-letter files, `latest.json` |
+//! | [`store`] | every file operation |
+//! | [`clock`] | every look at the time |
+//! | [`view`] | snapshots of a running job: its only outward face |
+
+pub mod clock;
+pub mod source;
+pub mod table;
+pub mod view;

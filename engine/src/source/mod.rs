@@ -1,0 +1,166 @@
+//! Logs of partitions, behind one small trait.
+//!
+//! A [`Source`] is asked once which partitions there are and where to begin
+//! ([`plan`](Source::plan)); then each worker opens a [`Reader`] of its own and is told which
+//! partitions to read. There is no consumer group and no rebalancing: which worker reads which
+//! partition is part of a consistent cut, so the job itself has to decide it.
+
+use std::sync::Arc;
+
+use strandline_operators::record::{Message, Offset, Partition};
+
+/// A log that a job reads: one topic.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// What one worker reads with.
+    type Reader: Reader;
+
+    /// The topic's name, for outputs and messages.
+    fn topic(&self) -> &str;
+
+    /// Which partitions there are, where reading begins, and, in a bounded run, where it ends
+    /// (the ends at this moment). Blocks; retries while the log cannot be reached, having said so
+    /// once; asks `stopped` between tries.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Stopped`], or what no retry can mend, such as an absent topic.
+    fn plan(&self, stopped: &dyn Fn() -> bool) -> Result<Vec<PartitionStart>, SourceError>;
+
+    /// Which partitions there are beyond the first `known`, to be read from their beginning. May
+    /// block; is called from a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way just now: the caller tries again later.
+    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError>;
+
+    /// Opens the reader of one worker. `wake` is called, from any thread, when there may be
+    /// something to read after a read came back empty.
+    ///
+    /// # Errors
+    ///
+    /// Settings that make no reader.
+    fn reader(&self, wake: Wake) -> Result<Self::Reader, SourceError>;
+}
+
+/// Wakes the worker that a reader belongs to.
+#[derive(Clone)]
+pub struct Wake(Arc<dyn Fn() + Send + Sync>);
+
+impl Wake {
+    /// Wakes by calling `wake`.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Wake {
+        Wake(Arc::new(wake))
+    }
+
+    /// Wakes. Cheap, from any thread, as often as you like.
+    pub fn wake(&self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Wake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wake")
+    }
+}
+
+/// Where the reading of a partition begins and ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PartitionStart {
+    /// The partition.
+    pub partition: Partition,
+    /// The first offset to read.
+    pub next_offset: Offset,
+    /// In a bounded run: the offset to stop before.
+    pub end: Option<Offset>,
+}
+
+/// Reads the partitions of one worker. Never blocks.
+pub trait Reader: 'static {
+    /// Begins to read a partition.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way of reading it at all.
+    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError>;
+
+    /// Hands at most `limit` messages of an assigned partition to `visit`, in the order of their
+    /// offsets, none twice, none at or after the partition's end. What is not yet here is not
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// What no retry can mend, such as offsets whose messages are gone. A log that cannot be
+    /// reached is no error: nothing is read until it is back.
+    fn read(
+        &mut self,
+        partition: Partition,
+        limit: usize,
+        visit: impl FnMut(Message<'_>),
+    ) -> Result<Progress, SourceError>;
+}
+
+/// How far a partition has been read.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many messages this call handed over.
+    pub messages: usize,
+    /// Offsets passed over by this call that hold no message: transaction markers, compaction.
+    pub skipped: u64,
+    /// The next offset to read: everything before it was handed over or holds no message.
+    pub position: Offset,
+    /// The end of the partition (the high watermark), as last heard; the position if not known.
+    pub end: Offset,
+    /// Whether the log has said that there is nothing at `position` (never guessed from an empty
+    /// read: a busy reader is not idle).
+    pub at_end: bool,
+    /// Whether the end of a bounded run has been reached: nothing more will come.
+    pub finished: bool,
+}
+
+/// Why a source cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The topic does not exist.
+    #[error(
+        "topic `{topic}` does not exist on {bootstrap}: create it, or name another with --topic"
+    )]
+    TopicAbsent {
+        /// The topic asked for.
+        topic: String,
+        /// The broker asked.
+        bootstrap: String,
+    },
+    /// Messages that were to be read are no longer there.
+    #[error(
+        "data of topic `{topic}` partition {} is gone: expected offset {}, but the log now begins \
+         at {} ({} offsets lost); restart with --from earliest to accept that",
+        .partition.0, .expected.0, .low.0, .low.0.saturating_sub(.expected.0)
+    )]
+    DataGone {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: Partition,
+        /// The offset that was to be read next.
+        expected: Offset,
+        /// The first offset that the log still has.
+        low: Offset,
+    },
+    /// A setting that the client does not take.
+    #[error("{0}")]
+    Config(String),
+    /// The job was asked to stop while it waited for the log.
+    #[error("stopped before the log could be reached")]
+    Stopped,
+    /// Anything else that retries do not mend.
+    #[error("reading topic `{topic}`: {reason}")]
+    Failed {
+        /// The topic.
+        topic: String,
+        /// What the client said.
+        reason: String,
+    },
+}

@@ -1,0 +1,263 @@
+//! Snapshots of a running job: its only outward face.
+//!
+//! The job publishes plain data; whoever looks (the page, the status line, `latest.json`) takes
+//! the newest [`Snapshot`] and can neither hold up nor change a worker.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use strandline_operators::decode::DeadReason;
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::time::EventTime;
+use strandline_operators::window::Window;
+
+use crate::table::{CellRow, Table};
+
+/// Where every record went, up to one consistent cut:
+/// `read = windowed + late + dead_letters`.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Records read.
+    pub read: u64,
+    /// Records that a window counts.
+    pub windowed: u64,
+    /// Records that were late for every window.
+    pub late: u64,
+    /// Records that could not be read, by the index of [`DeadReason::ALL`].
+    pub dead: [u64; DeadReason::ALL.len()],
+}
+
+impl Ledger {
+    /// Records that could not be read, whatever the reason.
+    pub fn dead_letters(&self) -> u64 {
+        self.dead.iter().sum()
+    }
+
+    /// Whether every record that was read is in exactly one place.
+    pub fn balances(&self) -> bool {
+        self.read == self.windowed + self.late + self.dead_letters()
+    }
+}
+
+/// What holds a partition where it is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PartitionState {
+    /// It is being read, and windows wait for it.
+    Active,
+    /// It is at its end and has been silent for long enough not to hold the others back.
+    Idle,
+    /// It ran ahead of the others by more than the drift that is allowed, and is not read.
+    Paused,
+    /// The end of a bounded run.
+    Finished,
+}
+
+/// One partition of the topic.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct PartitionView {
+    /// The partition.
+    pub partition: Partition,
+    /// The worker that reads it.
+    pub worker: usize,
+    /// The next offset to read.
+    pub position: Offset,
+    /// The end of the partition, as last heard.
+    pub end: Offset,
+    /// The greatest event time read, if any.
+    pub max_event_time: Option<EventTime>,
+    /// Its watermark.
+    pub watermark: EventTime,
+    /// What holds it.
+    pub state: PartitionState,
+    /// When its last record was read, in civil time, if it had one in this run.
+    pub last_record_at: Option<EventTime>,
+    /// Its part of the ledger.
+    pub ledger: Ledger,
+    /// Offsets passed over that hold no message.
+    pub skipped: u64,
+}
+
+impl PartitionView {
+    /// Records between the position and the end.
+    pub fn lag(&self) -> u64 {
+        self.end.0.saturating_sub(self.position.0)
+    }
+}
+
+/// The window that is shown, with its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowView {
+    /// The window.
+    pub window: Window,
+    /// Whether its rows are final.
+    pub is_final: bool,
+    /// Its rows, sorted by key.
+    pub rows: Vec<CellRow>,
+}
+
+/// A window that is not final yet.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct OpenWindow {
+    /// The window.
+    pub window: Window,
+    /// How many keys have a row in it.
+    pub keys: u64,
+    /// The partition whose watermark is furthest behind its end, if one holds it open.
+    pub waits_for: Option<Partition>,
+}
+
+/// Whether a job runs.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It reads.
+    Running,
+    /// It has been asked to stop and completes its outputs.
+    Stopping,
+    /// Everything there was to read has been read, and every window is final.
+    Finished,
+}
+
+/// A running job at one moment: plain data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Counts snapshots; a reader that has seen this number has seen it all.
+    pub number: u64,
+    /// When it was taken, civil time.
+    pub at: EventTime,
+    /// Whether the job runs.
+    pub phase: Phase,
+    /// The topic read.
+    pub topic: String,
+    /// The names of the columns.
+    pub table: Arc<Table>,
+    /// The window to show, once there is one.
+    pub window: Option<Arc<WindowView>>,
+    /// The frontier watermark: the least partition watermark. `None` while it is unknown, and
+    /// after the end of a bounded run.
+    pub watermark: Option<EventTime>,
+    /// The ledger of the last complete epoch; it balances.
+    pub ledger: Ledger,
+    /// The epoch that the ledger belongs to.
+    pub epoch: u64,
+    /// Records that were read after that epoch.
+    pub in_flight: u64,
+    /// Final rows so far.
+    pub final_rows: u64,
+    /// Records read a second, over the last seconds.
+    pub records_per_second: f64,
+    /// The partitions, by number.
+    pub partitions: Vec<PartitionView>,
+    /// The windows that are open, the oldest first; at most
+    /// [`OPEN_WINDOWS_MAX`] of them.
+    pub open_windows: Vec<OpenWindow>,
+    /// How many windows are open.
+    pub open_windows_count: u64,
+}
+
+/// How many open windows a snapshot lists.
+pub const OPEN_WINDOWS_MAX: usize = 100;
+
+impl Snapshot {
+    /// What a job shows before it has read anything.
+    pub fn empty(topic: &str, table: Arc<Table>, at: EventTime) -> Snapshot {
+        Snapshot {
+            number: 0,
+            at,
+            phase: Phase::Running,
+            topic: topic.to_owned(),
+            table,
+            window: None,
+            watermark: None,
+            ledger: Ledger::default(),
+            epoch: 0,
+            in_flight: 0,
+            final_rows: 0,
+            records_per_second: 0.0,
+            partitions: Vec::new(),
+            open_windows: Vec::new(),
+            open_windows_count: 0,
+        }
+    }
+
+    /// Records between the positions and the ends of all partitions.
+    pub fn lag(&self) -> u64 {
+        self.partitions.iter().map(PartitionView::lag).sum()
+    }
+
+    /// The document of `latest.json` and `/metrics`. Times are epoch milliseconds.
+    pub fn to_json(&self) -> Value {
+        let (window, is_final) = match &self.window {
+            None => (Value::Null, false),
+            Some(view) => (
+                json!({
+                    "start": view.window.start.as_millis(),
+                    "end": view.window.end.as_millis(),
+                }),
+                view.is_final,
+            ),
+        };
+        let rows: Vec<Value> = self
+            .window
+            .iter()
+            .flat_map(|view| &view.rows)
+            .map(|row| {
+                let mut object = Map::new();
+                object.insert(self.table.key.clone(), json!(&*row.key));
+                for ((name, _), cell) in self.table.columns.iter().zip(&row.cells) {
+                    object.insert(name.clone(), json!(cell));
+                }
+                Value::Object(object)
+            })
+            .collect();
+        let mut document = json!({
+            "window": window,
+            "final": is_final,
+            "watermark": self.watermark.map(EventTime::as_millis),
+            "ledger": {
+                "read": self.ledger.read,
+                "windowed": self.ledger.windowed,
+                "late": self.ledger.late,
+                "dead_letters": self.ledger.dead_letters(),
+            },
+            "in_flight": self.in_flight,
+            "epoch": self.epoch,
+        });
+        document[&self.table.rows] = Value::Array(rows);
+        document
+    }
+}
+
+/// Where the newest snapshot stands. Cheap to clone; all clones show the same job.
+#[derive(Clone, Debug)]
+pub struct View(Arc<(Mutex<Arc<Snapshot>>, Condvar)>);
+
+impl View {
+    /// A view that shows `first` until something newer is published.
+    pub fn new(first: Snapshot) -> View {
+        View(Arc::new((Mutex::new(Arc::new(first)), Condvar::new())))
+    }
+
+    /// The newest snapshot.
+    pub fn latest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the snapshot and wakes whoever waits for it.
+    pub fn publish(&self, snapshot: Snapshot) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.0.1.notify_all();
+    }
+
+    /// Waits until there is a snapshot other than `seen`, or until `limit` has passed; the newest
+    /// one either way.
+    pub fn newer_than(&self, seen: u64, limit: Duration) -> Arc<Snapshot> {
+        let guard = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (guard, _) = self
+            .0
+            .1
+            .wait_timeout_while(guard, limit, |snapshot| snapshot.number == seen)
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&guard)
+    }
+}

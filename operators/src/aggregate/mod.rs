@@ -1,0 +1,33 @@
+//! What is computed in a window: `lift` a value to a partial result, `combine` partial results,
+//! `lower` one to what a row holds.
+//!
+//! `combine` is associative and commutative *exactly*, floating point included: the same records
+//! give the same bits in whatever order and on however many workers they were combined. One trait
+//! therefore serves partial aggregation before the exchange, merging after it, panes shared by
+//! sliding windows, sessions that grow together, and state that is restored on another number of
+//! workers.
+
+use timely::ExchangeData;
+
+/// An aggregate over values of type `V`.
+pub trait Aggregate<V>: Clone + 'static {
+    /// A partial result: what crosses workers and what is stored.
+    type Partial: ExchangeData + Clone;
+    /// What a row holds.
+    type Output: ExchangeData + Clone;
+
+    /// The partial result of one value.
+    fn lift(&self, value: &V) -> Self::Partial;
+
+    /// Adds `other` to `into`. Exact, associative, commutative.
+    fn combine(&self, into: &mut Self::Partial, other: &Self::Partial);
+
+    /// The result.
+    fn lower(&self, partial: &Self::Partial) -> Self::Output;
+
+    /// Adds one value: the hot path, where it can be cheaper than `lift` and `combine`.
+    fn fold(&self, into: &mut Self::Partial, value: &V) {
+        let lifted = self.lift(value);
+        self.combine(into, &lifted);
+    }
+}

@@ -1,0 +1,90 @@
+//! From bytes to an event, or a reason why not.
+//!
+//! A record that cannot be read is data too: it becomes a dead letter with a [`DeadReason`], never
+//! an error that stops the stream.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::EventTime;
+
+/// What a decoder read from one payload; the key is borrowed from the payload or from the decoder.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Decoded<'a, V> {
+    /// The key, 1 to [`KEY_BYTES_MAX`] bytes.
+    pub key: &'a str,
+    /// Event time, not before 1970 ([`DeadReason::Future`] is decided by the caller, who knows the
+    /// log's timestamp).
+    pub time: EventTime,
+    /// The other fields that were asked for.
+    pub value: V,
+}
+
+/// Longest key that is accepted, in bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+
+/// Reads records. One decoder belongs to one worker, so it may keep buffers between calls.
+pub trait Decode: Clone + Send + 'static {
+    /// What a window aggregates of a record.
+    type Value: Clone + 'static;
+
+    /// Reads one payload.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the record is a dead letter. The decoder stays usable.
+    fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, Self::Value>, DeadReason>;
+}
+
+/// The closed list of reasons why a record is a dead letter. README lists the codes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DeadReason {
+    /// The payload is null or has no bytes.
+    Empty,
+    /// Not one JSON object in valid UTF-8 with nothing but JSON white space around it, or nested
+    /// deeper than 128 levels, or with a lone surrogate in a string.
+    NotJson,
+    /// The key field is absent or null.
+    MissingKey,
+    /// The key field is not a string of 1 to [`KEY_BYTES_MAX`] bytes.
+    BadKey,
+    /// The time field is absent or null.
+    MissingTime,
+    /// The time field is not an integral number, or before 1970.
+    BadTime,
+    /// The time is further after the log's timestamp than is accepted, or after the year 9999.
+    Future,
+    /// A metric field is neither absent, null nor a number.
+    BadMetric,
+    /// A metric field is a number beyond the range of a 64-bit float.
+    NotFinite,
+}
+
+impl DeadReason {
+    /// All reasons, in the order of their declaration.
+    pub const ALL: [DeadReason; 9] = [
+        DeadReason::Empty,
+        DeadReason::NotJson,
+        DeadReason::MissingKey,
+        DeadReason::BadKey,
+        DeadReason::MissingTime,
+        DeadReason::BadTime,
+        DeadReason::Future,
+        DeadReason::BadMetric,
+        DeadReason::NotFinite,
+    ];
+
+    /// The code that outputs and metrics carry.
+    pub fn code(self) -> &'static str {
+        match self {
+            DeadReason::Empty => "empty",
+            DeadReason::NotJson => "not_json",
+            DeadReason::MissingKey => "missing_key",
+            DeadReason::BadKey => "bad_key",
+            DeadReason::MissingTime => "missing_time",
+            DeadReason::BadTime => "bad_time",
+            DeadReason::Future => "future",
+            DeadReason::BadMetric => "bad_metric",
+            DeadReason::NotFinite => "not_finite",
+        }
+    }
+}

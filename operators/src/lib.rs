@@ -1,0 +1,23 @@
+//! Event time on timely dataflow: records, watermarks that are frontiers, windows, aggregates.
+//!
+//! This crate is pure: it does no I/O, reads no clock, starts no threads. What an operator emits
+//! depends on its input alone, which is what makes a job's rows reproducible.
+//!
+//! # Layout
+//!
+//! The modules in the order in which a record meets them:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`time`] | [`EventTime`](time::EventTime), and [`Time`](time::Time), the product that a dataflow counts progress in |
+//! | [`record`] | a message of a partition, an event, a batch of events, a rejected record |
+//! | [`decode`] | bytes to an event, or a reason why not |
+//! | [`watermark`] | how far each partition is in event time, and what is late |
+//! | [`window`] | windows over a stream of events: local partials, exchange by key, merge |
+//! | [`aggregate`] | what is computed in a window |
+
+pub mod aggregate;
+pub mod decode;
+pub mod record;
+pub mod time;
+pub mod window;

@@ -1,0 +1,169 @@
+//! What flows: a message as the log holds it, the event that was read from it, batches of events,
+//! and records that were not accepted.
+//!
+//! An event's key is a string of a few bytes. Allocating it for every record costs more than
+//! decoding does, and freeing it on another worker costs more again (measured), so a batch keeps
+//! the keys of its events in one buffer.
+
+use serde::{Deserialize, Serialize};
+use timely::container::Accountable;
+
+use crate::decode::DeadReason;
+use crate::time::EventTime;
+
+/// The number of a partition within its topic.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Partition(pub u32);
+
+/// The place of a message within its partition; the first is 0.
+#[derive(
+    Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Offset(pub u64);
+
+impl Offset {
+    /// The offset after this one.
+    pub const fn next(self) -> Offset {
+        Offset(self.0 + 1)
+    }
+}
+
+/// A message as the log hands it over: its payload stays where the client put it.
+#[derive(Copy, Clone, Debug)]
+pub struct Message<'a> {
+    /// Where in its partition it stands.
+    pub offset: Offset,
+    /// The timestamp that the log keeps with it (Kafka's), if it has one.
+    pub timestamp: Option<EventTime>,
+    /// Its bytes; `None` for a null payload (a tombstone).
+    pub payload: Option<&'a [u8]>,
+}
+
+/// One accepted record: decoded, on time, its key in the batch's buffer.
+#[derive(Copy, Clone, Debug)]
+pub struct Event<V> {
+    /// Event time.
+    pub time: EventTime,
+    /// Where it was read.
+    pub partition: Partition,
+    /// Where in the partition.
+    pub offset: Offset,
+    /// What its fields held.
+    pub value: V,
+    key_end: u32,
+}
+
+/// A batch of events and the bytes of their keys. This is a timely container: a stream of events
+/// is a `Stream<Time, Events<V>>`.
+///
+/// ```
+/// use strandline_operators::record::{Events, Offset, Partition};
+/// use strandline_operators::time::EventTime;
+///
+/// let mut events = Events::default();
+/// events.push("device-1", EventTime::from_millis(5), Partition(0), Offset(7), 24.5);
+/// let (key, event) = events.iter().next().unwrap();
+/// assert_eq!((key, event.value), ("device-1", 24.5));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Events<V> {
+    events: Vec<Event<V>>,
+    keys: String,
+}
+
+impl<V> Default for Events<V> {
+    fn default() -> Self {
+        Events { events: Vec::new(), keys: String::new() }
+    }
+}
+
+impl<V> Events<V> {
+    /// Appends one event.
+    ///
+    /// # Panics
+    ///
+    /// If the batch holds 4 GiB of key bytes.
+    pub fn push(
+        &mut self,
+        key: &str,
+        time: EventTime,
+        partition: Partition,
+        offset: Offset,
+        value: V,
+    ) {
+        self.keys.push_str(key);
+        let key_end = u32::try_from(self.keys.len()).expect("a batch is far smaller than 4 GiB");
+        self.events.push(Event { time, partition, offset, value, key_end });
+    }
+
+    /// The events with their keys, in the order of [`push`](Self::push).
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Event<V>)> {
+        let mut start = 0;
+        self.events.iter().map(move |event| {
+            let end = event.key_end as usize;
+            let key = &self.keys[start..end];
+            start = end;
+            (key, event)
+        })
+    }
+
+    /// The number of events.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Removes all events; the memory is kept.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.keys.clear();
+    }
+}
+
+impl<V> Accountable for Events<V> {
+    fn record_count(&self) -> i64 {
+        i64::try_from(self.events.len()).expect("a batch is small")
+    }
+}
+
+/// Why a record is in none of the windows.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Rejection {
+    /// Its windows were over, by the watermark of its own partition.
+    Late,
+    /// It could not be read as asked.
+    Dead(DeadReason),
+}
+
+impl Rejection {
+    /// The code that outputs carry.
+    pub fn code(self) -> &'static str {
+        match self {
+            Rejection::Late => "late",
+            Rejection::Dead(reason) => reason.code(),
+        }
+    }
+}
+
+/// A record that was not accepted, with its original bytes and its origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Where it was read.
+    pub partition: Partition,
+    /// Where in the partition.
+    pub offset: Offset,
+    /// The timestamp that the log kept with it.
+    pub log_timestamp: Option<EventTime>,
+    /// Its event time, where that could be read (late records).
+    pub event_time: Option<EventTime>,
+    /// Why.
+    pub rejection: Rejection,
+    /// The original bytes; `None` for a null payload.
+    pub payload: Option<Vec<u8>>,
+}
