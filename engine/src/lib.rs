@@ -13,7 +13,17 @@
 //! | [`clock`] | every look at the time |
 //! | [`view`] | snapshots of a running job: its only outward face |
 
+mod board;
 pub mod clock;
+mod control;
+mod coordinator;
+mod failure;
+mod ingest;
+pub mod job;
+mod leader;
+pub mod outputs;
+pub mod sink;
 pub mod source;
+pub mod store;
 pub mod table;
 pub mod view;

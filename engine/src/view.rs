@@ -6,6 +6,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use strandline_operators::decode::DeadReason;
 use strandline_operators::record::{Offset, Partition};
@@ -16,7 +17,7 @@ use crate::table::{CellRow, Table};
 
 /// Where every record went, up to one consistent cut:
 /// `read = windowed + late + dead_letters`.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Records read.
     pub read: u64,
@@ -34,6 +35,16 @@ impl Ledger {
         self.dead.iter().sum()
     }
 
+    /// Adds another ledger, such as that of another partition.
+    pub fn add(&mut self, other: &Ledger) {
+        self.read += other.read;
+        self.windowed += other.windowed;
+        self.late += other.late;
+        for (dead, other) in self.dead.iter_mut().zip(other.dead) {
+            *dead += other;
+        }
+    }
+
     /// Whether every record that was read is in exactly one place.
     pub fn balances(&self) -> bool {
         self.read == self.windowed + self.late + self.dead_letters()
@@ -41,7 +52,7 @@ impl Ledger {
 }
 
 /// What holds a partition where it is.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PartitionState {
     /// It is being read, and windows wait for it.
     Active,

@@ -20,4 +20,5 @@ pub mod aggregate;
 pub mod decode;
 pub mod record;
 pub mod time;
+pub mod watermark;
 pub mod window;

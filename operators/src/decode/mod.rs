@@ -3,9 +3,18 @@
 //! A record that cannot be read is data too: it becomes a dead letter with a [`DeadReason`], never
 //! an error that stops the stream.
 
+mod cursor;
+mod json;
+mod layout;
+mod number;
+mod scan;
+mod strict;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::EventTime;
+
+pub use json::{JsonFields, Metrics};
 
 /// What a decoder read from one payload; the key is borrowed from the payload or from the decoder.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -21,6 +30,9 @@ pub struct Decoded<'a, V> {
 
 /// Longest key that is accepted, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
+
+/// How many levels deep a payload may be nested; its object is the first.
+pub const LEVELS_MAX: u32 = 128;
 
 /// Reads records. One decoder belongs to one worker, so it may keep buffers between calls.
 pub trait Decode: Clone + Send + 'static {

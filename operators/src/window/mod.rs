@@ -1,9 +1,24 @@
 //! Windows over a stream of events.
+//!
+//! A record's way through here is `partial` (fold on the worker that read it), exchange by key,
+//! `merge` (combine, close as the frontier passes). [`WindowAggregate`] builds both.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use timely::dataflow::{Stream, StreamVec};
+
+use crate::aggregate::Aggregate;
+use crate::record::Events;
+use crate::time::Time;
+
+mod keys;
+mod merge;
+mod partial;
+mod tumbling;
+
+pub use tumbling::Tumbling;
 
 use crate::record::{Offset, Partition};
 use crate::time::EventTime;
@@ -45,4 +60,113 @@ pub struct Row<O> {
     pub output: O,
     /// Which records it covers.
     pub spans: Spans,
+}
+
+/// Aggregates events by key and window.
+pub trait WindowAggregate<'s, V: Clone + 'static> {
+    /// Computes `aggregate` for every key and window.
+    ///
+    /// A record is expected only while the window it falls into is open, that is, the stream
+    /// carries no late records: the source decides what is late
+    /// ([`Tumbling::is_late`]). Each element of `pulses` makes every worker publish live rows; pass
+    /// an empty stream for none.
+    ///
+    /// Work per record is O(1); state is one pane for each key and open window.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use strandline_operators::aggregate::Count;
+    /// use strandline_operators::record::{Events, Offset, Partition};
+    /// use strandline_operators::time::{EventTime, Time};
+    /// use strandline_operators::window::{Tumbling, WindowAggregate};
+    /// use timely::dataflow::operators::capture::Extract;
+    /// use timely::dataflow::operators::vec::ToStream;
+    /// use timely::dataflow::operators::{Capture, Input};
+    ///
+    /// let rows = timely::execute_directly(|worker| {
+    ///     worker.dataflow::<Time, _, _>(|scope| {
+    ///         let (mut input, events) = scope.new_input_with_builder::<
+    ///             timely::container::NoopBuilder<Events<()>>,
+    ///         >();
+    ///         let mut batch = Events::default();
+    ///         for (offset, millis) in [1_000, 2_000, 11_000].into_iter().enumerate() {
+    ///             let time = EventTime::from_millis(millis);
+    ///             batch.push("a", time, Partition(0), Offset(offset as u64), ());
+    ///         }
+    ///         input.send_batch(&mut batch);
+    ///         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+    ///         let no_pulses = None.to_stream(scope);
+    ///         events.window(windows, Count, no_pulses).finals.capture()
+    ///     })
+    /// });
+    /// let counts: Vec<u64> =
+    ///     rows.extract().into_iter().flat_map(|(_, rows)| rows).map(|row| row.output).collect();
+    /// assert_eq!(counts, [2, 1]);
+    /// ```
+    fn window<A: Aggregate<V>>(
+        self,
+        windows: Tumbling,
+        aggregate: A,
+        pulses: StreamVec<'s, Time, Pulse>,
+    ) -> Windowed<'s, A::Output>;
+}
+
+impl<'s, V: Clone + 'static> WindowAggregate<'s, V> for Stream<'s, Time, Events<V>> {
+    fn window<A: Aggregate<V>>(
+        self,
+        windows: Tumbling,
+        aggregate: A,
+        pulses: StreamVec<'s, Time, Pulse>,
+    ) -> Windowed<'s, A::Output> {
+        let scope = self.scope();
+        let partials = partial::partial_windows(self, windows, aggregate.clone());
+        merge::merge_windows(scope, partials, pulses, windows, aggregate)
+    }
+}
+
+/// What comes out of windows.
+pub struct Windowed<'s, O: timely::ExchangeData + Clone> {
+    /// One row for each key and window, once, when the frontier has passed the window.
+    pub finals: StreamVec<'s, Time, Row<O>>,
+    /// What the open windows hold, at each pulse.
+    pub live: StreamVec<'s, Time, Live<O>>,
+    /// How many records the windows counted, by epoch and partition: one side of the ledger.
+    pub counts: StreamVec<'s, Time, EpochCount>,
+}
+
+/// Asks for live rows.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// The start of the window whose rows are wanted.
+    pub show: Option<crate::time::EventTime>,
+}
+
+/// What one worker publishes of its open windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Live<O> {
+    /// The windows that are open on this worker, the oldest first.
+    Open(Vec<WindowKeys>),
+    /// A row of the window asked for, as it stands. Rows that did not change since the last pulse
+    /// are left out.
+    Row(Row<O>),
+}
+
+/// A window and how many keys have a row in it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowKeys {
+    /// The window.
+    pub window: Window,
+    /// Keys on one worker.
+    pub keys: u64,
+}
+
+/// Records that windows counted in one epoch.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochCount {
+    /// The epoch.
+    pub epoch: u64,
+    /// Where the records were read.
+    pub partition: Partition,
+    /// How many.
+    pub records: u64,
 }

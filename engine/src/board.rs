@@ -1,0 +1,251 @@
+//! Which window is shown, and its rows: what worker 0 has collected for the view.
+//!
+//! Live rows are asked for one window at a time, because a page shows one: publishing costs what
+//! the shown window holds, not what the state holds. Final rows come by themselves.
+//!
+//! The newest window is not always the one to show. A device whose clock is fast opens windows
+//! that hold nothing but itself; so a newer window is shown once it holds at least half as many
+//! keys as the one before it, or once the frontier has passed it, when nothing more can come.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use strandline_operators::time::{EventTime, Time};
+use strandline_operators::window::{Live, Row, Tumbling, Window, WindowKeys};
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::core::Map;
+
+use crate::table::{CellRow, Cells};
+use crate::view::WindowView;
+
+/// Most rows of final windows that are kept beyond those of the shown one, a number of rows.
+const ROWS_KEPT_MAX: usize = 100_000;
+
+/// What worker 0 has collected; empty on the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Board(Rc<RefCell<State>>);
+
+#[derive(Debug)]
+struct State {
+    windows: Tumbling,
+    /// The open windows, by worker.
+    open: BTreeMap<usize, Vec<WindowKeys>>,
+    /// The rows known, by the start of their window.
+    rows: BTreeMap<EventTime, HashMap<Arc<str>, KnownRow>>,
+    /// Rows of windows that end at or before this are final.
+    final_before: EventTime,
+    final_rows: u64,
+    asked: Option<EventTime>,
+    displayed: Option<Arc<WindowView>>,
+    /// Whether the rows of the window asked for changed since it was displayed.
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct KnownRow {
+    row: CellRow,
+    is_final: bool,
+}
+
+impl Board {
+    /// Shows nothing yet.
+    pub(crate) fn new(windows: Tumbling) -> Board {
+        Board(Rc::new(RefCell::new(State {
+            windows,
+            open: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            final_before: EventTime::MIN,
+            final_rows: 0,
+            asked: None,
+            displayed: None,
+            changed: false,
+        })))
+    }
+
+    /// Brings live rows and final rows of all workers here, on worker 0.
+    pub(crate) fn listen<'s, O: Cells + ExchangeData + Clone>(
+        &self,
+        live: StreamVec<'s, Time, Live<O>>,
+        finals: StreamVec<'s, Time, Row<O>>,
+    ) {
+        let worker = live.scope().index();
+        let state = Rc::clone(&self.0);
+        let to_first_worker = Exchange::new(|_: &(usize, Live<O>)| 0);
+        let _: StreamVec<'s, Time, ()> = live
+            .map(move |live| (worker, live))
+            .unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+            to_first_worker,
+            "BoardLive",
+            move |_, _| {
+                move |input, _| {
+                    let mut state = state.borrow_mut();
+                    input.for_each(|_, lives| {
+                        for (worker, live) in lives.drain(..) {
+                            match live {
+                                Live::Open(open) => {
+                                    state.open.insert(worker, open);
+                                }
+                                Live::Row(row) => state.take_live(&row),
+                            }
+                        }
+                    });
+                }
+            },
+        );
+        let state = Rc::clone(&self.0);
+        let to_first_worker = Exchange::new(|_: &Row<O>| 0);
+        let _: StreamVec<'s, Time, ()> = finals
+            .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+                to_first_worker,
+                "BoardFinal",
+                move |_, _| {
+                    move |(input, frontier), _| {
+                        let mut state = state.borrow_mut();
+                        input.for_each(|_, rows| {
+                            for row in rows.drain(..) {
+                                state.take_final(&row);
+                            }
+                            state.drop_surplus();
+                        });
+                        let least = frontier.frontier().iter().map(|time| time.event).min();
+                        state.pass(least.unwrap_or(EventTime::MAX));
+                    }
+                },
+            );
+    }
+
+    /// How many final rows there have been.
+    pub(crate) fn final_rows(&self) -> u64 {
+        self.0.borrow().final_rows
+    }
+
+    /// Windows that end at or before this are final.
+    pub(crate) fn final_before(&self) -> EventTime {
+        self.0.borrow().final_before
+    }
+
+    /// The open windows with their keys on all workers, the oldest first.
+    pub(crate) fn open_windows(&self) -> Vec<WindowKeys> {
+        let state = self.0.borrow();
+        let keys = state.open_keys();
+        keys.into_iter()
+            .map(|(start, keys)| WindowKeys { window: state.windows.window_at(start), keys })
+            .collect()
+    }
+
+    /// Decides which window to ask for, among those that began by `begun_by`. `ended`: every
+    /// window is closing because the run ends, so being final says nothing about being complete.
+    pub(crate) fn choose(&self, begun_by: EventTime, ended: bool) -> Option<EventTime> {
+        let mut state = self.0.borrow_mut();
+        let mut keys = state.open_keys();
+        for (start, rows) in &state.rows {
+            let known = keys.entry(*start).or_default();
+            *known = (*known).max(rows.len() as u64);
+        }
+        let mut chosen = state.asked.map(|start| (start, keys.get(&start).copied().unwrap_or(0)));
+        for (start, keys) in keys.into_iter().filter(|(start, _)| *start <= begun_by) {
+            let is_final = state.is_final(state.windows.window_at(start)) && !ended;
+            let replaces = chosen.is_none_or(|(older, older_keys)| {
+                older < start && (older_keys <= 2 * keys || is_final)
+            });
+            if 0 < keys && replaces {
+                chosen = Some((start, keys));
+            }
+        }
+        let chosen = chosen.map(|(start, _)| start);
+        if chosen != state.asked {
+            state.asked = chosen;
+            state.changed = true;
+        }
+        if let Some(start) = chosen {
+            // What is older than the shown window will not be shown again.
+            state.rows = state.rows.split_off(&start);
+        }
+        chosen
+    }
+
+    /// The window to show with its rows as far as they are known, sorted by key.
+    pub(crate) fn display(&self) -> Option<Arc<WindowView>> {
+        let mut state = self.0.borrow_mut();
+        if state.changed
+            && let Some(start) = state.asked
+            && let Some(rows) = state.rows.get(&start)
+        {
+            let window = state.windows.window_at(start);
+            let mut rows: Vec<CellRow> = rows.values().map(|known| known.row.clone()).collect();
+            rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            let is_final = state.is_final(window);
+            state.displayed = Some(Arc::new(WindowView { window, is_final, rows }));
+            state.changed = false;
+        }
+        state.displayed.clone()
+    }
+}
+
+impl State {
+    fn is_final(&self, window: Window) -> bool {
+        window.end <= self.final_before
+    }
+
+    fn open_keys(&self) -> BTreeMap<EventTime, u64> {
+        let mut all = BTreeMap::new();
+        for WindowKeys { window, keys } in self.open.values().flatten() {
+            if !self.is_final(*window) {
+                *all.entry(window.start).or_default() += keys;
+            }
+        }
+        all
+    }
+
+    fn take_live<O: Cells>(&mut self, row: &Row<O>) {
+        let start = row.window.start;
+        if self.asked != Some(start) {
+            return;
+        }
+        self.changed = true;
+        let known = self.rows.entry(start).or_default();
+        // Live and final rows come by different ways; a final one is never replaced.
+        if known.get(&row.key).is_none_or(|known| !known.is_final) {
+            let row = CellRow::from(row);
+            known.insert(Arc::clone(&row.key), KnownRow { row, is_final: false });
+        }
+    }
+
+    fn take_final<O: Cells>(&mut self, row: &Row<O>) {
+        self.final_rows += 1;
+        let start = row.window.start;
+        if self.asked.is_some_and(|asked| start < asked) {
+            return;
+        }
+        self.changed |= self.asked == Some(start);
+        let row = CellRow::from(row);
+        let known = KnownRow { row, is_final: true };
+        self.rows.entry(start).or_default().insert(Arc::clone(&known.row.key), known);
+    }
+
+    /// Drops the rows of the oldest windows beyond the shown one, keeping the newest two.
+    fn drop_surplus(&mut self) {
+        let total: usize = self.rows.values().map(HashMap::len).sum();
+        if total <= ROWS_KEPT_MAX {
+            return;
+        }
+        let beyond = self.rows.keys().filter(|start| self.asked != Some(**start));
+        let surplus: Vec<EventTime> = beyond.rev().skip(2).copied().collect();
+        for start in surplus {
+            self.rows.remove(&start);
+        }
+    }
+
+    fn pass(&mut self, final_before: EventTime) {
+        if self.final_before < final_before {
+            self.final_before = final_before;
+            self.changed = true;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the coordinator and the sources say to each other: an epoch begins, an epoch is over.
+//!
+//! Epoch numbers come from worker 0 and are broadcast. A source changes epoch at a moment of its
+//! own, says what it had read until then, and stamps everything after that with the new epoch. No
+//! source waits for another: progress tracking finds out when all of them have moved.
+
+use serde::{Deserialize, Serialize};
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::time::EventTime;
+
+use crate::source::PartitionStart;
+use crate::view::{Ledger, PartitionState};
+
+/// A new epoch, said by the coordinator to every source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    /// The epoch to enter.
+    pub(crate) epoch: u64,
+    /// What idle partitions are lifted to, where that is known.
+    pub(crate) floor: Option<EventTime>,
+    /// Partitions to read from this epoch on.
+    pub(crate) assign: Vec<Assignment>,
+    /// Whether the partitions have ends: a source that has read all of its own is finished.
+    pub(crate) bounded: bool,
+    /// What to do besides.
+    pub(crate) order: Order,
+}
+
+/// What a source does from an epoch on.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// It reads.
+    Read,
+    /// It reads no more and holds its time, so that no window closes.
+    Rest,
+    /// The worker leaves: everything that was read is durable.
+    Leave,
+}
+
+/// A partition and the worker that reads it.
+#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Assignment {
+    pub(crate) worker: usize,
+    pub(crate) start: PartitionStart,
+}
+
+/// What a source had read of a partition when it left an epoch.
+#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Ack {
+    /// The epoch that is over.
+    pub(crate) epoch: u64,
+    pub(crate) worker: usize,
+    pub(crate) partition: Partition,
+    /// Everything before this offset belongs to this epoch or an earlier one.
+    pub(crate) next_offset: Offset,
+    pub(crate) end: Offset,
+    pub(crate) max_event_time: Option<EventTime>,
+    pub(crate) floor: EventTime,
+    pub(crate) watermark: EventTime,
+    pub(crate) state: PartitionState,
+    /// When its last record was read.
+    pub(crate) last_record_at: Option<EventTime>,
+    /// Records since the start; `windowed` is not a source's to say.
+    pub(crate) ledger: Ledger,
+    pub(crate) skipped: u64,
+}

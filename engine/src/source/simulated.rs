@@ -1,0 +1,184 @@
+//! A log in memory, for tests, benches and simulations: partitions that are appended to at will.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::time::EventTime;
+
+use super::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
+
+/// A topic in memory. Clones share it.
+///
+/// ```
+/// use strandline_engine::source::simulated::SimulatedLog;
+/// use strandline_engine::source::{Reader, Source, Wake};
+/// use strandline_operators::record::Partition;
+///
+/// let log = SimulatedLog::new("numbers", 2);
+/// log.append(Partition(1), None, Some(b"{}".to_vec()));
+/// let mut reader = log.reader(Wake::new(|| ())).unwrap();
+/// for start in log.plan(&|| false).unwrap() {
+///     reader.assign(start).unwrap();
+/// }
+/// let progress = reader.read(Partition(1), 10, |message| assert_eq!(message.offset.0, 0)).unwrap();
+/// assert!(progress.messages == 1 && progress.at_end);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SimulatedLog {
+    topic: Arc<str>,
+    bounded: bool,
+    partitions: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    partitions: Vec<Vec<StoredMessage>>,
+    readers: Vec<Wake>,
+}
+
+/// A message as the log keeps it.
+#[derive(Clone, Debug)]
+struct StoredMessage {
+    timestamp: Option<EventTime>,
+    payload: Option<Vec<u8>>,
+}
+
+impl SimulatedLog {
+    /// A topic with so many empty partitions.
+    pub fn new(topic: &str, partitions: u32) -> SimulatedLog {
+        let state =
+            State { partitions: vec![Vec::new(); partitions as usize], readers: Vec::new() };
+        SimulatedLog {
+            topic: topic.into(),
+            bounded: false,
+            partitions: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// The same topic, to be read to the ends that it has when the job starts.
+    #[must_use]
+    pub fn bounded(mut self) -> SimulatedLog {
+        self.bounded = true;
+        self
+    }
+
+    /// Appends a message.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    pub fn append(
+        &self,
+        partition: Partition,
+        timestamp: Option<EventTime>,
+        payload: Option<Vec<u8>>,
+    ) -> Offset {
+        let mut state = self.state();
+        let messages = &mut state.partitions[partition.0 as usize];
+        messages.push(StoredMessage { timestamp, payload });
+        let offset = Offset(messages.len() as u64 - 1);
+        for reader in &state.readers {
+            reader.wake();
+        }
+        offset
+    }
+
+    /// Adds an empty partition.
+    pub fn add_partition(&self) -> Partition {
+        let mut state = self.state();
+        state.partitions.push(Vec::new());
+        partition_number(state.partitions.len() - 1)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn starts(&self, from: usize) -> Vec<PartitionStart> {
+        let state = self.state();
+        let starts = state.partitions.iter().enumerate().skip(from);
+        starts
+            .map(|(number, messages)| PartitionStart {
+                partition: partition_number(number),
+                next_offset: Offset(0),
+                end: self.bounded.then_some(Offset(messages.len() as u64)),
+            })
+            .collect()
+    }
+}
+
+fn partition_number(index: usize) -> Partition {
+    Partition(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+impl Source for SimulatedLog {
+    type Reader = SimulatedReader;
+
+    fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    fn plan(&self, _stopped: &dyn Fn() -> bool) -> Result<Vec<PartitionStart>, SourceError> {
+        Ok(self.starts(0))
+    }
+
+    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
+        Ok(self.starts(known as usize))
+    }
+
+    fn reader(&self, wake: Wake) -> Result<SimulatedReader, SourceError> {
+        self.state().readers.push(wake);
+        Ok(SimulatedReader { log: self.clone(), positions: BTreeMap::new() })
+    }
+}
+
+/// Reads a [`SimulatedLog`].
+#[derive(Debug)]
+pub struct SimulatedReader {
+    log: SimulatedLog,
+    positions: BTreeMap<Partition, PartitionStart>,
+}
+
+impl Reader for SimulatedReader {
+    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
+        self.positions.insert(start.partition, start);
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        partition: Partition,
+        limit: usize,
+        mut visit: impl FnMut(Message<'_>),
+    ) -> Result<Progress, SourceError> {
+        let state = self.log.state();
+        let unassigned = || SourceError::Failed {
+            topic: self.log.topic.to_string(),
+            reason: format!("partition {} was not assigned", partition.0),
+        };
+        let position = self.positions.get_mut(&partition).ok_or_else(unassigned)?;
+        let messages = &state.partitions[partition.0 as usize];
+        let first = position.next_offset;
+        let end = position.end.unwrap_or(Offset(messages.len() as u64));
+        let last = end.0.min(first.0 + limit as u64);
+        for offset in first.0..last {
+            let StoredMessage { timestamp, payload } = &messages[offset as usize];
+            visit(Message {
+                offset: Offset(offset),
+                timestamp: *timestamp,
+                payload: payload.as_deref(),
+            });
+        }
+        position.next_offset = Offset(last.max(first.0));
+        let position = position.next_offset;
+        Ok(Progress {
+            messages: (position.0 - first.0) as usize,
+            skipped: 0,
+            position,
+            end: Offset(messages.len() as u64),
+            at_end: position.0 == messages.len() as u64,
+            finished: self.log.bounded && end <= position,
+        })
+    }
+}

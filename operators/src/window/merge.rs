@@ -1,0 +1,394 @@
+//! Merging partial results by key, closing windows as the frontier passes them, and stepping
+//! through epochs.
+//!
+//! The operator works in one epoch at a time. Let `(min_epoch, min_event)` be the coordinate-wise
+//! minimum of its input frontier:
+//!
+//! 1. What belongs to the current epoch is applied; what belongs to a later one is set aside.
+//! 2. Windows close whose end is at or before `min_event`, and at or before the event coordinate
+//!    of everything set aside: a record that waits there may still belong to a window that the
+//!    frontier has passed. Their rows leave at `(epoch, end - 1)`, so that operators downstream
+//!    can go on in event time.
+//! 3. While `min_epoch` is after the current epoch, the state is the consistent cut of the current
+//!    epoch. It is reported, the epoch is left, and what was set aside for the next is applied.
+//! 4. The held capability moves to `(epoch, least event time that a row may still leave at)`: an
+//!    open window holds an event time, never an old epoch.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, StreamVec};
+use timely::progress::Antichain;
+use timely::progress::frontier::MutableAntichain;
+use timely::progress::operate::FrontierInterest;
+
+use super::keys::{KeyId, Names};
+use super::partial::{Partial, Shipment};
+use super::{EpochCount, Live, Pulse, Row, Span, Spans, Tumbling, Window, WindowKeys, Windowed};
+use crate::aggregate::Aggregate;
+use crate::record::Partition;
+use crate::time::{EventTime, Time};
+
+pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
+    scope: Scope<'s, Time>,
+    shipments: StreamVec<'s, Time, Shipment<A::Partial>>,
+    pulses: StreamVec<'s, Time, Pulse>,
+    windows: Tumbling,
+    aggregate: A,
+) -> Windowed<'s, A::Output> {
+    let mut builder = OperatorBuilder::new("MergeWindows".to_owned(), scope);
+    let mut input = builder.new_input(shipments, Exchange::new(Shipment::route));
+    let (finals, finals_stream) = builder.new_output_connection([(0, unchanged())]);
+    let (live, live_stream) = builder.new_output_connection([(0, unchanged())]);
+    let (counts, counts_stream) = builder.new_output_connection([(0, unchanged())]);
+    // A pulse asks to look; it holds nothing back.
+    let nowhere: [(usize, Antichain<()>); 0] = [];
+    let mut pulses = builder.new_input_connection(pulses, Pipeline, nowhere);
+    builder.set_notify_for(1, FrontierInterest::Never);
+
+    builder.build(move |capabilities| {
+        let [finals_held, live_held, counts_held] =
+            <[Capability<Time>; 3]>::try_from(capabilities).expect("one for each output");
+        let mut held = Some(Held { finals: finals_held, live: live_held, counts: counts_held });
+        let mut finals = OutputBuilder::from(finals);
+        let mut live = OutputBuilder::from(live);
+        let mut counts = OutputBuilder::from(counts);
+        let mut state = State::new(windows, aggregate);
+        let mut partials = Vec::new();
+        move |frontiers| {
+            let Some(capabilities) = &mut held else {
+                pulses.for_each(|_, pulses| pulses.clear());
+                return;
+            };
+            input.for_each(|capability, shipments| {
+                let stamps = capability.stamp();
+                let Some(time) = stamps.iter().min() else { return };
+                partials.extend(shipments.drain(..).filter_map(|shipment| state.resolve(shipment)));
+                state.accept(*time, &mut partials);
+            });
+
+            let arrival = Arrival::of(&frontiers[0]);
+            let (mut finals, mut counts) = (finals.activate(), counts.activate());
+            loop {
+                let epoch = state.epoch;
+                while let Some((window, rows)) = state.close_next(arrival) {
+                    let time = Time::new(epoch, last_instant(window));
+                    let capability = capabilities.finals.delayed(&time);
+                    finals.session(&capability).give_iterator(rows);
+                }
+                if arrival.epoch <= state.epoch {
+                    break;
+                }
+                counts.session(&capabilities.counts).give_iterator(state.take_counts());
+                let Some(next) = state.next_epoch(arrival) else {
+                    // Nothing will arrive and nothing is set aside: every window has closed.
+                    held = None;
+                    return;
+                };
+                state.enter(next);
+                capabilities.enter(next);
+            }
+
+            let mut pulse = None;
+            pulses.for_each(|_, pulses| pulse = pulses.drain(..).last().or(pulse));
+            if let Some(pulse) = pulse {
+                live.activate()
+                    .session(&capabilities.live)
+                    .give_iterator(state.look(pulse).into_iter());
+            }
+
+            let event = state.first_possible_row(arrival);
+            if capabilities.finals.time().event < event {
+                capabilities.finals.downgrade(&Time::new(state.epoch, event));
+            }
+        }
+    });
+    Windowed { finals: finals_stream, live: live_stream, counts: counts_stream }
+}
+
+fn unchanged() -> Antichain<()> {
+    Antichain::from_elem(())
+}
+
+/// The last instant in a window: where its rows leave.
+fn last_instant(window: Window) -> EventTime {
+    EventTime::from_millis(window.end.as_millis() - 1)
+}
+
+/// What the operator may still send at.
+struct Held {
+    finals: Capability<Time>,
+    live: Capability<Time>,
+    counts: Capability<Time>,
+}
+
+impl Held {
+    fn enter(&mut self, epoch: u64) {
+        self.finals.downgrade(&Time::new(epoch, self.finals.time().event));
+        // What leaves on these ports belongs to an epoch and to no event time.
+        self.live.downgrade(&Time::new(epoch, EventTime::MAX));
+        self.counts.downgrade(&Time::new(epoch, EventTime::MAX));
+    }
+}
+
+/// The coordinate-wise minimum of a frontier: nothing earlier can arrive. At the end of the stream
+/// both are the maximum.
+#[derive(Copy, Clone, Debug)]
+struct Arrival {
+    epoch: u64,
+    event: EventTime,
+}
+
+impl Arrival {
+    fn of(frontier: &MutableAntichain<Time>) -> Arrival {
+        frontier.frontier().iter().fold(
+            Arrival { epoch: u64::MAX, event: EventTime::MAX },
+            |least, time| Arrival {
+                epoch: least.epoch.min(time.epoch),
+                event: least.event.min(time.event),
+            },
+        )
+    }
+}
+
+/// The key, window and records of a partial result, on the merging side.
+#[derive(Debug)]
+struct Resolved<P> {
+    key: KeyId,
+    start: EventTime,
+    span: Span,
+    partial: P,
+}
+
+struct Pane<P> {
+    key: KeyId,
+    partial: P,
+    spans: Spans,
+    /// Whether it changed since it was last looked at.
+    changed: bool,
+}
+
+/// The panes of one window.
+struct Panes<P> {
+    by_key: HashMap<KeyId, u32, FixedState>,
+    panes: Vec<Pane<P>>,
+}
+
+struct State<V, A: Aggregate<V>> {
+    epoch: u64,
+    windows: Tumbling,
+    aggregate: A,
+    names: Names,
+    open: BTreeMap<EventTime, Panes<A::Partial>>,
+    /// What came for later epochs: the least event coordinate it came at, and the partial results.
+    aside: BTreeMap<u64, (EventTime, Vec<Resolved<A::Partial>>)>,
+    counts: BTreeMap<Partition, u64>,
+    /// Whether anything changed since the last look.
+    changed: bool,
+    /// The window that the last pulse asked for.
+    shown: Option<EventTime>,
+    value: std::marker::PhantomData<V>,
+}
+
+impl<V, A: Aggregate<V>> State<V, A> {
+    fn new(windows: Tumbling, aggregate: A) -> Self {
+        State {
+            epoch: 0,
+            windows,
+            aggregate,
+            names: Names::default(),
+            open: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            changed: false,
+            shown: None,
+            value: std::marker::PhantomData,
+        }
+    }
+
+    /// Takes note of names at once, in the order of the channel, and gives what a partial result
+    /// is about.
+    #[inline]
+    fn resolve(&mut self, shipment: Shipment<A::Partial>) -> Option<Resolved<A::Partial>> {
+        match shipment {
+            Shipment::Partial(Partial {
+                sender,
+                slot,
+                start,
+                first,
+                last,
+                records,
+                partial,
+                ..
+            }) => {
+                let (key, partition) = self.names.resolve(sender, slot);
+                let span = Span { partition, first, last, records };
+                Some(Resolved { key, start, span, partial })
+            }
+            Shipment::Name { sender, slot, partition, key, .. } => {
+                self.names.learn(sender, slot, partition, &key);
+                None
+            }
+            Shipment::Forget { sender, slot, .. } => {
+                self.names.forget(sender, slot);
+                None
+            }
+        }
+    }
+
+    /// Applies what belongs to this epoch, and sets aside what belongs to a later one.
+    fn accept(&mut self, time: Time, partials: &mut Vec<Resolved<A::Partial>>) {
+        if time.epoch <= self.epoch {
+            for partial in partials.drain(..) {
+                self.apply(partial);
+            }
+        } else if !partials.is_empty() {
+            for partial in partials.iter() {
+                // The sender may forget the key before the partial result is applied.
+                self.names.retain(partial.key);
+            }
+            let (event, aside) =
+                self.aside.entry(time.epoch).or_insert_with(|| (time.event, Vec::new()));
+            *event = time.event.min(*event);
+            aside.append(partials);
+        }
+    }
+
+    fn apply(&mut self, Resolved { key, start, span, partial }: Resolved<A::Partial>) {
+        self.changed = true;
+        *self.counts.entry(span.partition).or_default() += span.records;
+        let panes = self.open.entry(start).or_insert_with(|| Panes {
+            by_key: HashMap::with_hasher(FixedState::default()),
+            panes: Vec::new(),
+        });
+        match panes.by_key.entry(key) {
+            hashbrown::hash_map::Entry::Occupied(found) => {
+                let pane = &mut panes.panes[*found.get() as usize];
+                self.aggregate.combine(&mut pane.partial, &partial);
+                add_span(&mut pane.spans, span);
+                pane.changed = true;
+            }
+            hashbrown::hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(u32::try_from(panes.panes.len()).expect("fewer than 2^32 keys"));
+                self.names.retain(key);
+                let spans = Spans::from_elem(span, 1);
+                panes.panes.push(Pane { key, partial, spans, changed: true });
+            }
+        }
+    }
+
+    /// Up to where windows may close: nothing that arrives, and nothing set aside, can still be
+    /// for a window that ends at or before it.
+    fn limit(&self, arrival: Arrival) -> EventTime {
+        self.aside.values().map(|(event, _)| *event).fold(arrival.event, EventTime::min)
+    }
+
+    /// Removes the oldest window and gives its rows, if it ends at or before the limit.
+    fn close_next(
+        &mut self,
+        arrival: Arrival,
+    ) -> Option<(Window, impl Iterator<Item = Row<A::Output>> + use<'_, V, A>)> {
+        let limit = self.limit(arrival);
+        let first = self.open.first_entry()?;
+        let window = self.windows.window_at(*first.key());
+        if limit < window.end {
+            return None;
+        }
+        self.changed = true;
+        let panes = first.remove().panes;
+        let rows = panes.into_iter().map(move |pane| {
+            let key = self.names.name(pane.key);
+            self.names.release(pane.key);
+            Row { key, window, output: self.aggregate.lower(&pane.partial), spans: pane.spans }
+        });
+        Some((window, rows))
+    }
+
+    /// The earliest event time at which a row may still leave.
+    fn first_possible_row(&self, arrival: Arrival) -> EventTime {
+        let first_open = self
+            .open
+            .first_key_value()
+            .map_or(EventTime::MAX, |(start, _)| last_instant(self.windows.window_at(*start)));
+        self.limit(arrival).min(first_open)
+    }
+
+    /// The epoch to enter when the current one is complete: the next that something was set aside
+    /// for, or the least that can still arrive. `None` at the end of the stream.
+    fn next_epoch(&self, arrival: Arrival) -> Option<u64> {
+        let aside = self.aside.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch);
+        Some(aside.min(arrival.epoch)).filter(|epoch| *epoch < u64::MAX)
+    }
+
+    fn enter(&mut self, epoch: u64) {
+        debug_assert!(self.epoch < epoch, "epochs advance");
+        self.epoch = epoch;
+        if let MapEntry::Occupied(aside) = self.aside.entry(epoch) {
+            for partial in aside.remove().1 {
+                let key = partial.key;
+                self.apply(partial);
+                self.names.release(key);
+            }
+        }
+    }
+
+    fn take_counts(&mut self) -> impl Iterator<Item = EpochCount> + use<V, A> {
+        let epoch = self.epoch;
+        std::mem::take(&mut self.counts).into_iter().map(move |(partition, records)| EpochCount {
+            epoch,
+            partition,
+            records,
+        })
+    }
+
+    /// What a pulse asked to see, if anything changed: which windows are open, and the rows of the
+    /// shown one that changed since the last look. O(open windows + keys of the shown window).
+    fn look(&mut self, pulse: Pulse) -> Vec<Live<A::Output>> {
+        let same = self.shown == pulse.show;
+        if same && !self.changed {
+            return Vec::new();
+        }
+        self.shown = pulse.show;
+        self.changed = false;
+        let open = self.open.iter().map(|(start, panes)| WindowKeys {
+            window: self.windows.window_at(*start),
+            keys: panes.panes.len() as u64,
+        });
+        let mut looks = vec![Live::Open(open.collect())];
+        if let Some((start, panes)) =
+            pulse.show.and_then(|start| Some((start, self.open.get_mut(&start)?)))
+        {
+            let window = self.windows.window_at(start);
+            for pane in &mut panes.panes {
+                if std::mem::take(&mut pane.changed) || !same {
+                    looks.push(Live::Row(Row {
+                        key: self.names.name(pane.key),
+                        window,
+                        output: self.aggregate.lower(&pane.partial),
+                        spans: pane.spans.clone(),
+                    }));
+                }
+            }
+        }
+        looks
+    }
+}
+
+/// Adds what one partial result covers to what a pane covers; sorted by partition.
+fn add_span(spans: &mut Spans, span: Span) {
+    match spans.binary_search_by_key(&span.partition, |span| span.partition) {
+        Ok(index) => {
+            let known = &mut spans[index];
+            known.first = known.first.min(span.first);
+            known.last = known.last.max(span.last);
+            known.records += span.records;
+        }
+        Err(index) => spans.insert(index, span),
+    }
+}
