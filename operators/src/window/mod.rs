@@ -79,28 +79,32 @@ pub trait WindowAggregate<'s, V: Clone + 'static> {
     /// use strandline_operators::record::{Events, Offset, Partition};
     /// use strandline_operators::time::{EventTime, Time};
     /// use strandline_operators::window::{Tumbling, WindowAggregate};
-    /// use timely::dataflow::operators::capture::Extract;
+    /// use timely::container::NoopBuilder;
+    /// use timely::dataflow::operators::Inspect;
+    /// use timely::dataflow::operators::core::UnorderedInput;
     /// use timely::dataflow::operators::vec::ToStream;
-    /// use timely::dataflow::operators::{Capture, Input};
     ///
-    /// let rows = timely::execute_directly(|worker| {
+    /// let counts = timely::execute_directly(|worker| {
     ///     worker.dataflow::<Time, _, _>(|scope| {
-    ///         let (mut input, events) = scope.new_input_with_builder::<
-    ///             timely::container::NoopBuilder<Events<()>>,
-    ///         >();
+    ///         let ((mut input, capability), events) =
+    ///             scope.new_unordered_input::<NoopBuilder<Events<()>>>();
     ///         let mut batch = Events::default();
-    ///         for (offset, millis) in [1_000, 2_000, 11_000].into_iter().enumerate() {
+    ///         for (offset, millis) in [(0, 1_000), (1, 2_000), (2, 11_000)] {
     ///             let time = EventTime::from_millis(millis);
-    ///             batch.push("a", time, Partition(0), Offset(offset as u64), ());
+    ///             batch.push("a", time, Partition(0), Offset(offset), ());
     ///         }
-    ///         input.send_batch(&mut batch);
+    ///         input.activate().session_with_builder(&capability).give_container(&mut batch);
+    ///
     ///         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
     ///         let no_pulses = None.to_stream(scope);
-    ///         events.window(windows, Count, no_pulses).finals.capture()
+    ///         let (sender, counts) = std::sync::mpsc::channel();
+    ///         events.window(windows, Count, no_pulses).finals.inspect(move |row| {
+    ///             sender.send(row.output).unwrap();
+    ///         });
+    ///         counts
     ///     })
     /// });
-    /// let counts: Vec<u64> =
-    ///     rows.extract().into_iter().flat_map(|(_, rows)| rows).map(|row| row.output).collect();
+    /// let counts: Vec<u64> = counts.iter().collect();
     /// assert_eq!(counts, [2, 1]);
     /// ```
     fn window<A: Aggregate<V>>(

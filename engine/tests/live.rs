@@ -1,0 +1,183 @@
+//! A job that runs on: idle partitions, new partitions, live rows, stopping.
+
+mod toy;
+
+use std::time::Duration;
+
+use strandline_engine::source::simulated::SimulatedLog;
+use strandline_engine::table::Cell;
+use strandline_engine::view::{PartitionState, Phase};
+use strandline_operators::record::Partition;
+use strandline_operators::time::EventTime;
+
+use toy::{Running, options, text};
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_window_closes_when_every_partition_has_passed_it() {
+    let log = SimulatedLog::new("toy", 2);
+    let mut options = options();
+    options.idle_after = NEVER;
+    let running = Running::start(log.clone(), 2, options);
+    text(&log, 0, "a 1000");
+    text(&log, 0, "a 15000"); // watermark 10 000: partition 0 is past the first window
+    text(&log, 1, "b 14999"); // watermark 9 999: partition 1 is not
+    let seen = running.wait("both were read", |s| s.ledger.windowed == 3);
+    assert_eq!(seen.final_rows, 0);
+    assert_eq!(seen.open_windows[0].waits_for, Some(Partition(1)));
+    assert_eq!(seen.watermark, Some(EventTime::from_millis(9_999)));
+    text(&log, 1, "b 15000");
+    running.wait("the first window closed", |s| s.final_rows == 1);
+    let (kept, summary) = running.stop();
+    assert_eq!(kept.plain_rows(), [("a".to_owned(), 0, 1, vec![(0, 0, 0, 1)])].into());
+    let summary = summary.unwrap();
+    assert_eq!((summary.open_windows, summary.finished), (1, false));
+    assert!(summary.ledger.balances());
+}
+
+#[test]
+fn late_is_decided_by_its_own_partition() {
+    let log = SimulatedLog::new("toy", 2);
+    let mut options = options();
+    options.idle_after = NEVER;
+    let running = Running::start(log.clone(), 2, options);
+    text(&log, 0, "fast 100000");
+    text(&log, 0, "fast 9999"); // late: partition 0 has passed its window
+    text(&log, 1, "slow 9999"); // not late, though partition 0 is far ahead
+    running.wait("all were read", |s| s.ledger.read == 3);
+    let (kept, summary) = running.stop();
+    let ledger = summary.unwrap().ledger;
+    assert_eq!((ledger.windowed, ledger.late), (2, 1));
+    assert_eq!(kept.rejected_codes(), [((0, 1), "late")].into());
+}
+
+#[test]
+fn an_idle_partition_stops_holding_the_others_back_and_can_wake() {
+    let log = SimulatedLog::new("toy", 3);
+    let running = Running::start(log.clone(), 2, options());
+    text(&log, 0, "a 1000");
+    text(&log, 0, "a 16000");
+    text(&log, 1, "b 2000"); // holds the first window open, until it is idle
+    // Partition 2 never has a record. Partition 0 has to stay active, or time stands still.
+    let mut now = 16_000;
+    let mut snapshot = running.view.latest();
+    let clock = strandline_engine::clock::Clock::system();
+    while snapshot.final_rows < 2 {
+        assert!(clock.elapsed() < Duration::from_secs(20), "{snapshot:#?}");
+        now += 1;
+        text(&log, 0, &format!("a {now}"));
+        snapshot = running.view.newer_than(snapshot.number, Duration::from_millis(50));
+    }
+    running.wait("the floor of the idle one is known", |s| {
+        let idle = &s.partitions[1];
+        idle.state == PartitionState::Idle && EventTime::from_millis(10_000) <= idle.watermark
+    });
+    // It wakes behind its floor: late for the closed window, in time for the next.
+    text(&log, 1, "b 9999");
+    text(&log, 1, "b 12000");
+    running.wait("the late one is counted", |s| s.ledger.late == 1);
+    let (kept, summary) = running.stop();
+    assert!(kept.rejected_codes().contains_key(&(1, 1)));
+    assert!(summary.unwrap().ledger.balances());
+}
+
+#[test]
+fn when_all_are_idle_time_stands_still() {
+    let log = SimulatedLog::new("toy", 2);
+    text(&log, 0, "a 1000");
+    text(&log, 1, "b 60000");
+    let running = Running::start(log.clone(), 1, options());
+    let idle = |s: &strandline_engine::view::Snapshot| {
+        s.partitions.len() == 2 && s.partitions.iter().all(|p| p.state == PartitionState::Idle)
+    };
+    let seen = running.wait("all idle", idle);
+    let later = running.wait("some epochs later", |s| seen.epoch + 5 < s.epoch);
+    assert_eq!(later.final_rows, 0);
+    assert_eq!(later.watermark, Some(EventTime::from_millis(-4_000)));
+    running.stop().1.unwrap();
+}
+
+#[test]
+fn a_partition_added_while_running_is_read_from_its_beginning() {
+    let log = SimulatedLog::new("toy", 1);
+    let running = Running::start(log.clone(), 3, options());
+    text(&log, 0, "a 1000");
+    running.wait("the first was read", |s| s.ledger.windowed == 1);
+    let new = log.add_partition();
+    text(&log, new.0, "b 1000");
+    text(&log, new.0, "b 2000");
+    let seen = running.wait("the new ones were read", |s| s.ledger.windowed == 3);
+    assert_eq!(seen.partitions.len(), 2);
+    // Only a worker that reads a partition can take one more.
+    assert_eq!(seen.partitions[0].worker, seen.partitions[1].worker);
+    running.stop().1.unwrap();
+}
+
+#[test]
+fn live_rows_show_the_newest_window_that_holds_the_fleet() {
+    let log = SimulatedLog::new("toy", 2);
+    for key in ["a", "b", "c", "d"] {
+        for (partition, time) in [(0, 3_000), (1, 12_000), (0, 14_000)] {
+            text(&log, partition, &format!("{key} {time}"));
+        }
+    }
+    text(&log, 0, "fast-clock 99000");
+    let running = Running::start(log.clone(), 2, options());
+    let count = |cells: &[Cell]| cells.to_vec();
+    let seen = running.wait("the second window is shown", |s| {
+        s.window.as_ref().is_some_and(|view| {
+            view.rows.len() == 4 && view.rows.iter().all(|row| count(&row.cells) == [Cell::Int(2)])
+        })
+    });
+    let view = seen.window.as_ref().unwrap();
+    assert_eq!(view.window.start, EventTime::from_millis(10_000));
+    assert!(!view.is_final);
+    let keys: Vec<&str> = view.rows.iter().map(|row| &*row.key).collect();
+    assert_eq!(keys, ["a", "b", "c", "d"], "sorted by key");
+    text(&log, 1, "a 13000");
+    running.wait("a changed row is published", |s| {
+        s.window.as_ref().is_some_and(|view| view.rows[0].cells == [Cell::Int(3)])
+    });
+    running.stop().1.unwrap();
+}
+
+#[test]
+fn a_stop_hands_over_what_is_complete_and_closes_nothing_else() {
+    let log = SimulatedLog::new("toy", 4);
+    let running = Running::start(log.clone(), 4, options());
+    for partition in 0..4 {
+        for time in (0..20_000).step_by(10) {
+            text(&log, partition, &format!("key-{partition} {time}"));
+        }
+    }
+    let view = running.view.clone();
+    running.wait("some were read", |s| 0 < s.ledger.read);
+    let (kept, summary) = running.stop();
+    let summary = summary.unwrap();
+    assert!(!summary.finished && summary.ledger.balances());
+    assert_eq!(kept.plain_rows().len() as u64, summary.final_rows);
+    let in_final: u64 = kept.plain_rows().iter().map(|row| row.2).sum();
+    assert!(in_final <= summary.ledger.windowed);
+    assert!(0 < summary.open_windows);
+    assert_eq!(view.latest().phase, Phase::Stopping);
+    assert_eq!(view.latest().open_windows_count, summary.open_windows);
+}
+
+#[test]
+fn the_ledger_of_every_snapshot_balances() {
+    let log = SimulatedLog::new("toy", 3);
+    let running = Running::start(log.clone(), 3, options());
+    let mut seen = 0;
+    for i in 0..3_000 {
+        text(&log, i % 3, &format!("key {}", i * 7));
+        if i % 5 == 0 {
+            text(&log, i % 3, "nonsense");
+        }
+        let snapshot = running.view.latest();
+        assert!(snapshot.ledger.balances(), "{snapshot:#?}");
+        seen = seen.max(snapshot.ledger.read);
+    }
+    running.wait("all were read", |s| s.ledger.read == 3_600 && s.ledger.balances());
+    running.stop().1.unwrap();
+}
