@@ -1,0 +1,300 @@
+//! Every file operation of the engine.
+//!
+//! A [`Directory`] is all that the other modules see. Two promises hold whatever happens to the
+//! process or the machine: a file that is visible under its name is complete, and what was
+//! reported as done is on the medium. Both come from one protocol: write under a hidden name in
+//! the same directory, sync, rename, sync the directory. The two halves can be had apart
+//! ([`Directory::stage`], [`SealedFile::commit`]): whoever commits by a manifest puts it between
+//! them.
+//!
+//! Names are single names, never paths, and are checked, so that nothing can lead out of the
+//! directory.
+
+mod disk;
+mod error;
+mod faulty;
+mod staged;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use disk::{Disk, DiskFile, Entry, EntryKind, LocalDisk};
+pub use error::StoreError;
+pub use faulty::{FaultyDisk, Operation};
+pub use staged::{SealedFile, StagedFile};
+
+use staged::STAGED_PREFIX;
+
+/// A directory and what is in it. Cheap to clone. Making one touches nothing: the directory is
+/// created when the first file in it is.
+///
+/// ```
+/// use strandline_engine::store::Directory;
+///
+/// let there = tempfile::tempdir().unwrap();
+/// let out = Directory::local(there.path().join("out"));
+/// let day = out.subdirectory("date=2024-11-03")?;
+/// let mut file = day.stage("rows.txt")?;
+/// file.append(b"a row\n")?;
+/// let mut file = file.seal()?; // on the medium, but not to be seen
+/// assert!(day.read("rows.txt").is_err());
+/// file.commit()?;
+/// assert_eq!(day.read("rows.txt")?, b"a row\n");
+/// # Ok::<(), strandline_engine::store::StoreError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Directory {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    staged: Arc<StagedNames>,
+}
+
+/// Hidden names that no other process uses.
+#[derive(Debug)]
+struct StagedNames {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl StagedNames {
+    fn next(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{STAGED_PREFIX}{:016x}-{number}", self.process)
+    }
+}
+
+impl Directory {
+    /// A directory of the computer's own file systems.
+    pub fn local(path: impl Into<PathBuf>) -> Directory {
+        Directory::on(Arc::new(LocalDisk), path)
+    }
+
+    /// A directory of `disk`.
+    pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Directory {
+        let process = RandomState::new().build_hasher().finish();
+        let staged = Arc::new(StagedNames { process, next: AtomicU64::new(0) });
+        let mut path = path.into();
+        if path.as_os_str().is_empty() {
+            path.push(".");
+        }
+        Directory { disk, path, staged }
+    }
+
+    /// A directory in this one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Name`] if `name` is not one plain name.
+    pub fn subdirectory(&self, name: &str) -> Result<Directory, StoreError> {
+        Ok(Directory {
+            disk: Arc::clone(&self.disk),
+            path: self.file(name)?,
+            staged: Arc::clone(&self.staged),
+        })
+    }
+
+    /// Where it is, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the directory and those above it, as far as they are missing; returns when they are
+    /// on the medium.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotADirectory`] and [`StoreError::Permission`] name what is in the way.
+    pub fn create(&self) -> Result<(), StoreError> {
+        self.create_at(&self.path)
+    }
+
+    fn create_at(&self, path: &Path) -> Result<(), StoreError> {
+        let failed = |error| StoreError::new("create", path, error);
+        match self.disk.create_dir(path) {
+            Ok(()) => {}
+            Err(error) => match (error.kind(), parent_of(path)) {
+                (io::ErrorKind::NotFound, Some(parent)) => {
+                    self.create_at(parent)?;
+                    self.disk.create_dir(path).or_else(|error| match error.kind() {
+                        // Somebody else was quicker.
+                        io::ErrorKind::AlreadyExists => Ok(()),
+                        _ => Err(failed(error)),
+                    })?;
+                }
+                (io::ErrorKind::NotADirectory, Some(parent)) => {
+                    // Which of those above is it?
+                    self.create_at(parent)?;
+                    return Err(failed(error));
+                }
+                // A root, for one, may be answered with other errors than that it exists.
+                _ => match self.disk.kind(path) {
+                    Ok(EntryKind::Directory) => return Ok(()),
+                    Ok(_) => return Err(StoreError::NotADirectory { path: path.to_owned() }),
+                    Err(_) => return Err(failed(error)),
+                },
+            },
+        }
+        match parent_of(path).map(|parent| self.disk.sync_dir(parent)) {
+            // One may be allowed to add to a directory without being allowed to read it, which
+            // syncing takes.
+            Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
+                // So that a later call does not find it and take it for synced.
+                let _ = self.disk.remove_dir(path);
+                Err(StoreError::new("sync", path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tries whether files can be made here, creating the directory if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// What is in the way.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        self.create()?;
+        let path = self.path.join(self.staged.next());
+        let written = self.disk.create_file(&path).and_then(|mut file| {
+            let written = file.write_all(b"probe");
+            written.and(self.disk.remove_file(&path))
+        });
+        written.map_err(|error| StoreError::new("write in", &self.path, error))
+    }
+
+    /// What is in the directory, sorted by name; staged files too. Nothing, if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Such as [`StoreError::NotADirectory`].
+    pub fn list(&self) -> Result<Vec<Entry>, StoreError> {
+        match self.disk.list(&self.path) {
+            Ok(mut entries) => {
+                entries.sort_unstable();
+                Ok(entries)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(StoreError::new("list", &self.path, error)),
+        }
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// Such as its absence.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let path = self.file(name)?;
+        self.disk.read(&path).map_err(|error| StoreError::new("read", &path, error))
+    }
+
+    /// Puts a file in the place of whatever file has the name: a reader sees the old one or the
+    /// new one. Returns when it is on the medium.
+    ///
+    /// # Errors
+    ///
+    /// Such as a full disk. The old file is then still there, unless only the sync of the
+    /// directory failed.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file(name)?;
+        self.create()?;
+        let mut file = StagedFile::create(&self.disk, &self.path, &self.staged.next(), name)?;
+        file.append(bytes)?;
+        file.seal()?.commit()
+    }
+
+    /// Begins a file that is not seen under its name before it is committed, creating the
+    /// directory if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Exists`] if there is a file of that name, and what the disk says.
+    pub fn stage(&self, name: &str) -> Result<StagedFile, StoreError> {
+        let path = self.file(name)?;
+        // First, because it knows which of the directories above is none.
+        self.create()?;
+        match self.disk.kind(&path) {
+            Ok(_) => return Err(StoreError::Exists { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::new("create", &path, error)),
+        }
+        StagedFile::create(&self.disk, &self.path, &self.staged.next(), name)
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// Such as its absence.
+    pub fn remove_file(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.file(name)?;
+        self.disk.remove_file(&path).map_err(|error| StoreError::new("remove", &path, error))
+    }
+
+    /// Removes the directory if nothing is in it.
+    ///
+    /// # Errors
+    ///
+    /// Such as missing permission.
+    pub fn remove_if_empty(&self) -> Result<(), StoreError> {
+        if !self.list()?.is_empty() {
+            return Ok(());
+        }
+        match self.disk.remove_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::new("remove", &self.path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes staged files that a process left behind when it died; those of living processes
+    /// stay. Not those in directories below. Returns how many they were.
+    ///
+    /// # Errors
+    ///
+    /// The first that could not be removed.
+    pub fn remove_leftovers(&self) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for Entry { name, kind } in self.list()? {
+            if kind != EntryKind::File || !name.starts_with(STAGED_PREFIX) {
+                continue;
+            }
+            let path = self.path.join(&name);
+            let result = match self.disk.in_use(&path) {
+                Ok(true) => continue,
+                Ok(false) => self.disk.remove_file(&path),
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => removed += 1,
+                // Its owner was alive after all, or somebody else tidied up.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::new("remove", &path, error)),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The path of a file in this directory, and only in it.
+    fn file(&self, name: &str) -> Result<PathBuf, StoreError> {
+        let plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0']);
+        if plain {
+            Ok(self.path.join(name))
+        } else {
+            Err(StoreError::Name { name: name.to_owned() })
+        }
+    }
+}
+
+/// The directory that `path` is in; that of a plain `name` is the current one.
+fn parent_of(path: &Path) -> Option<&Path> {
+    let parent = path.parent()?;
+    Some(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+}
+
+#[cfg(test)]
+mod tests;
