@@ -1,0 +1,180 @@
+//! `OUT/latest.json`: what a job shows, for whoever reads files.
+//!
+//! A thread follows the view and replaces the file as a whole, so a reader always finds one
+//! complete document.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Report, SinkError};
+use crate::clock::Clock;
+use crate::store::{Directory, StoreError};
+use crate::view::{Snapshot, View};
+
+/// The file's name.
+pub(super) const LATEST_JSON: &str = "latest.json";
+/// How often the thread looks whether it is to end while nothing is published.
+const CLOSE_POLL: Duration = Duration::from_millis(100);
+/// How long after a failure the disk is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Times as long as a document took, the thread rests after it: with very many keys it is written
+/// less often rather than taking a core.
+const REST_FACTOR: u32 = 9;
+
+/// The bytes of a document.
+pub(super) fn document(value: &Value) -> Vec<u8> {
+    let mut bytes = value.to_string().into_bytes();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Keeps `latest.json` up to date, on a thread of its own.
+///
+/// Dropped without [`close`](Self::close) it ends too, without writing what is newest.
+#[derive(Debug)]
+pub struct LatestJson {
+    // Dropped first: that ends the thread's wait.
+    close: Mutex<Option<Sender<Close>>>,
+    thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+    out: Directory,
+}
+
+/// Write what is newest and end.
+#[derive(Debug)]
+struct Close;
+
+impl LatestJson {
+    /// Starts: writes what `view` shows at once, and then whatever changes it, at most once in
+    /// `publish_every`. A disk that does not take it is reported once and tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::NoThread`].
+    pub fn spawn(
+        out: &Directory,
+        view: &View,
+        publish_every: Duration,
+        clock: &Clock,
+        report: &Report,
+    ) -> Result<LatestJson, SinkError> {
+        let (close, closed) = channel();
+        let file = LatestFile {
+            out: out.clone(),
+            report: report.clone(),
+            seen: None,
+            written: Vec::new(),
+            failing: false,
+        };
+        let (view, clock) = (view.clone(), clock.clone());
+        let thread = std::thread::Builder::new()
+            .name(LATEST_JSON.to_owned())
+            .spawn(move || follow(file, &view, publish_every, &clock, &closed))
+            .map_err(|error| SinkError::NoThread(Arc::new(error)))?;
+        let (close, thread) = (Mutex::new(Some(close)), Mutex::new(Some(thread)));
+        Ok(LatestJson { close, thread, out: out.clone() })
+    }
+
+    /// Writes what the view shows now, and ends. A second call does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::Latest`]: it could not be written. [`SinkError::Ended`].
+    pub fn close(&self) -> Result<(), SinkError> {
+        if let Some(close) = self.close.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // If the thread is gone, joining it says so.
+            let _ = close.send(Close);
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return Ok(()) };
+        match thread.join() {
+            Ok(written) => written.map_err(|cause| SinkError::Latest(Arc::new(cause))),
+            Err(_) => Err(SinkError::Ended { path: self.out.path().join(LATEST_JSON) }),
+        }
+    }
+}
+
+impl Drop for LatestJson {
+    fn drop(&mut self) {
+        *self.close.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic there has been printed.
+            drop(thread.join());
+        }
+    }
+}
+
+/// What the thread does.
+fn follow(
+    mut file: LatestFile,
+    view: &View,
+    publish_every: Duration,
+    clock: &Clock,
+    closed: &Receiver<Close>,
+) -> Result<(), StoreError> {
+    let mut snapshot = view.latest();
+    loop {
+        let before = clock.elapsed();
+        let mut rest = match file.show(&snapshot) {
+            Ok(()) => publish_every,
+            Err(_) => publish_every.max(RETRY_AFTER),
+        };
+        rest = rest.max(clock.elapsed().saturating_sub(before).saturating_mul(REST_FACTOR));
+        loop {
+            match closed.recv_timeout(rest) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Close) => return file.show(&view.latest()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            let newest = match file.seen {
+                Some(seen) => view.newer_than(seen, CLOSE_POLL),
+                None => view.latest(),
+            };
+            if file.seen != Some(newest.number) {
+                snapshot = newest;
+                break;
+            }
+            rest = Duration::ZERO;
+        }
+    }
+}
+
+/// The file, and what is in it.
+struct LatestFile {
+    out: Directory,
+    report: Report,
+    /// The number of the snapshot that it shows.
+    seen: Option<u64>,
+    written: Vec<u8>,
+    failing: bool,
+}
+
+impl LatestFile {
+    /// Replaces the file if `snapshot` says something else.
+    fn show(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        if self.seen == Some(snapshot.number) {
+            return Ok(());
+        }
+        let bytes = document(&snapshot.to_json());
+        if self.seen.is_none() || bytes != self.written {
+            // Until it has been replaced, nobody knows what is in it.
+            self.seen = None;
+            if let Err(error) = self.out.replace(LATEST_JSON, &bytes) {
+                if !std::mem::replace(&mut self.failing, true) {
+                    self.report.say(&error.to_string());
+                }
+                return Err(error);
+            }
+            if std::mem::take(&mut self.failing) {
+                let path = self.out.path().join(LATEST_JSON);
+                self.report.say(&format!("{}: written again", path.display()));
+            }
+        }
+        self.seen = Some(snapshot.number);
+        self.written = bytes;
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! Where a row's file is, and what it is called.
+//!
+//! Folders are Hive-style (`date=2024-11-03`), so that readers of Parquet folders can skip days.
+//! A file's name is never used twice, by whatever run or worker, so runs can append to one another
+//! without looking; and it is recognised when read back, so that nothing else is ever removed.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::str::FromStr;
+
+use chrono::DateTime;
+use strandline_operators::time::EventTime;
+
+use crate::clock::Clock;
+
+/// The value that Hive-style readers take for null.
+const NO_DATE: &str = "__HIVE_DEFAULT_PARTITION__";
+const DATE: &str = "date=";
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The folder of a date, in UTC, as `date=YYYY-MM-DD`; and the one of rows without a date.
+///
+/// ```
+/// use strandline_engine::sink::DateFolder;
+/// use strandline_operators::time::EventTime;
+///
+/// let folder = DateFolder::of(EventTime::from_millis(1_730_638_574_123));
+/// assert_eq!(folder.to_string(), "date=2024-11-03");
+/// assert_eq!("date=2024-11-03".parse(), Ok(folder));
+/// assert_eq!(DateFolder::of(EventTime::MAX), DateFolder::NO_DATE);
+/// ```
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DateFolder {
+    /// Days since 1970-01-01.
+    day: Option<i32>,
+}
+
+impl DateFolder {
+    /// Of rows that have no date, or one outside of the years 0 to 9999.
+    pub const NO_DATE: DateFolder = DateFolder { day: None };
+
+    /// Days since 1970-01-01 of 0000-01-01 and of 9999-12-31.
+    const DAYS: std::ops::RangeInclusive<i64> = -719_528..=2_932_896;
+
+    /// The folder of the day that `time` is in.
+    pub fn of(time: EventTime) -> DateFolder {
+        let day = time.as_millis().div_euclid(DAY_MS);
+        let known = Self::DAYS.contains(&day).then_some(day);
+        DateFolder { day: known.and_then(|day| i32::try_from(day).ok()) }
+    }
+}
+
+impl fmt::Display for DateFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at_midnight = |day| DateTime::from_timestamp_millis(i64::from(day) * DAY_MS);
+        match self.day.and_then(at_midnight) {
+            Some(midnight) => write!(f, "{DATE}{}", midnight.date_naive()),
+            None => write!(f, "{DATE}{NO_DATE}"),
+        }
+    }
+}
+
+/// It is not a name that a sink gives.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a name that a sink gives")]
+pub struct NotOurs;
+
+impl FromStr for DateFolder {
+    type Err = NotOurs;
+
+    fn from_str(name: &str) -> Result<DateFolder, NotOurs> {
+        let date = name.strip_prefix(DATE).ok_or(NotOurs)?;
+        if date == NO_DATE {
+            return Ok(DateFolder::NO_DATE);
+        }
+        let date: chrono::NaiveDate = date.parse().map_err(|_| NotOurs)?;
+        let midnight = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
+        let folder = DateFolder::of(EventTime::from_millis(midnight));
+        // One spelling only.
+        if folder.to_string() == name { Ok(folder) } else { Err(NotOurs) }
+    }
+}
+
+/// One start of a process, told apart from all others.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId {
+    started_ms: u64,
+    random: u32,
+}
+
+impl RunId {
+    /// Of a process that starts now.
+    pub fn fresh(clock: &Clock) -> RunId {
+        // The one source of randomness in the standard library: each state has keys of its own.
+        let random = RandomState::new().build_hasher().finish();
+        RunId::new(clock.wall(), (random >> 32) as u32)
+    }
+
+    /// Of a process that started at `started`, which is not before 1970; `random` tells apart those
+    /// that started in the same millisecond. For runs that must be repeatable.
+    pub fn new(started: EventTime, random: u32) -> RunId {
+        RunId { started_ms: u64::try_from(started.as_millis()).unwrap_or(0), random }
+    }
+}
+
+/// The name of a file of rows: `strandline-START-RANDOM-WORKER-SEQUENCE.parquet`, so that names
+/// sort by the start of the run, then by worker and age.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FileName {
+    pub(super) run: RunId,
+    pub(super) worker: usize,
+    pub(super) sequence: u64,
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FileName { run: RunId { started_ms, random }, worker, sequence } = self;
+        write!(f, "strandline-{started_ms:013}-{random:08x}-{worker:03}-{sequence:06}.parquet")
+    }
+}
+
+impl FromStr for FileName {
+    type Err = NotOurs;
+
+    fn from_str(name: &str) -> Result<FileName, NotOurs> {
+        let fields =
+            name.strip_prefix("strandline-").and_then(|rest| rest.strip_suffix(".parquet"));
+        let mut fields = fields.ok_or(NotOurs)?.split('-');
+        let mut field = || fields.next().ok_or(NotOurs);
+        let not_ours = |_: std::num::ParseIntError| NotOurs;
+        let parsed = FileName {
+            run: RunId {
+                started_ms: field()?.parse().map_err(not_ours)?,
+                random: u32::from_str_radix(field()?, 16).map_err(not_ours)?,
+            },
+            worker: field()?.parse().map_err(not_ours)?,
+            sequence: field()?.parse().map_err(not_ours)?,
+        };
+        // One spelling only.
+        if parsed.to_string() == name { Ok(parsed) } else { Err(NotOurs) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn folder(millis: i64) -> String {
+        DateFolder::of(EventTime::from_millis(millis)).to_string()
+    }
+
+    #[test]
+    fn a_date_is_the_day_in_utc() {
+        assert_eq!(folder(0), "date=1970-01-01");
+        assert_eq!(folder(-1), "date=1969-12-31");
+        assert_eq!(folder(86_399_999), "date=1970-01-01");
+        assert_eq!(folder(86_400_000), "date=1970-01-02");
+        assert_eq!(folder(1_709_208_000_000), "date=2024-02-29");
+    }
+
+    #[test]
+    fn dates_that_calendars_do_not_write_have_the_folder_of_no_date() {
+        assert_eq!(folder(253_402_300_799_999), "date=9999-12-31");
+        assert_eq!(folder(253_402_300_800_000), "date=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(folder(-62_167_219_200_000), "date=0000-01-01");
+        assert_eq!(folder(-62_167_219_200_001), "date=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(folder(i64::MIN), "date=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(folder(i64::MAX), "date=__HIVE_DEFAULT_PARTITION__");
+    }
+
+    #[test]
+    fn names_of_others_are_not_ours() {
+        for name in [
+            "",
+            "strandline-.parquet",
+            "strandline-backup.parquet",
+            "part-00000-c000.snappy.parquet",
+            "strandline-1700000000000-0000000a-000-000000.parquet.bak",
+            "strandline-1700000000000-0000000A-000-000000.parquet",
+            "strandline-1700000000000-0000000a-0-000000.parquet",
+            "strandline-1700000000000-0000000a-000-000000-0.parquet",
+            "strandline-1700000000000-0000000a-000-+00000.parquet",
+            ".strandline-1700000000000-0000000a-000-000000.parquet",
+        ] {
+            assert_eq!(name.parse::<FileName>(), Err(NotOurs), "{name}");
+        }
+        for name in ["date=", "date=2024-1-1", "date=2024-02-30", "date=+2024-01-01", "day=1"] {
+            assert_eq!(name.parse::<DateFolder>(), Err(NotOurs), "{name}");
+        }
+    }
+
+    #[test]
+    fn two_starts_in_the_same_millisecond_differ() {
+        let (clock, _) = Clock::set_by_hand(EventTime::from_millis(1));
+        assert_ne!(RunId::fresh(&clock), RunId::fresh(&clock));
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_recognised(started in any::<i64>(), random: u32, worker: usize, sequence: u64) {
+            let run = RunId::new(EventTime::from_millis(started), random);
+            let name = FileName { run, worker, sequence };
+            prop_assert_eq!(name.to_string().parse(), Ok(name));
+        }
+
+        #[test]
+        fn folders_are_recognised(millis: i64, days in -800_000..3_000_000_i64) {
+            for millis in [millis, days * DAY_MS] {
+                let folder = DateFolder::of(EventTime::from_millis(millis));
+                prop_assert_eq!(folder.to_string().parse(), Ok(folder));
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `OUT` at the start of a job: what may be there already, and what has to be there from the first
+//! second on.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::latest_json::{LATEST_JSON, document};
+use super::names::{DateFolder, FileName};
+use crate::store::{Directory, EntryKind, StoreError};
+
+/// The folder of final rows.
+pub(super) const FINAL_ROWS: &str = "parquet";
+/// The folder of late records.
+pub(super) const LATE: &str = "late";
+/// The folder of dead letters.
+pub(super) const DEAD_LETTERS: &str = "dead_letters";
+
+const FOLDERS: [&str; 3] = [FINAL_ROWS, LATE, DEAD_LETTERS];
+
+/// What to do about rows of an earlier run.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Keep them and add to them.
+    Append,
+    /// Remove them. Nothing that a sink did not write is touched.
+    Replace,
+    /// Touch nothing: refuse to start.
+    Refuse,
+}
+
+/// Why a job cannot write to `OUT`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputDirError {
+    /// There are rows of an earlier run.
+    #[error(
+        "{} already holds rows of an earlier run: add to them with --append, remove them with \
+         --replace, or choose another directory",
+        .path.display()
+    )]
+    HasRows {
+        /// `OUT`.
+        path: PathBuf,
+    },
+    /// The disk does not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes `out` ready: the folders are there, `latest.json` holds `latest`, leftovers of processes
+/// that died are gone, and rows of earlier runs are dealt with as `existing` says.
+///
+/// Where several processes share `OUT`, the leading one does this first; the others only
+/// [`Append`](Existing::Append).
+///
+/// # Errors
+///
+/// If there are rows that may be neither kept nor removed, nothing has been touched. Otherwise
+/// what stands in the way, in one line.
+pub fn prepare(out: &Directory, existing: Existing, latest: &Value) -> Result<(), OutputDirError> {
+    if existing == Existing::Refuse && has_rows(out)? {
+        return Err(OutputDirError::HasRows { path: out.path().to_owned() });
+    }
+    out.check_writable()?;
+    out.remove_leftovers()?;
+    for name in FOLDERS {
+        let folder = out.subdirectory(name)?;
+        folder.check_writable()?;
+        folder.remove_leftovers()?;
+        for date in dates(&folder)? {
+            date.remove_leftovers()?;
+            if existing == Existing::Replace {
+                for file in files(&date)? {
+                    date.remove_file(&file)?;
+                }
+                date.remove_if_empty()?;
+            }
+        }
+    }
+    out.replace(LATEST_JSON, &document(latest))?;
+    Ok(())
+}
+
+/// Whether there are rows of an earlier run: files that a sink committed. Staged leftovers are
+/// none, nor are files of others.
+///
+/// # Errors
+///
+/// What makes it impossible to look.
+pub fn has_rows(out: &Directory) -> Result<bool, StoreError> {
+    for name in FOLDERS {
+        for date in dates(&out.subdirectory(name)?)? {
+            if !files(&date)?.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The date folders in a folder. Links are not followed: what they lead to is not ours.
+fn dates(folder: &Directory) -> Result<Vec<Directory>, StoreError> {
+    let entries = folder.list()?.into_iter();
+    entries
+        .filter(|entry| entry.kind == EntryKind::Directory)
+        .filter(|entry| entry.name.parse::<DateFolder>().is_ok())
+        .map(|entry| folder.subdirectory(&entry.name))
+        .collect()
+}
+
+/// The files in a date folder that a sink committed.
+fn files(date: &Directory) -> Result<Vec<String>, StoreError> {
+    let entries = date.list()?.into_iter().filter(|entry| entry.kind == EntryKind::File);
+    Ok(entries.map(|entry| entry.name).filter(|name| name.parse::<FileName>().is_ok()).collect())
+}

@@ -1,0 +1,271 @@
+#![expect(clippy::disallowed_methods, reason = "looks at the files behind the store's back")]
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use strandline_operators::time::EventTime;
+use strandline_operators::window::{Row, Window};
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::ClockHand;
+use crate::sink::{FinalRows, RunId, Stopped};
+use crate::store::{FaultyDisk, LocalDisk, Operation};
+use crate::table::Table;
+
+const DAY_MS: i64 = 86_400_000;
+
+fn row(day: i64) -> Row<(u64,)> {
+    let start = EventTime::from_millis(day * DAY_MS);
+    let window = Window { start, end: start + Duration::from_secs(10) };
+    Row { key: "key".into(), window, output: (1,), spans: Default::default() }
+}
+
+/// Files in a directory of their own, on a disk that fails when it is told to, by a clock that
+/// stands.
+struct Bench {
+    files: RollingFiles<FinalRows<(u64,)>>,
+    there: TempDir,
+    hand: ClockHand,
+    said: Arc<Mutex<Vec<String>>>,
+    failing: Arc<AtomicBool>,
+}
+
+impl Bench {
+    fn new(roll: Roll) -> Bench {
+        let failing = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&failing);
+        let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
+            let fails = operation == Operation::Write && fails.load(Ordering::SeqCst);
+            fails.then_some(ErrorKind::StorageFull)
+        });
+        Bench { failing, ..Bench::on(disk, roll) }
+    }
+
+    fn on(disk: FaultyDisk, roll: Roll) -> Bench {
+        let there = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&said);
+        let options = SinkOptions {
+            out: Directory::on(Arc::new(disk), there.path()),
+            run: RunId::new(EventTime::from_millis(1), 2),
+            worker: 3,
+            roll,
+            clock,
+            report: Report::new(move |line| lines.lock().unwrap().push(line.to_owned())),
+            stopped: Stopped::never(),
+        };
+        let layout = FinalRows::new(&Table::new::<(u64,)>("key", "rows", &["count"]));
+        let files = RollingFiles::new(&options, options.out.clone(), layout);
+        Bench { files, there, hand, said, failing: Arc::default() }
+    }
+
+    fn write(&mut self, days: &[i64]) {
+        let rows: Vec<_> = days.iter().map(|day| row(*day)).collect();
+        self.files.write(&rows);
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn visible(&self) -> Vec<(String, usize)> {
+        visible(self.there.path())
+    }
+}
+
+/// The files that are visible, as `folder` and number of rows. Each must be readable.
+fn visible(path: &Path) -> Vec<(String, usize)> {
+    let mut files = Vec::new();
+    for folder in fs::read_dir(path).unwrap().map(Result::unwrap) {
+        for file in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+            if file.file_name().to_str().unwrap().starts_with('.') {
+                continue;
+            }
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new(File::open(file.path()).unwrap()).unwrap();
+            let rows = reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+            files.push((folder.file_name().into_string().unwrap(), rows));
+        }
+    }
+    files.sort();
+    files
+}
+
+fn by_age(seconds: u64) -> Roll {
+    Roll { every: Duration::from_secs(seconds), ..Roll::default() }
+}
+
+#[test]
+fn a_file_is_visible_when_its_first_row_is_old_enough() {
+    let mut bench = Bench::new(by_age(60));
+    assert_eq!(bench.files.due_in(), None);
+    bench.write(&[0]);
+    bench.hand.advance(Duration::from_secs(40));
+    bench.write(&[0, 1]);
+    assert_eq!(bench.files.due_in(), Some(Duration::from_secs(20)));
+    bench.hand.advance(Duration::from_millis(19_999));
+    bench.files.tick();
+    assert_eq!(bench.visible(), []);
+
+    bench.hand.advance(Duration::from_millis(1));
+    bench.files.tick();
+    assert_eq!(bench.visible(), [("date=1970-01-01".to_owned(), 2)]);
+    assert_eq!(bench.files.rows(), 1);
+    assert_eq!(bench.files.due_in(), Some(Duration::from_secs(40)));
+}
+
+#[test]
+fn rolling_every_zero_makes_each_write_visible() {
+    let mut bench = Bench::new(by_age(0));
+    bench.write(&[0, 0]);
+    bench.write(&[0]);
+    let day = "date=1970-01-01".to_owned();
+    assert_eq!(bench.visible(), [(day.clone(), 1), (day, 2)]);
+}
+
+#[test]
+fn a_file_is_visible_when_it_has_rows_enough() {
+    let mut bench = Bench::new(Roll { rows: 3, ..by_age(60) });
+    bench.write(&[0, 0, 1, 0, 0]);
+    assert_eq!(bench.visible(), [("date=1970-01-01".to_owned(), 3)]);
+    assert_eq!(bench.files.rows(), 2);
+}
+
+#[test]
+fn the_greatest_file_is_visible_when_all_are_too_great_together() {
+    let row_bytes = FinalRows::<(u64,)>::bytes(&row(0));
+    let mut bench = Bench::new(Roll { bytes: 39 * row_bytes, ..by_age(60) });
+    bench.write(&[0; 10]);
+    bench.write(&[1; 20]);
+    assert_eq!(bench.visible(), []);
+    bench.write(&[2; 9]);
+    assert_eq!(bench.visible(), [("date=1970-01-02".to_owned(), 20)]);
+}
+
+#[test]
+fn more_dates_than_files_may_be_open_roll_the_one_left_alone_the_longest() {
+    let mut bench = Bench::new(by_age(60));
+    for day in 0..OPEN_FILES_MAX as i64 {
+        bench.write(&[day]);
+    }
+    bench.write(&[0]);
+    assert_eq!(bench.visible(), []);
+    bench.write(&[20_000]);
+    assert_eq!(bench.visible(), [("date=1970-01-02".to_owned(), 1)]);
+    assert_eq!(bench.files.open.len(), OPEN_FILES_MAX);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_is_said_once_and_is_over_when_it_is_over() {
+    let mut bench = Bench::new(by_age(60));
+    bench.failing.store(true, Ordering::SeqCst);
+    bench.write(&[0, 0, 1]);
+    let error = bench.files.roll().unwrap_err();
+    assert!(matches!(error, SinkError::Waiting { rows: 3, .. }), "{error}");
+    for _ in 0..5 {
+        bench.hand.advance(Duration::from_secs(70));
+        bench.write(&[0]);
+    }
+    assert_eq!(bench.visible(), []);
+    assert_eq!(bench.said().len(), 1);
+    let said = &bench.said()[0];
+    assert!(said.contains("free some space") && said.contains("3 rows wait"), "{said}");
+    assert!(!said.contains('\n'), "{said}");
+
+    bench.failing.store(false, Ordering::SeqCst);
+    bench.files.tick();
+    assert_eq!(bench.visible(), [], "it is not tried again before it is due");
+    assert_eq!(bench.files.due_in(), Some(RETRY_AFTER));
+    bench.hand.advance(RETRY_AFTER);
+    bench.files.tick();
+    let [first, second] = ["date=1970-01-01", "date=1970-01-02"].map(str::to_owned);
+    assert_eq!(bench.visible(), [(first.clone(), 2), (first, 5), (second, 1)]);
+    assert_eq!(bench.files.committed().rows, 8);
+    assert_eq!(bench.said().len(), 2);
+    assert!(bench.said()[1].contains("no row was lost"), "{:?}", bench.said());
+}
+
+#[test]
+fn while_the_disk_takes_nothing_there_is_room_up_to_a_bound() {
+    let mut bench = Bench::new(by_age(60));
+    let dates = |count: usize| (0..count as i64).collect::<Vec<_>>();
+    bench.failing.store(true, Ordering::SeqCst);
+    bench.write(&dates(OPEN_FILES_MAX + WAITING_FILES_MAX - 1));
+    assert!(bench.files.has_room());
+    bench.write(&[20_000]);
+    assert!(!bench.files.has_room());
+}
+
+#[test]
+fn a_run_with_the_name_of_another_replaces_nothing() {
+    let mut bench = Bench::new(by_age(60));
+    bench.write(&[0]);
+    bench.files.roll().unwrap();
+    bench.files.next_name.sequence = 0;
+    bench.write(&[0, 0]);
+    bench.files.roll().unwrap();
+    let day = "date=1970-01-01".to_owned();
+    assert_eq!(bench.visible(), [(day.clone(), 1), (day, 2)]);
+    assert_eq!(bench.said().len(), 0);
+}
+
+/// Lets the n-th operation fail, once, for every n: whatever failed, each row is there once.
+#[test]
+fn after_any_failure_each_row_is_visible_once() {
+    for failing in 0.. {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let disk = FaultyDisk::new(LocalDisk, move |_, _| {
+            let now = counted.fetch_add(1, Ordering::SeqCst) == failing;
+            now.then_some(ErrorKind::Other)
+        });
+        let mut bench = Bench::on(disk, by_age(60));
+        bench.write(&[0, 1, 0]);
+        let first = bench.files.roll();
+        let second = bench.files.roll().unwrap();
+        let [early, late] = ["date=1970-01-01", "date=1970-01-02"].map(str::to_owned);
+        assert_eq!(bench.visible(), [(early, 2), (late, 1)], "operation {failing}");
+        assert_eq!((second.rows, second.files), (3, 2));
+        if count.load(Ordering::SeqCst) <= failing {
+            assert!(first.is_ok() && 15 < failing);
+            break;
+        }
+    }
+}
+
+/// Stops the world after the n-th operation, for every n: what was reported as committed is
+/// visible, a file is whole or absent, and the leftovers can be removed.
+#[test]
+fn a_crash_at_any_operation_leaves_whole_files() {
+    for operations_until_crash in 0.. {
+        let count = AtomicUsize::new(0);
+        let disk = FaultyDisk::new(LocalDisk, move |_, _| {
+            let dead = operations_until_crash <= count.fetch_add(1, Ordering::SeqCst);
+            dead.then_some(ErrorKind::Other)
+        });
+        let Bench { mut files, there, .. } = Bench::on(disk, by_age(60));
+        files.write(&[row(0), row(1), row(0)]);
+        let finished = files.roll().is_ok();
+        let committed = files.committed();
+        drop(files);
+
+        let rows: usize = visible(there.path()).iter().map(|(_, rows)| rows).sum();
+        assert!(committed.rows <= rows as u64 && rows <= 3);
+        for (folder, rows) in visible(there.path()) {
+            assert_eq!(rows, if folder == "date=1970-01-01" { 2 } else { 1 });
+            Directory::local(there.path().join(&folder)).remove_leftovers().unwrap();
+            let left = fs::read_dir(there.path().join(&folder)).unwrap().count();
+            assert_eq!(left, 1, "{folder}");
+        }
+        if finished {
+            assert_eq!(rows, 3);
+            break;
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What is in the files.
+
+use std::fs::{self, File};
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use strandline_engine::sink::RejectedWriter;
+use strandline_operators::decode::DeadReason;
+use strandline_operators::record::{Offset, Rejected, Rejection};
+use strandline_operators::time::EventTime;
+
+use crate::bench::{Bench, by_folder, rejected, row, some_rows};
+
+/// The columns that the README promises: whoever changes this breaks readers.
+#[test]
+fn final_rows_have_these_columns() {
+    let bench = Bench::new();
+    let writer = bench.rows_writer();
+    writer.write(some_rows(1)).unwrap();
+    writer.close().unwrap();
+    let file = File::open(&bench.files("parquet")[0]).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let mut schema = Vec::new();
+    parquet::schema::printer::print_schema(&mut schema, reader.parquet_schema().root_schema());
+    let expected = "message arrow_schema {
+  REQUIRED BYTE_ARRAY device_id (STRING);
+  REQUIRED INT64 window_start (TIMESTAMP(MILLIS,true));
+  REQUIRED INT64 window_end (TIMESTAMP(MILLIS,true));
+  REQUIRED INT64 count;
+  OPTIONAL DOUBLE avg_temperature;
+  REQUIRED group partitions (LIST) {
+    REPEATED group list {
+      REQUIRED group element {
+        REQUIRED INT32 partition;
+        REQUIRED INT64 first_offset;
+        REQUIRED INT64 last_offset;
+      }
+    }
+  }
+}
+";
+    assert_eq!(String::from_utf8(schema).unwrap(), expected);
+}
+
+#[test]
+fn rejected_records_have_these_columns() {
+    let bench = Bench::new();
+    let writer = RejectedWriter::dead_letters(&bench.options, "iot-metrics").unwrap();
+    writer.write(vec![rejected(0, Rejection::Dead(DeadReason::Empty), None)]).unwrap();
+    writer.close().unwrap();
+    let file = File::open(&bench.files("dead_letters")[0]).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let mut schema = Vec::new();
+    parquet::schema::printer::print_schema(&mut schema, reader.parquet_schema().root_schema());
+    let expected = "message arrow_schema {
+  REQUIRED BYTE_ARRAY topic (STRING);
+  REQUIRED INT32 partition;
+  REQUIRED INT64 offset;
+  OPTIONAL INT64 kafka_timestamp (TIMESTAMP(MILLIS,true));
+  OPTIONAL INT64 event_time (TIMESTAMP(MILLIS,true));
+  REQUIRED BYTE_ARRAY reason (STRING);
+  OPTIONAL BYTE_ARRAY payload;
+}
+";
+    assert_eq!(String::from_utf8(schema).unwrap(), expected);
+}
+
+#[test]
+fn final_rows_come_back_as_they_were() {
+    let bench = Bench::new();
+    let writer = bench.rows_writer();
+    let keys = ["a", "ünï-字-🦀", "\0", "a\0b", " ", "\"\\/"];
+    let long = "k".repeat(256);
+    let outputs = [(1, Some(24.5)), (0, None), (u64::MAX, Some(-0.0)), (7, Some(f64::MAX))];
+    let spans: [&[(u32, u64, u64)]; 3] =
+        [&[(3, 5, 9)], &[(0, 0, 0), (1, 7, u64::MAX), (15, 2, 3)], &[]];
+    let mut rows = Vec::new();
+    for (n, key) in keys.into_iter().chain([&*long]).enumerate() {
+        rows.push(row(key, 1_730_638_570_000, outputs[n % 4], spans[n % 3]));
+    }
+    let committed = {
+        writer.write(rows.clone()).unwrap();
+        writer.close().unwrap()
+    };
+    assert_eq!((committed.rows, committed.files), (7, 1));
+    assert_eq!(committed.bytes, fs::metadata(&bench.files("parquet")[0]).unwrap().len());
+
+    let batches = bench.read("parquet");
+    assert_eq!(batches.len(), 1);
+    let column = |name| batches[0].column_by_name(name).unwrap();
+    for (n, row) in rows.iter().enumerate() {
+        assert_eq!(column("device_id").as_string::<i32>().value(n), &*row.key);
+        let start = column("window_start").as_primitive::<TimestampMillisecondType>().value(n);
+        let end = column("window_end").as_primitive::<TimestampMillisecondType>().value(n);
+        assert_eq!((start, end), (1_730_638_570_000, 1_730_638_580_000));
+        let expected = i64::try_from(row.output.0).unwrap_or(i64::MAX);
+        assert_eq!(column("count").as_primitive::<Int64Type>().value(n), expected);
+        let average = column("avg_temperature").as_primitive::<Float64Type>();
+        let average = average.is_valid(n).then(|| average.value(n));
+        assert_eq!(average.map(f64::to_bits), row.output.1.map(f64::to_bits));
+
+        let list = column("partitions").as_list::<i32>().value(n);
+        let list = list.as_struct();
+        assert_eq!(list.len(), row.spans.len());
+        for (at, span) in row.spans.iter().enumerate() {
+            let partition = list.column(0).as_primitive::<Int32Type>().value(at);
+            assert_eq!(partition, span.partition.0 as i32);
+            let first = list.column(1).as_primitive::<Int64Type>().value(at);
+            let last = list.column(2).as_primitive::<Int64Type>().value(at);
+            let expected = |offset: Offset| i64::try_from(offset.0).unwrap_or(i64::MAX);
+            assert_eq!((first, last), (expected(span.first), expected(span.last)));
+        }
+    }
+}
+
+#[test]
+fn many_rows_keep_their_order_over_all_that_is_encoded_at_once() {
+    let bench = Bench::new();
+    let writer = bench.rows_writer();
+    for rows in some_rows(30_000).chunks(700) {
+        writer.write(rows.to_vec()).unwrap();
+    }
+    assert_eq!(writer.close().unwrap().files, 1);
+    let mut expected = 0..;
+    for batch in bench.read("parquet") {
+        let counts = batch.column_by_name("count").unwrap().as_primitive::<Int64Type>().values();
+        for count in counts {
+            assert_eq!(Some(*count), expected.next());
+        }
+    }
+    assert_eq!(expected.start, 30_000);
+}
+
+#[test]
+fn a_row_is_in_the_folder_of_its_windows_start() {
+    let bench = Bench::new();
+    let writer = bench.rows_writer();
+    let day = 86_400_000;
+    let starts =
+        [0, -10_000, day - 10_000, day, 253_402_300_790_000, 253_402_300_800_000, i64::MIN];
+    writer.write(starts.map(|start| row("a", start, (1, None), &[])).to_vec()).unwrap();
+    writer.close().unwrap();
+    let expected = [
+        ("date=1969-12-31", 1),
+        ("date=1970-01-01", 2),
+        ("date=1970-01-02", 1),
+        ("date=9999-12-31", 1),
+        ("date=__HIVE_DEFAULT_PARTITION__", 2),
+    ];
+    assert_eq!(by_folder(&bench, "parquet"), expected.map(|(name, rows)| (name.to_owned(), rows)));
+}
+
+#[test]
+fn rejected_records_keep_their_bytes_and_their_origin() {
+    let bench = Bench::new();
+    let writer = RejectedWriter::dead_letters(&bench.options, "a topic").unwrap();
+    let binary: Vec<u8> = (0..=255).collect();
+    let payloads: [Option<&[u8]>; 4] = [None, Some(b""), Some(&binary), Some(b"{\"a\":1}")];
+    let mut records = Vec::new();
+    for (n, payload) in payloads.into_iter().enumerate() {
+        records.push(rejected(n as u64, Rejection::Dead(DeadReason::ALL[n]), payload));
+    }
+    records[1].log_timestamp = Some(EventTime::from_millis(1_730_638_574_123));
+    writer.write(records).unwrap();
+    writer.close().unwrap();
+
+    let expected = [("date=2024-11-03", 1), ("date=__HIVE_DEFAULT_PARTITION__", 3)];
+    assert_eq!(by_folder(&bench, "dead_letters"), expected.map(|(name, n)| (name.to_owned(), n)));
+    let mut seen = 0;
+    for batch in bench.read("dead_letters") {
+        let column = |name| batch.column_by_name(name).unwrap();
+        for n in 0..batch.num_rows() {
+            let offset = column("offset").as_primitive::<Int64Type>().value(n);
+            let which = usize::try_from(offset).unwrap();
+            assert_eq!(column("topic").as_string::<i32>().value(n), "a topic");
+            assert_eq!(column("partition").as_primitive::<Int32Type>().value(n), 7);
+            let reason = column("reason").as_string::<i32>().value(n);
+            assert_eq!(reason, DeadReason::ALL[which].code());
+            let payload = column("payload").as_binary::<i32>();
+            assert_eq!(payload.is_valid(n).then(|| payload.value(n)), payloads[which]);
+            let time = column("kafka_timestamp").as_primitive::<TimestampMillisecondType>();
+            let time = time.is_valid(n).then(|| time.value(n));
+            assert_eq!(time, (which == 1).then_some(1_730_638_574_123));
+            assert!(column("event_time").is_null(n));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 4);
+}
+
+#[test]
+fn a_late_record_is_in_the_folder_of_its_window() {
+    let bench = Bench::new();
+    let day = Duration::from_secs(86_400);
+    let two_days = move |time: EventTime| time.floor_to(day * 2);
+    let writer = RejectedWriter::late(&bench.options, "t", two_days).unwrap();
+    let event_time = EventTime::from_millis(1_000) + day;
+    let log_timestamp = Some(event_time + day * 9);
+    let record = rejected(1, Rejection::Late, Some(b"{}"));
+    writer.write(vec![Rejected { event_time: Some(event_time), log_timestamp, ..record }]).unwrap();
+    writer.close().unwrap();
+    assert_eq!(by_folder(&bench, "late"), [("date=1970-01-01".to_owned(), 1)]);
+    let batch = &bench.read("late")[0];
+    let time = batch.column_by_name("event_time").unwrap();
+    assert_eq!(time.as_primitive::<TimestampMillisecondType>().value(0), event_time.as_millis());
+    assert_eq!(batch.column_by_name("reason").unwrap().as_string::<i32>().value(0), "late");
+}

@@ -1,0 +1,127 @@
+//! `OUT` at the start of a job.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use strandline_engine::sink::{Existing, OutputDirError, RejectedWriter, RunId, has_rows, prepare};
+use strandline_engine::store::Directory;
+use strandline_operators::record::Rejection;
+
+use crate::bench::{Bench, rejected, row, snapshot, some_rows};
+
+/// Puts a file of an earlier run and one of somebody else beside each other; returns the latter.
+fn earlier_run(bench: &Bench) -> PathBuf {
+    let writer = bench.rows_writer();
+    writer.write(some_rows(1)).unwrap();
+    writer.close().unwrap();
+    let folder = bench.files("parquet")[0].parent().unwrap().to_owned();
+    let foreign = folder.join("part-0000-from-another-tool.parquet");
+    fs::write(&foreign, "not ours").unwrap();
+    foreign
+}
+
+#[test]
+fn an_output_directory_is_complete_from_the_start() {
+    let bench = Bench::new();
+    let out = bench.options.out.subdirectory("new").unwrap();
+    prepare(&out, Existing::Refuse, &snapshot(0, 0).to_json()).unwrap();
+    let names: Vec<String> = out.list().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["dead_letters", "late", "latest.json", "parquet"]);
+    assert_eq!(out.read("latest.json").unwrap().last(), Some(&b'\n'));
+    // Nothing of that is a row.
+    assert!(!has_rows(&out).unwrap());
+    prepare(&out, Existing::Refuse, &snapshot(0, 0).to_json()).unwrap();
+}
+
+#[test]
+fn rows_of_an_earlier_run_are_refused_and_nothing_is_touched() {
+    let bench = Bench::new();
+    earlier_run(&bench);
+    let leftover = bench.files("parquet")[0].with_file_name(".strandline-staged-1-1");
+    fs::write(&leftover, "").unwrap();
+    let out = &bench.options.out;
+    let error = prepare(out, Existing::Refuse, &Value::Null).unwrap_err();
+    assert!(matches!(error, OutputDirError::HasRows { .. }), "{error}");
+    let line = error.to_string();
+    assert!(line.contains("--append") && line.contains("--replace"), "{line}");
+    assert!(line.contains(&*out.path().to_string_lossy()) && !line.contains('\n'), "{line}");
+    assert!(leftover.exists());
+    assert_eq!(fs::read_dir(bench.there.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn late_records_and_dead_letters_of_an_earlier_run_are_rows_too() {
+    for folder in ["late", "dead_letters"] {
+        let bench = Bench::new();
+        let writer = match folder {
+            "late" => RejectedWriter::late(&bench.options, "t", |time| time),
+            _ => RejectedWriter::dead_letters(&bench.options, "t"),
+        };
+        let writer = writer.unwrap();
+        writer.write(vec![rejected(1, Rejection::Late, None)]).unwrap();
+        assert!(!has_rows(&bench.options.out).unwrap());
+        writer.close().unwrap();
+        assert!(has_rows(&bench.options.out).unwrap());
+    }
+}
+
+#[test]
+fn staged_leftovers_and_files_of_others_are_no_rows() {
+    let bench = Bench::new();
+    let foreign = earlier_run(&bench);
+    let ours = bench.files("parquet").into_iter().find(|file| *file != foreign).unwrap();
+    fs::remove_file(ours).unwrap();
+    let leftover = foreign.with_file_name(".strandline-staged-1-1");
+    fs::write(&leftover, "half").unwrap();
+
+    let out = &bench.options.out;
+    assert!(!has_rows(out).unwrap());
+    prepare(out, Existing::Refuse, &Value::Null).unwrap();
+    assert!(foreign.exists() && !leftover.exists());
+}
+
+#[test]
+fn appending_keeps_what_is_there() {
+    let bench = Bench::new();
+    let foreign = earlier_run(&bench);
+    prepare(&bench.options.out, Existing::Append, &Value::Null).unwrap();
+    assert!(foreign.exists());
+    assert_eq!(bench.files("parquet").len(), 2);
+}
+
+#[test]
+fn replacing_removes_what_a_sink_wrote_and_nothing_else() {
+    let mut bench = Bench::new();
+    let foreign = earlier_run(&bench);
+    let elsewhere = bench.there.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let ours = bench.files("parquet").into_iter().find(|file| *file != foreign).unwrap();
+    let copy = elsewhere.join(ours.file_name().unwrap());
+    fs::copy(&ours, &copy).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&elsewhere, bench.there.path().join("parquet/date=2000-01-01"))
+        .unwrap();
+    bench.options.run = RunId::fresh(&bench.options.clock);
+    let writer = bench.rows_writer();
+    writer.write(vec![row("a", 86_400_000, (1, None), &[])]).unwrap();
+    writer.close().unwrap();
+
+    prepare(&bench.options.out, Existing::Replace, &Value::Null).unwrap();
+    assert!(!has_rows(&bench.options.out).unwrap());
+    assert!(foreign.exists() && copy.exists() && !ours.exists());
+    assert!(!bench.there.path().join("parquet/date=1970-01-02").exists(), "it was empty");
+}
+
+#[test]
+fn an_output_directory_that_is_a_file_is_named() {
+    let bench = Bench::new();
+    let path = bench.there.path().join("file");
+    fs::write(&path, "").unwrap();
+    for existing in [Existing::Append, Existing::Refuse] {
+        let error = prepare(&Directory::local(&path), existing, &Value::Null).unwrap_err();
+        let line = error.to_string();
+        assert!(line.contains("is not a directory: move it away"), "{line}");
+        assert!(line.contains(&*path.to_string_lossy()) && !line.contains('\n'), "{line}");
+    }
+}
