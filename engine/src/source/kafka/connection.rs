@@ -1,0 +1,270 @@
+//! Whether the cluster can be reached, said once for all readers of a source.
+//!
+//! The client library reconnects by itself for as long as it lives. What is left to do is to tell
+//! a person: once when the cluster cannot be reached, once when it answers again; and to tell a
+//! broker that is away from a topic that is gone. Each worker's client complains by itself, and
+//! some complaints mean nothing (a connection that was idle), so a complaint only starts an
+//! *inquiry*: one thread, which asks the cluster until it has an answer.
+
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use strandline_operators::record::{Offset, Partition};
+
+use crate::source::kafka::lookup::{At, Lookup, Trouble};
+use crate::source::kafka::settings::KafkaSettings;
+use crate::source::{SourceError, Wake};
+
+/// How long the first question waits for its answer: a person should not wait for longer to hear
+/// that nobody answers.
+const ANSWER_WITHIN_FIRST: Duration = Duration::from_secs(2);
+/// How long a later question waits for its answer, for lines that are slow.
+const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
+/// Time between questions.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How many times in a row a broker has to say that a topic is absent, which was there before: one
+/// that just starts may not know it yet.
+const ABSENT_ANSWERS: u32 = 5;
+
+/// What all readers of a source share.
+pub(super) struct Connection {
+    pub(super) settings: KafkaSettings,
+    pub(super) lookup: Lookup,
+    state: Mutex<State>,
+    /// Why no reader can go on, once that is certain.
+    verdict: OnceLock<Verdict>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether it was said that the cluster cannot be reached.
+    away: bool,
+    /// Whether there is an inquiry.
+    inquiring: bool,
+    /// How many complaints there were.
+    complaints: u64,
+    /// How many partitions the topic had when last asked; 0 before.
+    partitions: u32,
+}
+
+enum Verdict {
+    Absent,
+    Failed(String),
+}
+
+/// Waits are cut short when the other end of this is dropped.
+pub(super) type Cancelled = Receiver<Infallible>;
+
+impl Connection {
+    /// # Errors
+    ///
+    /// Settings that the client does not take.
+    pub(super) fn new(settings: KafkaSettings) -> Result<Arc<Connection>, SourceError> {
+        settings.check()?;
+        let lookup = Lookup::new(&settings)?;
+        let (state, verdict) = (Mutex::default(), OnceLock::new());
+        Ok(Arc::new(Connection { settings, lookup, state, verdict }))
+    }
+
+    /// Repeats a question until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// What no repetition mends; [`SourceError::Stopped`] if it is cancelled.
+    pub(super) fn until_answered<T>(
+        &self,
+        cancelled: &Cancelled,
+        ask: impl Fn(&Lookup, Duration) -> Result<T, Trouble>,
+    ) -> Result<T, SourceError> {
+        let mut within = ANSWER_WITHIN_FIRST;
+        loop {
+            match ask(&self.lookup, within) {
+                Ok(answer) => {
+                    self.say_back();
+                    return Ok(answer);
+                }
+                Err(Trouble::Away(reason)) => self.say_away(&reason),
+                Err(trouble) => return Err(self.error(trouble)),
+            }
+            if cancelled.recv_timeout(ASK_EVERY) != Err(RecvTimeoutError::Timeout) {
+                return Err(SourceError::Stopped);
+            }
+            within = (within * 2).min(ANSWER_WITHIN_MAX);
+        }
+    }
+
+    /// Asks once.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stands in the way just now.
+    pub(super) fn ask<T>(
+        &self,
+        ask: impl Fn(&Lookup, Duration) -> Result<T, Trouble>,
+    ) -> Result<T, SourceError> {
+        ask(&self.lookup, ANSWER_WITHIN_MAX).map_err(|trouble| self.error(trouble))
+    }
+
+    /// How many partitions the topic has, as far as this process was told.
+    pub(super) fn partitions(&self) -> Option<u32> {
+        Some(self.state().partitions).filter(|&count| 0 < count)
+    }
+
+    /// The topic has this many partitions.
+    pub(super) fn note_partitions(&self, count: u32) {
+        self.state().partitions = count;
+    }
+
+    /// Why no reader can go on, if that is certain. Costs next to nothing.
+    pub(super) fn verdict(&self) -> Option<SourceError> {
+        self.verdict.get().map(|verdict| match verdict {
+            Verdict::Absent => self.failed(
+                "the topic is gone: it was deleted while it was being read; if it was created \
+                 anew, restart with --from earliest",
+            ),
+            Verdict::Failed(reason) => self.failed(reason),
+        })
+    }
+
+    /// A client complained: finds out whether the cluster can be reached, and says so if not.
+    /// Returns at once. `wake` is called if reading has to end.
+    pub(super) fn inquire(self: &Arc<Self>, wake: &Wake) {
+        {
+            let mut state = self.state();
+            state.complaints += 1;
+            if state.inquiring {
+                return;
+            }
+            state.inquiring = true;
+        }
+        let (connection, wake) = (Arc::downgrade(self), wake.clone());
+        let inquiry = thread::Builder::new().name("kafka-inquiry".into());
+        if inquiry.spawn(move || Connection::inquiry(&connection, &wake)).is_err() {
+            self.state().inquiring = false; // No thread to be had: the next complaint tries again.
+        }
+    }
+
+    fn inquiry(connection: &Weak<Connection>, wake: &Wake) {
+        let mut absent = 0;
+        let mut within = ANSWER_WITHIN_FIRST;
+        while let Some(connection) = connection.upgrade() {
+            let complaints = connection.state().complaints;
+            match connection.probe(within) {
+                Ok(()) => {
+                    connection.say_back();
+                    let mut state = connection.state();
+                    if state.complaints == complaints {
+                        state.inquiring = false;
+                        return;
+                    }
+                }
+                Err(Trouble::Absent) => {
+                    absent += 1;
+                    if absent == ABSENT_ANSWERS {
+                        return connection.conclude(Verdict::Absent, wake);
+                    }
+                }
+                Err(Trouble::Fatal(reason)) => {
+                    return connection.conclude(Verdict::Failed(reason), wake);
+                }
+                Err(Trouble::Away(reason) | Trouble::Refused(reason)) => {
+                    absent = 0;
+                    connection.say_away(&reason);
+                    within = (within * 2).min(ANSWER_WITHIN_MAX);
+                }
+            }
+            drop(connection);
+            thread::park_timeout(ASK_EVERY);
+        }
+    }
+
+    /// Asks every broker that leads a partition of the topic for something: a bootstrap broker may
+    /// answer though the address that it gives for another, or for itself, is of no use.
+    fn probe(&self, within: Duration) -> Result<(), Trouble> {
+        let count = self.lookup.partitions(within)?;
+        let known = self.partitions().unwrap_or(0);
+        if count < known {
+            return Err(Trouble::Fatal(format!(
+                "it has {count} partitions now, where it had {known}: it was deleted and created \
+                 anew; restart with --from earliest"
+            )));
+        }
+        self.lookup.offsets(0..count, At::End, within).map(drop)
+    }
+
+    /// Asks, in a thread, for the first offset and the end of a partition until there is an
+    /// answer; calls `wake` then. The channel closes if there will be none.
+    pub(super) fn ask_range(
+        self: &Arc<Self>,
+        partition: Partition,
+        wake: &Wake,
+    ) -> Receiver<(Offset, Offset)> {
+        let (answer, answers) = channel();
+        let (connection, wake) = (Arc::downgrade(self), wake.clone());
+        let thread = thread::Builder::new().name("kafka-range".into());
+        // Without a thread the channel closes, and the reader asks again.
+        drop(thread.spawn(move || {
+            while let Some(connection) = connection.upgrade() {
+                match connection.lookup.range(partition, ANSWER_WITHIN_MAX) {
+                    Ok(range) => {
+                        let _ = answer.send(range); // Nobody to tell: the reader is gone.
+                        return wake.wake();
+                    }
+                    // The inquiry says what there is to say.
+                    Err(_) => connection.inquire(&wake),
+                }
+                drop(connection);
+                thread::park_timeout(ASK_EVERY);
+            }
+        }));
+        answers
+    }
+
+    /// The error for the job that something is wrong with the topic.
+    pub(super) fn failed(&self, reason: impl Into<String>) -> SourceError {
+        SourceError::Failed { topic: self.settings.topic.clone(), reason: reason.into() }
+    }
+
+    fn error(&self, trouble: Trouble) -> SourceError {
+        let bootstrap = self.settings.bootstrap.clone();
+        match trouble {
+            Trouble::Absent => {
+                SourceError::TopicAbsent { topic: self.settings.topic.clone(), bootstrap }
+            }
+            Trouble::Fatal(reason) => self.failed(reason),
+            Trouble::Away(reason) => self.failed(format!("cannot reach {bootstrap}: {reason}")),
+            Trouble::Refused(reason) => self.failed(format!(
+                "{bootstrap} refuses the connection: {reason}; check the options \
+                 security.protocol, sasl.* and ssl.*"
+            )),
+        }
+    }
+
+    fn conclude(&self, verdict: Verdict, wake: &Wake) {
+        // A second verdict would say the same.
+        drop(self.verdict.set(verdict));
+        wake.wake();
+    }
+
+    fn say_away(&self, reason: &str) {
+        if !std::mem::replace(&mut self.state().away, true) {
+            self.settings.report.say(&format!(
+                "cannot reach Kafka at {}: {reason}; trying again until it answers",
+                self.settings.bootstrap
+            ));
+        }
+    }
+
+    fn say_back(&self) {
+        if std::mem::take(&mut self.state().away) {
+            self.settings.report.say(&format!("Kafka at {} answers", self.settings.bootstrap));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,97 @@
+//! What a client of the library says about itself: errors and log lines.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientContext, Statistics};
+
+use crate::source::kafka::settings::{KafkaSettings, Report};
+
+/// Hears one client. Nothing of it is shown as it comes: the client repeats itself, and reports
+/// what is over in a second.
+pub(super) struct Ears {
+    /// Where log lines go, if the user asked for them.
+    log: Option<Report>,
+    uneasy: AtomicBool,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Clone, Default)]
+struct Heard {
+    /// Why the broker cannot be reached, as last said.
+    reason: Option<String>,
+    /// Why the broker refused us, as last said.
+    refused: Option<String>,
+}
+
+impl Ears {
+    pub(super) fn new(settings: &KafkaSettings) -> Ears {
+        Ears {
+            log: settings.shows_log().then(|| settings.report.clone()),
+            uneasy: AtomicBool::new(false),
+            heard: Mutex::default(),
+        }
+    }
+
+    /// Whether there was an error since this was asked last.
+    pub(super) fn take_uneasy(&self) -> bool {
+        self.uneasy.load(Ordering::Relaxed) && self.uneasy.swap(false, Ordering::Relaxed)
+    }
+
+    /// Forgets what was heard: the broker has answered.
+    pub(super) fn forget(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard::default();
+    }
+
+    /// Why the broker cannot be reached, if that was said.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).reason.clone()
+    }
+
+    /// Why the broker refused us, if it did.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
+    }
+}
+
+impl ClientContext for Ears {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if let Some(log) = &self.log {
+            log.say(&format!("librdkafka: {facility}: {line}"));
+        }
+        if (level as i32) <= (RDKafkaLogLevel::Error as i32) {
+            // A topic that is deleted is told in this way only.
+            self.uneasy.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.uneasy.store(true, Ordering::Relaxed);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::SSL,
+            ) => heard.refused = Some(without_prefix(reason)),
+            // "1/1 brokers are down" says less than what came before it.
+            Some(RDKafkaErrorCode::AllBrokersDown) if heard.reason.is_some() => {}
+            _ => heard.reason = Some(without_prefix(reason)),
+        }
+    }
+
+    fn stats(&self, _: Statistics) {}
+
+    fn stats_raw(&self, _: &[u8]) {}
+}
+
+impl ConsumerContext for Ears {}
+
+/// What the client says without its name for its connection and the state that it was in.
+fn without_prefix(reason: &str) -> String {
+    let reason = reason.split(" (after ").next().unwrap_or(reason);
+    reason.trim().replace(['\n', '\r'], " ")
+}

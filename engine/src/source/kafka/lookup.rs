@@ -1,0 +1,180 @@
+//! Questions to the cluster about a topic: how many partitions, which offsets.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::Offset as ListedOffset;
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::time::EventTime;
+
+use crate::source::SourceError;
+use crate::source::kafka::ears::Ears;
+use crate::source::kafka::native::{offset, raw};
+use crate::source::kafka::settings::{KafkaSettings, config_error};
+
+/// Events of the client that are heard before a question.
+const EVENTS_PER_QUESTION: usize = 64;
+
+/// Asks; reads nothing. Any thread may use it.
+pub(super) struct Lookup {
+    consumer: BaseConsumer<Ears>,
+    topic: String,
+}
+
+/// Which offset of a partition.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum At {
+    /// The first that the log still has.
+    Low,
+    /// The one after the last committed message.
+    End,
+    /// The first whose timestamp is this or later.
+    Timestamp(EventTime),
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The topic does not exist.
+    Absent,
+    /// The broker does not let us in.
+    Refused(String),
+    /// The broker answered that this cannot be.
+    Fatal(String),
+    /// The broker cannot be reached, or cannot answer just now.
+    Away(String),
+}
+
+impl Lookup {
+    /// # Errors
+    ///
+    /// Options that do not fit together.
+    pub(super) fn new(settings: &KafkaSettings) -> Result<Lookup, SourceError> {
+        let consumer =
+            settings.config(None).create_with_context(Ears::new(settings)).map_err(config_error)?;
+        Ok(Lookup { consumer, topic: settings.topic.clone() })
+    }
+
+    /// How many partitions the topic has. Blocks for at most about `timeout`.
+    pub(super) fn partitions(&self, timeout: Duration) -> Result<u32, Trouble> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(&self.topic), timeout)
+            .map_err(|error| self.trouble(&error))?;
+        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == self.topic) else {
+            return Err(Trouble::Away("the broker did not mention the topic".into()));
+        };
+        if let Some(error) = topic.error() {
+            let code = RDKafkaErrorCode::from(error);
+            return Err(self.trouble(&KafkaError::MetadataFetch(code)));
+        }
+        self.consumer.context().forget();
+        match u32::try_from(topic.partitions().len()) {
+            Ok(count) if 0 < count => Ok(count),
+            _ => Err(Trouble::Away("the broker has no partitions of the topic yet".into())),
+        }
+    }
+
+    /// An offset in each of `partitions`, in their order; `None` where no message has such a
+    /// timestamp. One request for each broker. Blocks for at most about `timeout`.
+    pub(super) fn offsets(
+        &self,
+        partitions: Range<u32>,
+        at: At,
+        timeout: Duration,
+    ) -> Result<Vec<Option<Offset>>, Trouble> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The protocol asks by timestamp, and has two timestamps of special meaning.
+        let asked = match at {
+            At::Low => ListedOffset::Beginning,
+            At::End => ListedOffset::End,
+            At::Timestamp(time) => ListedOffset::Offset(time.as_millis().max(0)),
+        };
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions.clone() {
+            list.add_partition_offset(&self.topic, raw(Partition(partition)), asked)
+                .map_err(|error| self.trouble(&error))?;
+        }
+        let answer =
+            self.consumer.offsets_for_times(list, timeout).map_err(|error| self.trouble(&error))?;
+        self.consumer.context().forget();
+        let mut offsets = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let Some(element) = answer.find_partition(&self.topic, raw(Partition(partition)))
+            else {
+                return Err(Trouble::Away(format!(
+                    "the broker said nothing of partition {partition}"
+                )));
+            };
+            element.error().map_err(|error| self.trouble(&error))?;
+            let found = match element.offset() {
+                ListedOffset::Offset(found) => offset(found),
+                _ => None,
+            };
+            if found.is_none() && !matches!(at, At::Timestamp(_)) {
+                return Err(Trouble::Away(format!(
+                    "the broker did not say where partition {partition} begins and ends"
+                )));
+            }
+            offsets.push(found);
+        }
+        Ok(offsets)
+    }
+
+    /// The first offset and the end of one partition.
+    pub(super) fn range(
+        &self,
+        partition: Partition,
+        timeout: Duration,
+    ) -> Result<(Offset, Offset), Trouble> {
+        let one = partition.0..partition.0 + 1;
+        let low = self.offsets(one.clone(), At::Low, timeout)?[0].unwrap_or_default();
+        let end = self.offsets(one, At::End, timeout)?[0].unwrap_or_default();
+        Ok((low, end))
+    }
+
+    /// What stands behind an error, with what the client has said meanwhile.
+    fn trouble(&self, error: &KafkaError) -> Trouble {
+        for _ in 0..EVENTS_PER_QUESTION {
+            if self.consumer.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+        let ears = self.consumer.context();
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopicId,
+            ) => Trouble::Absent,
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Trouble::Fatal(
+                "the broker does not allow this user to read it: check the topic's ACLs".into(),
+            ),
+            Some(RDKafkaErrorCode::InvalidTopic) => {
+                Trouble::Fatal("this is not a valid name of a topic".into())
+            }
+            _ => match (ears.refused(), ears.reason()) {
+                (Some(refused), _) => Trouble::Refused(refused),
+                (None, Some(reason)) => Trouble::Away(reason),
+                (None, None) => Trouble::Away(plain(error)),
+            },
+        }
+    }
+}
+
+/// An error without the names that the client library has for it.
+fn plain(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure) => {
+            "no answer".into()
+        }
+        Some(code) => code.to_string(),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,85 @@
+//! A Kafka topic as a source, exactly once.
+//!
+//! What the job is promised, and how it is kept:
+//!
+//! * **Nothing is skipped in silence.** A gap in the offsets is counted
+//!   ([`Progress::skipped`](super::Progress::skipped)) if it can be a transaction's marker or
+//!   compaction, and is an error ([`SourceError::DataGone`]) if the log begins after it. There is
+//!   no automatic reset of offsets. A batch that fails its checksum or cannot be decompressed is
+//!   an error too: the client would go on behind it.
+//! * **Only committed messages** are read, so that what was read once does not change.
+//! * **A bounded read ends** at the position, not at the last message's offset: the last offset
+//!   may be a marker.
+//! * **No consumer group.** Offsets are kept with the results.
+//! * **Looking at a topic does not create it.**
+//! * **A broker that cannot be reached** is no error: it is said once, and once when it is back.
+//! * **A partition that is not read is not fetched** either, beyond what its queue holds (see
+//!   [`settings`] for how much that is).
+//!
+//! The modules: [`settings`]; `lookup` asks the cluster questions, and `connection` repeats them
+//! and says when nobody answers; `plan` decides where reading begins; `reader` reads, with a
+//! `cursor` for each partition, through `native`, the only place with `unsafe`.
+
+mod connection;
+mod cursor;
+mod ears;
+mod lookup;
+mod native;
+mod plan;
+mod reader;
+pub mod settings;
+
+use std::sync::Arc;
+
+use crate::source::kafka::connection::Connection;
+use crate::source::{PartitionStart, Source, SourceError, Wake};
+
+pub use self::reader::KafkaReader;
+pub use self::settings::{KafkaSettings, Report, Start};
+
+/// One topic of a Kafka cluster.
+///
+/// Clones share one connection for questions; each [`reader`](Source::reader) has a connection of
+/// its own for messages.
+#[derive(Clone)]
+pub struct KafkaSource {
+    connection: Arc<Connection>,
+}
+
+impl KafkaSource {
+    /// Does not wait for the broker.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Config`] for options that the client does not know or take, or that would
+    /// break a promise.
+    pub fn new(settings: KafkaSettings) -> Result<KafkaSource, SourceError> {
+        Ok(KafkaSource { connection: Connection::new(settings)? })
+    }
+}
+
+impl Source for KafkaSource {
+    type Reader = KafkaReader;
+
+    fn topic(&self) -> &str {
+        &self.connection.settings.topic
+    }
+
+    fn plan(&self, stopped: &dyn Fn() -> bool) -> Result<Vec<PartitionStart>, SourceError> {
+        plan::plan(&self.connection, stopped)
+    }
+
+    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
+        plan::discover(&self.connection, known)
+    }
+
+    fn reader(&self, wake: Wake) -> Result<KafkaReader, SourceError> {
+        Ok(KafkaReader::new(Arc::clone(&self.connection), wake))
+    }
+}
+
+impl std::fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KafkaSource").field(&self.connection.settings).finish()
+    }
+}

@@ -1,0 +1,96 @@
+//! Where reading begins and ends.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use strandline_operators::record::{Offset, Partition};
+
+use crate::source::kafka::connection::{Cancelled, Connection};
+use crate::source::kafka::lookup::At;
+use crate::source::kafka::settings::Start;
+use crate::source::{PartitionStart, SourceError};
+
+/// How often a job that waits for its broker looks whether it should stop.
+const STOP_CHECK: Duration = Duration::from_millis(100);
+
+/// Asks for partitions and offsets until it has them all. The questions are asked by a thread,
+/// because one may take seconds, and the job may be stopped meanwhile.
+pub(super) fn plan(
+    connection: &Arc<Connection>,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Vec<PartitionStart>, SourceError> {
+    let (answer, answers) = channel();
+    let (_cancel, cancelled) = channel();
+    let asked = Arc::clone(connection);
+    thread::Builder::new()
+        .name("kafka-plan".into())
+        .spawn(move || drop(answer.send(starts(&asked, &cancelled))))
+        .map_err(|error| connection.failed(format!("no thread to ask the broker: {error}")))?;
+    loop {
+        match answers.recv_timeout(STOP_CHECK) {
+            Ok(plan) => return plan,
+            Err(RecvTimeoutError::Timeout) if stopped() => return Err(SourceError::Stopped),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(connection.failed("the thread that asks the broker ended"));
+            }
+        }
+    }
+}
+
+fn starts(
+    connection: &Connection,
+    cancelled: &Cancelled,
+) -> Result<Vec<PartitionStart>, SourceError> {
+    let count = connection.until_answered(cancelled, |lookup, within| lookup.partitions(within))?;
+    connection.note_partitions(count);
+    let offsets = |at| {
+        connection.until_answered(cancelled, |lookup, within| lookup.offsets(0..count, at, within))
+    };
+    // The ends are asked for after the beginnings, or one might lie before its beginning.
+    let begins = match connection.settings.start {
+        Start::Earliest => Some(offsets(At::Low)?),
+        Start::Timestamp(time) => Some(offsets(At::Timestamp(time))?),
+        Start::Latest => None,
+    };
+    let ends = offsets(At::End)?;
+    Ok((0..count)
+        .map(|partition| {
+            let index = partition as usize;
+            let end = ends[index].unwrap_or_default();
+            let begin = begins.as_ref().and_then(|begins| begins[index]).unwrap_or(end);
+            PartitionStart {
+                partition: Partition(partition),
+                next_offset: begin,
+                end: connection.settings.bounded.then_some(end),
+            }
+        })
+        .collect())
+}
+
+/// Partitions beyond the first `known`, from their beginning. A bounded run has none: it reads
+/// what there was when it started.
+pub(super) fn discover(
+    connection: &Connection,
+    known: u32,
+) -> Result<Vec<PartitionStart>, SourceError> {
+    if connection.settings.bounded {
+        return Ok(Vec::new());
+    }
+    let count = connection.ask(super::lookup::Lookup::partitions)?;
+    if count <= known {
+        return Ok(Vec::new());
+    }
+    let lows = connection.ask(|lookup, within| lookup.offsets(known..count, At::Low, within))?;
+    connection.note_partitions(count);
+    Ok((known..count)
+        .zip(lows)
+        .map(|(partition, low)| PartitionStart {
+            partition: Partition(partition),
+            next_offset: low.unwrap_or(Offset(0)),
+            end: None,
+        })
+        .collect())
+}

@@ -1,0 +1,394 @@
+//! What can be set about reading from Kafka, and what cannot.
+//!
+//! Every property of the client (librdkafka) can be set, except for the few on which a promise
+//! rests: those are refused with a line that says which promise it is.
+//!
+//! # Memory
+//!
+//! Each partition has a queue of its own, so that a partition which is not read is not fetched
+//! either. What waits in the queues of one process is bounded by [`QUEUED_BYTES_PER_PROCESS`] and
+//! [`QUEUED_MESSAGES_PER_PROCESS`], divided by the number of partitions. On top of that comes at
+//! most one fetch for each partition, and the client's bookkeeping, about 0.4 kB a message. The
+//! properties `queued.max.messages.kbytes`, `queued.min.messages` and `fetch.message.max.bytes`,
+//! which are for one partition each, replace these defaults.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use strandline_operators::time::EventTime;
+
+use crate::source::SourceError;
+
+/// Bytes of payload that wait in all queues of a process, by default.
+pub const QUEUED_BYTES_PER_PROCESS: u64 = 256 << 20;
+/// Messages that wait in all queues of a process, by default.
+pub const QUEUED_MESSAGES_PER_PROCESS: u64 = 400_000;
+/// Messages that a partition's queue holds even if there are very many partitions.
+const QUEUED_MESSAGES_MIN: u64 = 1_000;
+/// Bytes that a partition's queue and a fetch for it hold even if there are very many partitions.
+const QUEUED_BYTES_MIN: u64 = 256 << 10;
+/// Bytes that one partition's queue holds at most.
+const QUEUED_BYTES_MAX: u64 = 64 << 20;
+/// Bytes that are asked for in one fetch of one partition at most.
+const FETCH_BYTES_MAX: u64 = 4 << 20;
+/// How many partitions are assumed where nobody asked the broker yet.
+const PARTITIONS_ASSUMED: u32 = 16;
+
+/// Where the reading of a partition begins.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the first message that the log still has.
+    Earliest,
+    /// At the end of the log at this moment.
+    Latest,
+    /// At the first message whose Kafka timestamp is this or later; at the end if there is none.
+    Timestamp(EventTime),
+}
+
+/// Takes the lines that a person should see, such as "cannot reach Kafka".
+#[derive(Clone)]
+pub struct Report(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Report {
+    /// Reports by calling `report`, from any thread.
+    pub fn new(report: impl Fn(&str) + Send + Sync + 'static) -> Report {
+        Report(Arc::new(report))
+    }
+
+    /// Reports to the standard error stream.
+    pub fn to_stderr() -> Report {
+        Report::new(|line| eprintln!("{line}"))
+    }
+
+    pub(super) fn say(&self, line: &str) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Report")
+    }
+}
+
+/// How a topic is read. [`new`](Self::new) fills in what most jobs want.
+///
+/// ```
+/// use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, Start};
+///
+/// let mut settings = KafkaSettings::new("localhost:9092", "iot-metrics");
+/// settings.start = Start::Latest;
+/// settings.options.push(("check.crcs".into(), "false".into()));
+/// let source = KafkaSource::new(settings)?;
+/// # Ok::<(), strandline_engine::source::SourceError>(())
+/// ```
+#[derive(Clone)]
+pub struct KafkaSettings {
+    /// The brokers to ask first, `host:port`, separated by commas.
+    pub bootstrap: String,
+    /// The topic.
+    pub topic: String,
+    /// Properties of the client, name and value; the last of a name counts. They replace the
+    /// defaults, where no promise rests on those.
+    pub options: Vec<(String, String)>,
+    /// Where reading begins.
+    pub start: Start,
+    /// Whether reading ends at the end of each partition as it is when the job starts.
+    pub bounded: bool,
+    /// Whether the broker is the embedded one, which cannot look up a timestamp.
+    pub embedded: bool,
+    /// Where lines for a person go.
+    pub report: Report,
+}
+
+impl KafkaSettings {
+    /// Reads `topic` from its beginning, for ever, and reports to the standard error stream.
+    pub fn new(bootstrap: impl Into<String>, topic: impl Into<String>) -> KafkaSettings {
+        KafkaSettings {
+            bootstrap: bootstrap.into(),
+            topic: topic.into(),
+            options: Vec::new(),
+            start: Start::Earliest,
+            bounded: false,
+            embedded: false,
+            report: Report::to_stderr(),
+        }
+    }
+
+    /// Checks everything that can be checked without a broker.
+    pub(super) fn check(&self) -> Result<(), SourceError> {
+        if self.topic.is_empty() {
+            return Err(SourceError::Config("the topic has no name: name it with --topic".into()));
+        }
+        if self.topic.contains('\0') || self.bootstrap.contains('\0') {
+            return Err(SourceError::Config("a topic or broker cannot hold a NUL byte".into()));
+        }
+        if self.bootstrap.trim().is_empty() {
+            return Err(SourceError::Config(
+                "no Kafka broker is named: name one with --bootstrap HOST:PORT".into(),
+            ));
+        }
+        if self.embedded && matches!(self.start, Start::Timestamp(_)) {
+            return Err(SourceError::Config(
+                "the embedded broker cannot look up a timestamp: use --from earliest or latest, \
+                 or a real Kafka"
+                    .into(),
+            ));
+        }
+        for (name, value) in &self.options {
+            check_option(name, value)?;
+        }
+        self.config(None).create_native_config().map(drop).map_err(config_error)
+    }
+
+    /// The client's configuration where `partitions` share the queues of the process.
+    pub(super) fn config(&self, partitions: Option<u32>) -> ClientConfig {
+        let share = u64::from(partitions.unwrap_or(PARTITIONS_ASSUMED).max(1));
+        let queued_messages = (QUEUED_MESSAGES_PER_PROCESS / share).max(QUEUED_MESSAGES_MIN);
+        let queued_bytes =
+            (QUEUED_BYTES_PER_PROCESS / share).clamp(QUEUED_BYTES_MIN, QUEUED_BYTES_MAX);
+        let fetch_bytes = queued_bytes.min(FETCH_BYTES_MAX);
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", "strandline")
+            // How much is fetched ahead.
+            .set("queued.min.messages", queued_messages.to_string())
+            .set("queued.max.messages.kbytes", (queued_bytes >> 10).to_string())
+            .set("fetch.message.max.bytes", fetch_bytes.to_string())
+            .set("fetch.max.bytes", "67108864")
+            .set("fetch.min.bytes", "1")
+            // A partition that becomes readable again waits for the fetch that is under way.
+            .set("fetch.wait.max.ms", "50")
+            // How long a full queue is left alone. The client's default of a second starves a
+            // reader that empties a queue in milliseconds.
+            .set("fetch.queue.backoff.ms", "10")
+            // Costs 0.5 CPU s in 10 million messages; a flipped bit would be a wrong result.
+            .set("check.crcs", "true")
+            .set("enable.auto.offset.store", "false")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.keepalive.enable", "true")
+            .set("log.connection.close", "false")
+            .set("enable.metrics.push", "false");
+        for (name, value, _) in PROMISED {
+            config.set(*name, *value);
+        }
+        let mut log_level = RDKafkaLogLevel::Error;
+        for (name, value) in &self.options {
+            config.set(name, value);
+            if name == "debug" {
+                log_level = RDKafkaLogLevel::Debug;
+            }
+        }
+        config.set_log_level(log_level);
+        config
+    }
+
+    /// Whether the client's own log lines are to be shown.
+    pub(super) fn shows_log(&self) -> bool {
+        self.options.iter().any(|(name, _)| name == "debug")
+    }
+}
+
+/// Does not show the options: there are passwords among them.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap", &self.bootstrap)
+            .field("topic", &self.topic)
+            .field("start", &self.start)
+            .field("bounded", &self.bounded)
+            .field("embedded", &self.embedded)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Properties on which a promise rests: name, the one value that keeps it, and what another value
+/// would break.
+const PROMISED: &[(&str, &str, &str)] = &[
+    (
+        "auto.offset.reset",
+        "error",
+        "messages that are gone would be skipped in silence (see --from)",
+    ),
+    (
+        "isolation.level",
+        "read_committed",
+        "records of aborted transactions would be counted, and counts could change later",
+    ),
+    ("enable.partition.eof", "true", "an idle partition could not be told from a busy one"),
+    ("allow.auto.create.topics", "false", "looking at a topic would create it"),
+    ("enable.auto.commit", "false", "offsets are kept with the results, not in Kafka"),
+];
+
+/// Properties that cannot be set, and why.
+const REFUSED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "name the broker with --bootstrap"),
+    ("metadata.broker.list", "name the broker with --bootstrap"),
+    ("group.id", "no consumer group is used: a job decides itself which worker reads what"),
+    ("group.instance.id", "no consumer group is used"),
+    ("group.protocol", "no consumer group is used"),
+    ("auto.commit.enable", "offsets are kept with the results, not in Kafka"),
+    ("test.mock.num.brokers", "it would replace the broker that --bootstrap names"),
+];
+
+fn check_option(name: &str, value: &str) -> Result<(), SourceError> {
+    let refuse =
+        |why: &str| Err(SourceError::Config(format!("Kafka option `{name}` cannot be set: {why}")));
+    if name.contains('\0') || value.contains('\0') {
+        return Err(SourceError::Config("a Kafka option cannot hold a NUL byte".into()));
+    }
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        return refuse(why);
+    }
+    if let Some((_, kept, why)) = PROMISED.iter().find(|(promised, ..)| *promised == name)
+        && !kept.eq_ignore_ascii_case(value)
+    {
+        return refuse(&format!("it has to stay `{kept}`, or {why}"));
+    }
+    if !cfg!(feature = "tls") && needs_tls(name, value) {
+        return Err(SourceError::Config(format!(
+            "Kafka option `{name}` needs TLS, which this build leaves out: build it with \
+             `--features tls`"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the client can do this only with OpenSSL compiled in.
+fn needs_tls(name: &str, value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    match name {
+        "security.protocol" => value.contains("ssl"),
+        "sasl.mechanism" | "sasl.mechanisms" => {
+            value.starts_with("scram") || value == "oauthbearer"
+        }
+        "enable.ssl.certificate.verification" => true,
+        _ => name.starts_with("ssl."),
+    }
+}
+
+/// One line for what the client says about its settings.
+pub(super) fn config_error(error: KafkaError) -> SourceError {
+    SourceError::Config(match error {
+        // The description names the property, and the value where it is at fault.
+        KafkaError::ClientConfig(_, description, name, _) if description.is_empty() => {
+            format!("Kafka option `{name}` is not accepted")
+        }
+        KafkaError::ClientConfig(_, description, name, _) => {
+            format!("Kafka option `{name}`: {description}")
+        }
+        KafkaError::ClientCreation(description) => format!("Kafka options: {description}"),
+        other => format!("Kafka options: {other}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(options: &[(&str, &str)]) -> KafkaSettings {
+        let mut settings = KafkaSettings::new("localhost:9092", "t");
+        settings.options = options.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
+        settings
+    }
+
+    fn refusal(options: &[(&str, &str)]) -> String {
+        with(options).check().expect_err("should be refused").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_accepted() {
+        with(&[]).check().unwrap();
+    }
+
+    #[test]
+    fn a_user_may_replace_any_property_on_which_no_promise_rests() {
+        let settings = with(&[("check.crcs", "false"), ("queued.min.messages", "77")]);
+        settings.check().unwrap();
+        let config = settings.config(Some(4));
+        assert_eq!(config.get("check.crcs"), Some("false"));
+        assert_eq!(config.get("queued.min.messages"), Some("77"));
+        assert_eq!(config.get("fetch.min.bytes"), Some("1"));
+    }
+
+    #[test]
+    fn options_that_would_break_a_promise_are_refused_by_name() {
+        for (name, value) in [
+            ("auto.offset.reset", "earliest"),
+            ("isolation.level", "read_uncommitted"),
+            ("enable.partition.eof", "false"),
+            ("allow.auto.create.topics", "true"),
+            ("enable.auto.commit", "true"),
+            ("group.id", "g"),
+            ("bootstrap.servers", "elsewhere:9092"),
+        ] {
+            let line = refusal(&[(name, value)]);
+            assert!(line.contains(name) && !line.contains('\n'), "{line}");
+        }
+        with(&[("isolation.level", "read_committed")]).check().unwrap();
+    }
+
+    #[test]
+    fn a_wrong_name_or_value_is_one_line_that_names_the_option() {
+        for (name, value) in [("no.such.thing", "1"), ("fetch.min.bytes", "many"), ("acks", "-9")] {
+            let line = refusal(&[(name, value)]);
+            assert!(line.contains(name) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn a_tls_option_without_tls_names_the_feature() {
+        for (name, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("security.protocol", "ssl"),
+            ("ssl.ca.location", "/etc/ca.pem"),
+            ("sasl.mechanism", "SCRAM-SHA-256"),
+        ] {
+            let line = refusal(&[(name, value)]);
+            assert!(line.contains(name) && line.contains("--features tls"), "{line}");
+        }
+        with(&[("security.protocol", "plaintext")]).check().unwrap();
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_tls_option_is_accepted_with_tls() {
+        with(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "SCRAM-SHA-256")])
+            .check()
+            .unwrap();
+    }
+
+    #[test]
+    fn queues_of_a_process_share_one_budget() {
+        for partitions in [1, 4, 16, 200] {
+            let config = with(&[]).config(Some(partitions));
+            let number = |name| config.get(name).unwrap().parse::<u64>().unwrap();
+            let partitions = u64::from(partitions);
+            let queued_bytes = number("queued.max.messages.kbytes") << 10;
+            assert!(queued_bytes * partitions <= QUEUED_BYTES_PER_PROCESS);
+            assert!(
+                number("queued.min.messages") * partitions <= QUEUED_MESSAGES_PER_PROCESS,
+                "{partitions}"
+            );
+            assert!(number("fetch.message.max.bytes") <= queued_bytes);
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = format!("{:?}", with(&[("sasl.password", "hunter2")]));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn the_embedded_broker_refuses_a_timestamp() {
+        let mut settings = with(&[]);
+        settings.embedded = true;
+        settings.start = Start::Timestamp(EventTime::from_millis(5));
+        assert!(settings.check().unwrap_err().to_string().contains("--from"));
+    }
+}
