@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Strandline: exact event-time windows from Kafka, with timely's frontiers as watermarks.
+//!
+//! This crate is the face of the library: it names the layers in one place, and turns a job into a
+//! program ([`program`]): options, signals, a status line, outputs, a page.
+//!
+//! # Layout
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`operators`] | event time on timely: pure |
+//! | [`engine`] | runs jobs: sources, workers, sinks, views |
+//! | [`dashboard`] | the live page |
+//! | [`sim`] | the world around a job: devices, an embedded broker, an oracle |
+//! | [`options`] | what a program can be told |
+//! | [`program`] | a job as a program |
+
+pub mod demonstration;
+pub mod duration;
+pub mod options;
+pub mod program;
+mod signals;
+mod status;
+
+pub use strandline_dashboard as dashboard;
+pub use strandline_engine as engine;
+pub use strandline_operators as operators;
+pub use strandline_sim as sim;

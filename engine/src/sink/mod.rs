@@ -13,6 +13,7 @@
 //! there are few. A disk that is full or read-only is said once and tried again: rows wait, up to a
 //! bound, and then the job waits.
 
+mod files;
 mod latest_json;
 mod layout;
 mod names;
@@ -27,6 +28,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use files::{FileOutputs, FilesCommitted};
 pub use latest_json::LatestJson;
 pub use layout::Layout;
 pub use names::{DateFolder, NotOurs, RunId};

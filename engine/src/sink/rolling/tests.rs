@@ -215,6 +215,25 @@ fn a_run_with_the_name_of_another_replaces_nothing() {
     assert_eq!(bench.said().len(), 0);
 }
 
+/// Somebody tidies up hidden files just before the first rename.
+#[test]
+fn a_staged_file_that_vanished_is_written_again() {
+    let first = AtomicBool::new(true);
+    let disk = FaultyDisk::new(LocalDisk, move |operation, to| {
+        if operation == Operation::Rename && first.swap(false, Ordering::SeqCst) {
+            for file in fs::read_dir(to.parent().unwrap()).unwrap() {
+                fs::remove_file(file.unwrap().path()).unwrap();
+            }
+        }
+        None
+    });
+    let mut bench = Bench::on(disk, by_age(60));
+    bench.write(&[0, 0]);
+    bench.files.roll().unwrap_err();
+    assert_eq!(bench.files.roll().unwrap().rows, 2);
+    assert_eq!(bench.visible(), [("date=1970-01-01".to_owned(), 2)]);
+}
+
 /// Lets the n-th operation fail, once, for every n: whatever failed, each row is there once.
 #[test]
 fn after_any_failure_each_row_is_visible_once() {

@@ -1,0 +1,72 @@
+//! Durations as they are written on a command line: an integer and a unit.
+
+use std::time::Duration;
+
+/// Reads `250ms`, `10s`, `1m`, `2h`, `7d`.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(strandline::duration::parse("1m"), Ok(Duration::from_secs(60)));
+/// assert!(strandline::duration::parse("10").is_err());
+/// ```
+///
+/// # Errors
+///
+/// One line that says how a duration is written.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis_each: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .filter(|_| 0 < millis_each)
+        .and_then(|number| number.checked_mul(millis_each))
+        // Anything longer than event time itself is a slip of the pen.
+        .filter(|millis| *millis <= 1 << 53)
+        .map(Duration::from_millis)
+        .ok_or_else(|| {
+            "a duration is an integer and one of ms s m h d, such as 250ms or 10s".into()
+        })
+}
+
+/// Writes a duration as [`parse`] reads it.
+pub fn text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.into_iter().find(|(each, _)| 0 < millis && millis.is_multiple_of(*each));
+    let (each, name) = unit.unwrap_or((1, "ms"));
+    format!("{}{name}", millis / each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_an_integer_and_a_unit() {
+        for (written, millis) in
+            [("0ms", 0), ("250ms", 250), ("10s", 10_000), ("1m", 60_000), ("2h", 7_200_000)]
+        {
+            assert_eq!(parse(written), Ok(Duration::from_millis(millis)), "{written}");
+        }
+        for nonsense in ["", "s", "10", "-1s", "1.5s", "10 s", "10S", "1w", "99999999999999999999s"]
+        {
+            assert!(parse(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        for written in ["0ms", "1ms", "1500ms", "90s", "1m", "1h", "7d"] {
+            assert_eq!(text(parse(written).unwrap()), written);
+        }
+    }
+}

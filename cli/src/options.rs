@@ -1,0 +1,374 @@
+//! What a program built on Strandline can be told: by its command line, by the environment, by a
+//! file. The first that says something counts, in that order; then there are the defaults.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::DateTime;
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
+use strandline_engine::source::kafka::Start;
+use strandline_engine::store::Directory;
+use strandline_operators::time::EventTime;
+
+use crate::duration;
+
+/// The options. Durations are an integer and one of ms, s, m, h, d.
+#[derive(Clone, Debug, Parser)]
+#[command(disable_version_flag = true)]
+pub struct Options {
+    /// Worker threads of this process [default: one for each core]
+    #[arg(short = 'w', long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// How many processes run the job together
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
+    pub processes: usize,
+    /// Which of them this is, from 0
+    #[arg(short = 'p', long, value_name = "I", default_value_t = 0)]
+    pub process: usize,
+    /// A file with host:port of every process, a line each [default: localhost:2101, :2102, …]
+    #[arg(long, value_name = "FILE")]
+    pub hostfile: Option<PathBuf>,
+
+    /// Kafka brokers, host:port,… [default: an embedded broker, for demonstration]
+    #[arg(long, value_name = "HOST:PORT", env = "KAFKA_BOOTSTRAP")]
+    pub bootstrap: Option<String>,
+    /// The topic to read
+    #[arg(long, value_name = "TOPIC", env = "KAFKA_TOPIC", default_value = "iot-metrics")]
+    pub topic: String,
+    /// Any property of the Kafka client (librdkafka); repeatable
+    #[arg(long, value_name = "K=V", value_parser = key_value, action = ArgAction::Append)]
+    pub kafka_option: Vec<(String, String)>,
+    /// Where to begin: earliest, latest, a time such as 2026-01-31T12:00:00Z, or epoch milliseconds
+    #[arg(long, value_name = "FROM", value_parser = start, default_value = "earliest")]
+    pub from: Start,
+    /// End by itself at the ends that the topic has at the start
+    #[arg(long)]
+    pub bounded: bool,
+
+    /// Simulate a fleet, also on a real Kafka
+    #[arg(long)]
+    pub simulate: bool,
+    /// Devices of the simulated fleet
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub devices: u32,
+    /// Messages a second from each simulated device
+    #[arg(long, value_name = "HZ", default_value_t = 4.0)]
+    pub rate: f64,
+
+    /// Length of a window
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
+    pub window: Duration,
+    /// How long a window waits for records that are out of order
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1m")]
+    pub watermark: Duration,
+    /// How far a record's time may be after its Kafka timestamp
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1h")]
+    pub max_future: Duration,
+    /// How long a partition at its end is silent before nothing waits for it
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
+    pub idle_after: Duration,
+    /// How often live rows are published, at most
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "250ms")]
+    pub publish_every: Duration,
+
+    /// Where outputs go
+    #[arg(long, value_name = "DIR", default_value = "data/aggregates")]
+    pub out: PathBuf,
+    /// When an output file is closed and becomes visible, at the latest
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1m")]
+    pub roll_every: Duration,
+    /// Add to the rows that the output directory already holds
+    #[arg(long, conflicts_with = "replace")]
+    pub append: bool,
+    /// Remove the rows that the output directory already holds
+    #[arg(long)]
+    pub replace: bool,
+    /// Where checkpoints go; there are none in this version
+    #[arg(long, value_name = "DIR|none", value_parser = no_checkpoint, default_value = "none")]
+    pub checkpoint: Checkpoint,
+
+    /// Where the page is served, or none
+    #[arg(
+        long, value_name = "ADDRESS|none", value_parser = listen, default_value = "127.0.0.1:5000"
+    )]
+    pub listen: Listen,
+    /// Say nothing but errors and the last line of a bounded run
+    #[arg(long)]
+    pub quiet: bool,
+    /// A TOML file with any of these options by their long names
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Where the page is served.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Where checkpoints go.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Options {
+    /// Reads the options of the program `name` from its arguments (the first is the program), the
+    /// environment and the file that `--config` names.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, or the help that was asked for: [`clap::Error::exit`] does the right thing.
+    pub fn read(
+        name: &str,
+        about: &str,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Options, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let mut command = Options::command()
+            .name(name.to_owned())
+            .about(about.to_owned())
+            .mut_args(with_environment);
+        // The file's values take the place of the defaults, so everything else wins over them.
+        let config = command
+            .clone()
+            .ignore_errors(true)
+            .try_get_matches_from(&arguments)
+            .ok()
+            .and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
+        if let Some(path) = config {
+            command = with_file(command, &path)?;
+        }
+        let matches = command.clone().try_get_matches_from(arguments)?;
+        let options = Options::from_arg_matches(&matches)?;
+        options
+            .check()
+            .map_err(|wrong| command.error(clap::error::ErrorKind::ValueValidation, wrong))?;
+        Ok(options)
+    }
+
+    /// What no single option can be blamed for.
+    fn check(&self) -> Result<(), String> {
+        if self.workers == Some(0) {
+            return Err("--workers: a process needs at least one worker".into());
+        }
+        if self.processes == 0 || self.processes <= self.process {
+            return Err(format!(
+                "--process {}: the processes of {} are numbered from 0 to {}",
+                self.process,
+                self.processes,
+                self.processes.saturating_sub(1)
+            ));
+        }
+        if 1 < self.processes && self.bootstrap.is_none() {
+            return Err("several processes need a real Kafka: name it with --bootstrap".into());
+        }
+        if strandline_operators::window::Tumbling::of(self.window).is_none() {
+            return Err("--window: a window is at least a millisecond long, such as 10s".into());
+        }
+        if self.bounded && self.bootstrap.is_none() {
+            return Err("--bounded reads to the end of what is there, and an embedded broker has \
+                        nothing yet: name a Kafka with --bootstrap"
+                .into());
+        }
+        if self.bounded && self.simulate {
+            return Err("--bounded and --simulate: the end would run away; fill the topic first \
+                        (strandline-sim --messages N)"
+                .into());
+        }
+        Ok(())
+    }
+
+    /// How many workers this process has.
+    pub fn workers(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+}
+
+/// Every option can be given by the environment: `STRANDLINE_` and its name.
+fn with_environment(argument: Arg) -> Arg {
+    let named = argument.get_env().is_some();
+    match argument.get_long().map(ToOwned::to_owned) {
+        Some(long) if !named && long != "help" => {
+            argument.env(format!("STRANDLINE_{}", long.to_uppercase().replace('-', "_")))
+        }
+        _ => argument,
+    }
+    .hide_env_values(true)
+    .hide_env(true)
+}
+
+/// Makes what a TOML file says the defaults of `command`.
+fn with_file(mut command: clap::Command, path: &Path) -> Result<clap::Command, clap::Error> {
+    let wrong = |command: &mut clap::Command, what: String| {
+        let what = format!("--config {}: {what}", path.display());
+        command.error(clap::error::ErrorKind::InvalidValue, what)
+    };
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(error) => return Err(wrong(&mut command, error)),
+    };
+    let table: toml::Table = match text.parse() {
+        Ok(table) => table,
+        Err(error) => {
+            let first = error.message().lines().next().unwrap_or("not TOML").to_owned();
+            return Err(wrong(&mut command, first));
+        }
+    };
+    for (key, value) in table {
+        let id = key.replace('-', "_");
+        let known = command.get_arguments().any(|a| a.get_long() == Some(&key) && key != "config");
+        if !known {
+            return Err(wrong(&mut command, format!("there is no option `{key}`")));
+        }
+        let values = match value {
+            toml::Value::Array(values) => values.into_iter().map(plain).collect(),
+            value => vec![plain(value)],
+        };
+        let Some(values) = values.into_iter().collect::<Option<Vec<String>>>() else {
+            return Err(wrong(&mut command, format!("`{key}` takes a plain value")));
+        };
+        command = command.mut_arg(id, |argument| argument.default_values(values));
+    }
+    Ok(command)
+}
+
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or("is not a file's name")?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = Directory::local(parent.unwrap_or(Path::new(".")));
+    let bytes = directory.read(name).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
+}
+
+fn plain(value: toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(is) => Some(is.to_string()),
+        toml::Value::Datetime(time) => Some(time.to_string()),
+        toml::Value::Array(_) | toml::Value::Table(_) => None,
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a property is written NAME=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "earliest" => return Ok(Start::Earliest),
+        "latest" => return Ok(Start::Latest),
+        _ => {}
+    }
+    if let Ok(millis) = text.parse::<u32>().map(i64::from).or_else(|_| text.parse::<i64>())
+        && 0 <= millis
+    {
+        return Ok(Start::Timestamp(EventTime::from_millis(millis)));
+    }
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| {
+        "earliest, latest, a time such as 2026-01-31T12:00:00Z, or epoch milliseconds".to_owned()
+    })?;
+    Ok(Start::Timestamp(EventTime::from_millis(time.timestamp_millis())))
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text == "none" {
+        return Ok(Listen::Nowhere);
+    }
+    let text = text.replacen("localhost:", "127.0.0.1:", 1);
+    text.parse()
+        .map(Listen::At)
+        .map_err(|_| "an address and a port such as 127.0.0.1:5000, or none".into())
+}
+
+fn no_checkpoint(text: &str) -> Result<Checkpoint, String> {
+    match text {
+        "none" => Ok(Checkpoint::Nowhere),
+        _ => Err("this version has no checkpoints: leave it out, or say none".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Options, String> {
+        let arguments = std::iter::once("test").chain(arguments.iter().copied());
+        Options::read("test", "", arguments.map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_documentation() {
+        let options = read(&[]).unwrap();
+        assert_eq!(options.topic, "iot-metrics");
+        assert_eq!(options.window, Duration::from_secs(10));
+        assert_eq!(options.watermark, Duration::from_secs(60));
+        assert_eq!(options.max_future, Duration::from_secs(3600));
+        assert_eq!(options.idle_after, Duration::from_secs(5));
+        assert_eq!(options.from, Start::Earliest);
+        assert_eq!(options.listen, Listen::At("127.0.0.1:5000".parse().unwrap()));
+        assert_eq!((options.devices, options.rate), (8, 4.0));
+        assert_eq!(options.out, PathBuf::from("data/aggregates"));
+        assert!(!options.bounded && !options.simulate && !options.quiet);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_what_to_do() {
+        for (arguments, hint) in [
+            (&["-w", "0"][..], "at least one worker"),
+            (&["-w", "many"], "invalid"),
+            (&["--window", "0s"], "at least a millisecond"),
+            (&["--window", "10"], "one of ms s m h d"),
+            (&["--from", "yesterday"], "2026-01-31T12:00:00Z"),
+            (&["--listen", "5000"], "127.0.0.1:5000"),
+            (&["--kafka-option", "nonsense"], "NAME=VALUE"),
+            (&["--checkpoint", "dir"], "no checkpoints"),
+            (&["--append", "--replace"], "cannot be used with"),
+            (&["--bounded"], "--bootstrap"),
+            (&["-n", "2", "-p", "2", "--bootstrap", "x:1"], "from 0 to 1"),
+            (&["--config", "/does/not/exist.toml"], "--config"),
+            (&["--no-such-option"], "unexpected"),
+        ] {
+            let error = read(arguments).unwrap_err();
+            assert!(error.contains(hint), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_a_name_or_a_time() {
+        let at = |millis| Start::Timestamp(EventTime::from_millis(millis));
+        for (text, expected) in [
+            ("latest", Start::Latest),
+            ("1730638574123", at(1_730_638_574_123)),
+            ("1970-01-01T00:00:01Z", at(1_000)),
+            ("1970-01-01T01:00:01+01:00", at(1_000)),
+        ] {
+            assert_eq!(read(&["--from", text]).unwrap().from, expected);
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("job.toml");
+        let text = "window = \"1m\"\nworkers = 3\nquiet = true\ntopic = \"other\"\n\
+                    kafka-option = [\"a=b\", \"c=d\"]\n";
+        Directory::local(directory.path()).replace("job.toml", text.as_bytes()).unwrap();
+        let path = path.to_str().unwrap();
+        let options = read(&["--config", path, "--window", "5s"]).unwrap();
+        assert_eq!(options.window, Duration::from_secs(5));
+        assert_eq!((options.workers, options.quiet), (Some(3), true));
+        assert_eq!(options.topic, "other");
+        let pairs = [("a", "b"), ("c", "d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(options.kafka_option, pairs);
+    }
+}
