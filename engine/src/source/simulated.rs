@@ -40,6 +40,7 @@ struct State {
 /// A message as the log keeps it.
 #[derive(Clone, Debug)]
 struct StoredMessage {
+    offset: Offset,
     timestamp: Option<EventTime>,
     payload: Option<Vec<u8>>,
 }
@@ -74,10 +75,26 @@ impl SimulatedLog {
         timestamp: Option<EventTime>,
         payload: Option<Vec<u8>>,
     ) -> Offset {
+        self.append_after_gap(partition, 0, timestamp, payload)
+    }
+
+    /// Appends a message after so many offsets that hold none, as transaction markers and
+    /// compaction leave them.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    pub fn append_after_gap(
+        &self,
+        partition: Partition,
+        gap: u64,
+        timestamp: Option<EventTime>,
+        payload: Option<Vec<u8>>,
+    ) -> Offset {
         let mut state = self.state();
         let messages = &mut state.partitions[partition.0 as usize];
-        messages.push(StoredMessage { timestamp, payload });
-        let offset = Offset(messages.len() as u64 - 1);
+        let offset = Offset(end_of(messages).0 + gap);
+        messages.push(StoredMessage { offset, timestamp, payload });
         for reader in &state.readers {
             reader.wake();
         }
@@ -102,10 +119,14 @@ impl SimulatedLog {
             .map(|(number, messages)| PartitionStart {
                 partition: partition_number(number),
                 next_offset: Offset(0),
-                end: self.bounded.then_some(Offset(messages.len() as u64)),
+                end: self.bounded.then(|| end_of(messages)),
             })
             .collect()
     }
+}
+
+fn end_of(messages: &[StoredMessage]) -> Offset {
+    messages.last().map_or(Offset(0), |message| message.offset.next())
 }
 
 fn partition_number(index: usize) -> Partition {
@@ -159,26 +180,28 @@ impl Reader for SimulatedReader {
         };
         let position = self.positions.get_mut(&partition).ok_or_else(unassigned)?;
         let messages = &state.partitions[partition.0 as usize];
-        let first = position.next_offset;
-        let end = position.end.unwrap_or(Offset(messages.len() as u64));
-        let last = end.0.min(first.0 + limit as u64);
-        for offset in first.0..last {
-            let StoredMessage { timestamp, payload } = &messages[offset as usize];
+        let before = position.next_offset;
+        let end = position.end.unwrap_or_else(|| end_of(messages));
+        let first = messages.partition_point(|message| message.offset < before);
+        let wanted = messages[first..].iter().take_while(|message| message.offset < end);
+        let mut read = 0;
+        for StoredMessage { offset, timestamp, payload } in wanted.take(limit) {
             visit(Message {
-                offset: Offset(offset),
+                offset: *offset,
                 timestamp: *timestamp,
                 payload: payload.as_deref(),
             });
+            position.next_offset = offset.next();
+            read += 1;
         }
-        position.next_offset = Offset(last.max(first.0));
-        let position = position.next_offset;
+        let next = position.next_offset;
         Ok(Progress {
-            messages: (position.0 - first.0) as usize,
-            skipped: 0,
-            position,
-            end: Offset(messages.len() as u64),
-            at_end: position.0 == messages.len() as u64,
-            finished: self.log.bounded && end <= position,
+            messages: read,
+            skipped: next.0 - before.0 - read as u64,
+            position: next,
+            end: end_of(messages),
+            at_end: next == end_of(messages),
+            finished: self.log.bounded && end <= next,
         })
     }
 }
