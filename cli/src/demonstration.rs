@@ -25,23 +25,36 @@ pub const PARTITIONS: u32 = 4;
 pub struct World {
     /// The brokers to read from.
     pub bootstrap: String,
+    /// The fleet that sends there, if one is simulated.
+    fleet: Option<Fleet>,
     /// The broker of this process, if no other was named. Dropped last.
     embedded: Option<EmbeddedBroker>,
 }
 
 impl World {
-    /// The Kafka that `options` name, or else an embedded one with the topic.
+    /// The Kafka that `options` name, or else an embedded one with the topic, and the fleet that
+    /// they ask for. Nothing is sent yet.
     ///
     /// # Errors
     ///
-    /// If the embedded broker cannot be started.
-    pub fn of(options: &Options) -> anyhow::Result<World> {
+    /// If the embedded broker cannot be started, or the options make no fleet.
+    pub fn of(options: &Options, clock: &Clock) -> anyhow::Result<World> {
+        let simulates = options.simulate || options.bootstrap.is_none();
+        let fleet = simulates.then(|| {
+            let fleet = FleetOptions {
+                devices: options.devices as usize,
+                rate_per_device_hz: options.rate,
+                ..FleetOptions::default()
+            };
+            Fleet::new(fleet, clock.wall())
+        });
+        let fleet = fleet.transpose()?;
         if let Some(bootstrap) = &options.bootstrap {
-            return Ok(World { bootstrap: bootstrap.clone(), embedded: None });
+            return Ok(World { bootstrap: bootstrap.clone(), fleet, embedded: None });
         }
         let broker = EmbeddedBroker::start(&options.topic, PARTITIONS)
             .context("the embedded broker could not be started")?;
-        Ok(World { bootstrap: broker.bootstrap().to_owned(), embedded: Some(broker) })
+        Ok(World { bootstrap: broker.bootstrap().to_owned(), fleet, embedded: Some(broker) })
     }
 
     /// Whether the broker is embedded.
@@ -54,24 +67,16 @@ impl World {
     ///
     /// # Errors
     ///
-    /// Options of the fleet that make no sense; a stop before a broker could be reached.
+    /// A stop before a broker could be reached; a topic that is absent and cannot be created.
     pub fn simulate(
-        &self,
+        &mut self,
         options: &Options,
         view: &View,
         clock: &Clock,
         stop: &Stop,
         say: impl Fn(&str) + Send + 'static,
     ) -> anyhow::Result<Option<Simulation>> {
-        if !options.simulate && self.embedded.is_none() {
-            return Ok(None);
-        }
-        let fleet = FleetOptions {
-            devices: options.devices as usize,
-            rate_per_device_hz: options.rate,
-            ..FleetOptions::default()
-        };
-        let mut fleet = Fleet::new(fleet, clock.wall())?;
+        let Some(mut fleet) = self.fleet.take() else { return Ok(None) };
         let (producer_options, bound) = match &self.embedded {
             Some(broker) => {
                 let view = view.clone();

@@ -115,7 +115,8 @@ where
             }
             _ => None,
         };
-        let world = World::of(options).map_err(|error| Trouble::Failed(format!("{error:#}")))?;
+        let mut world =
+            World::of(options, clock).map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
         let source = KafkaSource::new(kafka_settings(options, &world, voice))
             .map_err(|error| unusable(&error))?;
         let out = Directory::local(&options.out);

@@ -1,0 +1,214 @@
+//! The main job as a program, on its embedded broker: what it says, writes, shows, and how it ends.
+
+mod pipeline;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use pipeline::{Running, command, command_ignoring_sigint, finish, get, metrics, names, wait};
+use strandline::engine::clock::Clock;
+use strandline::engine::store::Directory;
+use strandline::sim::judge::{Found, MAIN_JOB};
+
+#[test]
+fn nonsense_is_one_line_and_exit_code_2_and_nothing_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let out_text = out.to_str().unwrap();
+    for arguments in [
+        &["--window", "0s"][..],
+        &["--watermark", "soon"],
+        &["-w", "0"],
+        &["--no-such-option"],
+        &["--from", "yesterday"],
+        &["--rate", "-1"],
+        &["--devices", "0"],
+        &["--kafka-option", "no.such.property=1"],
+        &["--kafka-option", "security.protocol=ssl"],
+        &["--listen", "somewhere"],
+        &["--config", "/does/not/exist.toml"],
+    ] {
+        let arguments = [&["--out", out_text, "--listen", "127.0.0.1:0"], arguments].concat();
+        let (code, stdout, stderr) = finish(command(&arguments));
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.trim().lines().count(), 1, "{arguments:?}: {stderr}");
+        assert_eq!(stdout, "", "{arguments:?}");
+        assert!(!out.exists(), "{arguments:?}: something was written");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_before_anything_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, stderr) =
+        finish(command(&["--listen", &address, "--out", out.to_str().unwrap()]));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--listen") && stderr.contains("taken"), "{stderr}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let parent = Directory::local(directory.path());
+    parent.replace("file", b"not a directory").unwrap();
+    let out = directory.path().join("file").join("out");
+    let (code, _, stderr) =
+        finish(command(&["--listen", "127.0.0.1:0", "--out", out.to_str().unwrap()]));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(stderr.trim().lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("file"), "{stderr}");
+}
+
+#[test]
+fn rows_of_an_earlier_run_on_a_real_broker_are_refused_unless_told_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().to_str().unwrap();
+    let options = ["--bootstrap", "127.0.0.1:1", "--listen", "none", "--out", out];
+    let late = directory.path().join("late").join("date=2026-01-01");
+    // What a crash left behind is no row.
+    Directory::local(&late).replace(".strandline-staged-1-2-3", b"half").unwrap();
+    let running = Running::start(command(&options));
+    running.wait_said("127.0.0.1:1");
+    running.signal("TERM");
+    assert!(running.end(Duration::from_secs(5)).0.success());
+
+    let demonstration = ["--listen", "none", "--window", "1s", "--watermark", "0s", "--rate", "50"];
+    let running = Running::start(command(
+        &[&demonstration[..], &["--out", out, "--roll-every", "1s"]].concat(),
+    ));
+    let parquet = directory.path().join("parquet");
+    wait("a committed file", || {
+        let dates = names(&parquet);
+        dates.iter().any(|date| !names(&parquet.join(date)).is_empty()).then_some(())
+    });
+    running.signal("INT");
+    assert!(running.end(Duration::from_secs(5)).0.success());
+
+    let (code, _, stderr) = finish(command(&options));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--append") && stderr.contains("--replace"), "{stderr}");
+    let rows = Found::read(directory.path(), &MAIN_JOB).unwrap().rows.len();
+    assert!(0 < rows, "nothing was touched");
+    for (what, left) in [("--append", rows), ("--replace", 0)] {
+        let running = Running::start(command(&[&options[..], &[what]].concat()));
+        running.wait_said("127.0.0.1:1");
+        running.signal("TERM");
+        assert!(running.end(Duration::from_secs(5)).0.success());
+        assert_eq!(Found::read(directory.path(), &MAIN_JOB).unwrap().rows.len(), left);
+    }
+}
+
+#[test]
+fn the_demonstration_shows_its_fleet_and_ends_in_order_on_sigint() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path();
+    let running = Running::start(command_ignoring_sigint(&[
+        "-w",
+        "4",
+        "--listen",
+        "127.0.0.1:0",
+        "--out",
+        out.to_str().unwrap(),
+        "--window",
+        "1s",
+        "--watermark",
+        "2s",
+        "--roll-every",
+        "1s",
+    ]));
+    let address = running.page();
+    // From the first second there is everything that a user looks for.
+    let clock = Clock::system();
+    wait("the folders", || (names(out).len() == 4).then_some(()));
+    assert!(clock.elapsed() < Duration::from_secs(1));
+    assert_eq!(names(out), ["dead_letters", "late", "latest.json", "parquet"]);
+    let shown = wait("the fleet", || {
+        let metrics = metrics(&address)?;
+        (metrics["devices"].as_array()?.len() == 8).then_some(metrics)
+    });
+    let ledger = &shown["ledger"];
+    let count = |name: &str| ledger[name].as_u64().unwrap();
+    assert_eq!(count("read"), count("windowed") + count("late") + count("dead_letters"));
+    let window = &shown["window"];
+    assert_eq!(window["end"].as_i64().unwrap() - window["start"].as_i64().unwrap(), 1000);
+    let device = &shown["devices"][0];
+    for field in
+        ["device_id", "count", "avg_temperature", "avg_humidity", "min_battery", "max_battery"]
+    {
+        assert!(device.get(field).is_some(), "{field}: {device}");
+    }
+    // The numbers move.
+    wait("another window", || {
+        (metrics(&address)?["window"]["start"].as_i64() > window["start"].as_i64()).then_some(())
+    });
+    let text = get(&address, "/metrics", "text/plain").unwrap();
+    assert!(text.contains("# TYPE"), "{text}");
+    wait("a final row in Parquet", || {
+        (!Found::read(out, &MAIN_JOB).unwrap().rows.is_empty()).then_some(())
+    });
+    running.signal("INT");
+    let said = running.said();
+    let (status, _) = running.end(Duration::from_secs(5));
+    assert_eq!(status.code(), Some(0), "{said}");
+    let found = Found::read(out, &MAIN_JOB).unwrap();
+    assert!(found.rows.values().all(|row| row.spans.iter().all(|span| span.1 <= span.2)));
+    let bytes = Directory::local(out).read("latest.json").unwrap();
+    let latest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    // The newest window that holds at least half of the fleet.
+    assert!((4..=8).contains(&latest["devices"].as_array().unwrap().len()));
+    for folder in ["parquet", "late", "dead_letters"] {
+        for date in names(&out.join(folder)) {
+            assert!(date.starts_with("date="), "{date}");
+            let files = names(&out.join(folder).join(&date));
+            assert!(files.iter().all(|file| file.ends_with(".parquet")), "{files:?}");
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().to_str().unwrap();
+    let running = Running::start(command(&["--listen", "none", "--out", out]));
+    running.wait_said("Ctrl-C stops");
+    running.signal("INT");
+    running.wait_said("once more");
+    running.signal("TERM");
+    // The first may have been done before the second came.
+    let (status, _) = running.end(Duration::from_secs(2));
+    assert!(matches!(status.code(), Some(0 | 130)), "{status}");
+}
+
+#[test]
+fn a_broker_that_is_absent_is_said_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().to_str().unwrap();
+    let options = ["--bootstrap", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--out", out];
+    let running = Running::start(command(&options));
+    let address = running.page();
+    running.wait_said("cannot reach");
+    let metrics = metrics(&address).unwrap();
+    assert_eq!(metrics["ledger"]["read"], 0, "the page is there all the same");
+    std::thread::park_timeout(Duration::from_secs(2)); // long enough for it to try again
+    let said = running.said();
+    assert_eq!(said.matches("cannot reach").count(), 1, "{said}");
+    running.signal("TERM");
+    assert!(running.end(Duration::from_secs(5)).0.success());
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path();
+    let options = ["--quiet", "--listen", "none", "--out", out.to_str().unwrap()];
+    let running = Running::start(command(&options));
+    wait("outputs", || names(out).contains(&"latest.json".to_owned()).then_some(()));
+    running.signal("INT");
+    let said = running.said();
+    let (status, stdout) = running.end(Duration::from_secs(5));
+    assert!(status.success() && said.is_empty() && stdout.is_empty(), "{said}{stdout}");
+}
