@@ -71,6 +71,10 @@ impl Running {
         Running { child, said }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has written to its standard error stream.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
