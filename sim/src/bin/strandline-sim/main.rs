@@ -1,0 +1,145 @@
+//! Simulates a fleet of devices that send metrics to Kafka: `strandline-sim --help`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use strandline_engine::clock::Clock;
+use strandline_sim::fleet::Fleet;
+use strandline_sim::producer::{
+    FleetProducer, Pace, ProduceError, Report, Tally, Topic, start_to_end_now,
+};
+
+mod arguments;
+
+use arguments::{Arguments, Refused};
+
+/// Exit code of a run in which messages were not delivered, or that failed.
+const FAILED: u8 = 1;
+/// Exit code of a command line that makes no sense.
+const USAGE: u8 = 2;
+/// Exit code when a second signal ends the program at once.
+const INTERRUPTED: i32 = 130;
+/// How far ahead of the present event times may be before jobs refuse them by default.
+const FUTURE_MAX: Duration = Duration::from_secs(3600);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args_os().collect::<Vec<OsString>>()) {
+        Ok(arguments) => arguments,
+        Err(Refused::Asked(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Refused::Wrong(line)) => return refuse(&line),
+    };
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) if matches!(error.downcast_ref(), Some(ProduceError::Config(_))) => {
+            refuse(&format!("{error:#}"))
+        }
+        Err(error) => {
+            eprintln!("strandline-sim: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn refuse(line: &str) -> ExitCode {
+    eprintln!("strandline-sim: {line}");
+    ExitCode::from(USAGE)
+}
+
+/// Runs until the end or a signal; whether everything was delivered.
+fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The first signal ends the run in order, the second one at once.
+        flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("taking signals")?;
+    }
+    let stopped = || stop.load(Ordering::Relaxed);
+    let clock = Clock::system();
+    let producer = FleetProducer::new(&arguments.producer, None)?;
+    let mut say = |report: Report| match report {
+        Report::Unreachable { reason } => eprintln!(
+            "strandline-sim: no Kafka broker answers at {} ({reason}); trying until one does \
+             (--bootstrap names another)",
+            arguments.producer.bootstrap
+        ),
+        Report::Reachable => eprintln!("strandline-sim: the broker answers again"),
+        Report::Progress(tally) if !arguments.quiet => eprintln!("{}", status(&tally)),
+        Report::Progress(_) => {}
+    };
+
+    let topic = match producer.ensure_topic(arguments.partitions, &stopped, &mut say) {
+        Err(ProduceError::Stopped) => return Ok(true),
+        result => result?,
+    };
+    let pace = arguments.messages.map_or(Pace::RealTime, |messages| Pace::FullSpeed { messages });
+    let start = match (arguments.start, arguments.messages) {
+        (Some(start), _) => start,
+        (None, Some(messages)) => start_to_end_now(&arguments.fleet, messages, &clock)?,
+        (None, None) => clock.wall(),
+    };
+    if !arguments.quiet {
+        eprintln!("{}", introduction(arguments, topic));
+    }
+    if let Some(messages) = arguments.messages
+        && clock.wall() + FUTURE_MAX < start + arguments.fleet.time_for(messages)?
+    {
+        eprintln!(
+            "strandline-sim: event times reach more than an hour into the future, where jobs \
+             refuse them by default: an earlier --start, or fewer --messages, avoids that"
+        );
+    }
+
+    let mut fleet = Fleet::new(arguments.fleet.clone(), start)?;
+    let tally = producer.run(&mut fleet, pace, &clock, &stopped, &mut say)?;
+    if !arguments.quiet {
+        eprintln!("{}", summary(&tally));
+    }
+    let lost = tally.failed + tally.under_way();
+    if 0 < lost {
+        let why = tally.last_error.map(|error| format!(": {error}")).unwrap_or_default();
+        eprintln!("strandline-sim: {lost} messages were not delivered{why}");
+    }
+    Ok(lost == 0)
+}
+
+fn introduction(arguments: &Arguments, topic: Topic) -> String {
+    let (partitions, how) = match topic {
+        Topic::Existed { partitions } => (partitions, "exists"),
+        Topic::Created { partitions } => (partitions, "created"),
+    };
+    let fleet = &arguments.fleet;
+    let work = arguments.messages.map_or_else(
+        || format!("{} messages/s each, Ctrl-C ends it", fleet.rate_per_device_hz),
+        |messages| format!("{messages} messages at full speed"),
+    );
+    format!(
+        "{} devices to topic {} ({partitions} partitions, {how}) at {}: {work}",
+        fleet.devices, arguments.producer.topic, arguments.producer.bootstrap
+    )
+}
+
+fn status(tally: &Tally) -> String {
+    let Tally { sent, delivered, failed, held_up, malformed, .. } = tally;
+    let rate = *delivered as f64 / tally.elapsed.as_secs_f64().max(1e-3);
+    format!(
+        "sent {sent} · delivered {delivered} ({rate:.0}/s) · held up {held_up} · malformed \
+         {malformed} · failed {failed}"
+    )
+}
+
+fn summary(tally: &Tally) -> String {
+    let seconds = tally.elapsed.as_secs_f64();
+    let megabytes = tally.bytes as f64 / 1e6;
+    format!("{} · {megabytes:.1} MB in {seconds:.1} s", status(tally))
+}
