@@ -1,0 +1,71 @@
+//! One direction of knowing: operators <- engine <- dashboard; sim knows engine and operators; cli,
+//! examples and benches know all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What each package may know of the others.
+const MAY_KNOW: [(&str, &[&str]); 7] = [
+    ("strandline-operators", &[]),
+    ("strandline-engine", &["strandline-operators"]),
+    ("strandline-dashboard", &["strandline-engine", "strandline-operators"]),
+    ("strandline-sim", &["strandline-engine", "strandline-operators"]),
+    (
+        "strandline",
+        &["strandline-dashboard", "strandline-engine", "strandline-operators", "strandline-sim"],
+    ),
+    ("strandline-examples", &["strandline"]),
+    ("strandline-benches", &["strandline"]),
+];
+
+/// Dependencies that belong to one layer alone.
+const ONLY_IN: [(&str, &[&str]); 4] = [
+    ("tokio", &["strandline-dashboard"]),
+    ("hyper", &["strandline-dashboard"]),
+    ("parquet", &["strandline-engine", "strandline-sim"]),
+    ("rdkafka-sys", &["strandline-engine"]),
+];
+
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter().map(|package| {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        // What tests alone use tells nothing about the layers.
+        let dependencies = dependencies.filter(|dependency| dependency["kind"].is_null());
+        let names = dependencies.map(|d| d["name"].as_str().unwrap().to_owned());
+        (package["name"].as_str().unwrap().to_owned(), names.collect())
+    });
+    packages.collect()
+}
+
+#[test]
+fn layers_know_only_those_below() {
+    let dependencies = dependencies();
+    let packages: BTreeSet<&str> = dependencies.keys().map(String::as_str).collect();
+    let listed: BTreeSet<&str> = MAY_KNOW.iter().map(|(name, _)| *name).collect();
+    assert_eq!(packages, listed, "every package has its layer");
+    for (name, may_know) in MAY_KNOW {
+        for known in dependencies[name].iter().filter(|known| packages.contains(known.as_str())) {
+            assert!(may_know.contains(&known.as_str()), "{name} may not know {known}");
+        }
+    }
+}
+
+#[test]
+fn what_belongs_to_one_layer_stays_there() {
+    for (name, known) in dependencies() {
+        for (dependency, layers) in ONLY_IN {
+            assert!(
+                !known.contains(dependency) || layers.contains(&name.as_str()),
+                "{name} may not use {dependency}"
+            );
+        }
+    }
+}
