@@ -7,7 +7,21 @@
 //! sliding windows, sessions that grow together, and state that is restored on another number of
 //! workers.
 
+mod average;
+mod count;
+mod min_max;
+mod sum;
+#[cfg(test)]
+mod tests;
+mod tuple;
+mod wide_sum;
+
 use timely::ExchangeData;
+
+pub use average::{Average, AveragePartial};
+pub use count::Count;
+pub use min_max::{Max, Min, Rank};
+pub use sum::ExactSum;
 
 /// An aggregate over values of type `V`.
 pub trait Aggregate<V>: Clone + 'static {

@@ -3,12 +3,17 @@
 //! A record that cannot be read is data too: it becomes a dead letter with a [`DeadReason`], never
 //! an error that stops the stream.
 
+#[cfg(test)]
+mod agreement;
 mod cursor;
 mod json;
 mod layout;
 mod number;
 mod scan;
 mod strict;
+#[cfg(test)]
+mod tests;
+mod word;
 
 use serde::{Deserialize, Serialize};
 

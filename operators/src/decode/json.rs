@@ -1,0 +1,226 @@
+//! The JSON decoder: a flat object's key, time and metrics, by the names of their fields.
+//!
+//! There are two ways to read a payload. The strict path ([`super::strict`]) defines what is
+//! accepted and why not; it stands on serde_json. The fast path ([`super::scan`]) reads what
+//! devices usually send, in one pass and without an allocation, and says "I do not know" to
+//! everything else. It never rejects: whatever it does not know is decided by the strict path, so
+//! that a reason has one place where it is found. That both agree is a property test.
+
+use std::fmt;
+
+use crate::decode::layout::Layout;
+use crate::decode::word::Block;
+use crate::decode::{DeadReason, Decode, Decoded, scan, strict};
+
+/// Reads JSON objects: one field is the key, one the event time, `N` are metrics.
+///
+/// A payload is one JSON object in UTF-8 with nothing but JSON white space around it, at most 128
+/// levels deep (the object itself is the first), without a lone surrogate anywhere, in ignored
+/// fields too.
+///
+/// * The key is a string of 1 to [`KEY_BYTES_MAX`](super::KEY_BYTES_MAX) bytes.
+/// * The time is an integral number of milliseconds since 1970, in whatever notation (`5`, `5.0`,
+///   `5e3`, `-0`), read exactly, not before 1970 and not after the year 9999.
+/// * A metric is a number, correctly rounded to 64 bits; where it is absent or null, it does not
+///   contribute.
+/// * Other fields are ignored. Names and strings are compared after unescaping. Of a repeated
+///   field, the last counts.
+///
+/// Where there are several reasons against a record, it carries the first of: empty, not JSON, the
+/// key's, the time's, the metrics' in the order in which they were asked for.
+///
+/// A payload costs one pass over its bytes. Where it is laid out as the one before it (the same
+/// fields in the same order with the same white space), field names are recognised by comparing
+/// whole words, which halves the time; nothing else depends on the order.
+///
+/// ```
+/// use strandline_operators::decode::{DeadReason, Decode, JsonFields};
+///
+/// let mut decoder = JsonFields::new("device_id", "ts", ["temperature", "humidity"]);
+/// let decoded = decoder
+///     .decode(br#"{"device_id":"device-1","ts":1730638574123,"temperature":24.7,"status":"ok"}"#)
+///     .unwrap();
+/// assert_eq!((decoded.key, decoded.time.as_millis()), ("device-1", 1730638574123));
+/// assert_eq!((decoded.value.get(0), decoded.value.get(1)), (Some(24.7), None));
+///
+/// assert_eq!(decoder.decode(br#"{"ts":1730638574123}"#), Err(DeadReason::MissingKey));
+/// ```
+#[derive(Clone, Debug)]
+pub struct JsonFields<const N: usize> {
+    names: Names<N>,
+    layout: Layout,
+    strict_only: bool,
+    unescaped_key: String,
+}
+
+impl<const N: usize> JsonFields<N> {
+    /// A decoder that takes the key, the time and the metrics from the fields of these names.
+    ///
+    /// # Panics
+    ///
+    /// If two of the names are equal.
+    pub fn new(key: &str, time: &str, metrics: [&str; N]) -> JsonFields<N> {
+        let mut all: Vec<&str> = [key, time].into_iter().chain(metrics).collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "one name a field: {all:?}");
+        JsonFields {
+            names: Names::new(key, time, metrics),
+            layout: Layout::default(),
+            strict_only: false,
+            unescaped_key: String::new(),
+        }
+    }
+
+    /// The same decoder without its fast path: several times slower, and equal in what it
+    /// accepts and rejects. For measuring and for checking.
+    #[must_use]
+    pub fn strict_only(mut self) -> JsonFields<N> {
+        self.strict_only = true;
+        self
+    }
+}
+
+impl<const N: usize> Decode for JsonFields<N> {
+    type Value = Metrics<N>;
+
+    #[inline]
+    fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
+        if !self.strict_only
+            && let Some(decoded) = scan::decode(&self.names, &mut self.layout, payload)
+        {
+            return Ok(decoded);
+        }
+        strict::decode(&self.names, &mut self.unescaped_key, payload)
+    }
+}
+
+/// The names of the fields that are asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Names<const N: usize> {
+    key: Name,
+    time: Name,
+    metrics: [Name; N],
+}
+
+#[derive(Clone, Debug)]
+struct Name {
+    text: Box<str>,
+    /// The name in quotation marks, if it is short enough and is written without escapes.
+    quoted: Block,
+}
+
+/// What a field of a payload is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Key,
+    Time,
+    Metric(usize),
+    Ignored,
+}
+
+impl<const N: usize> Names<N> {
+    pub(super) fn new(key: &str, time: &str, metrics: [&str; N]) -> Names<N> {
+        Names { key: key.into(), time: time.into(), metrics: metrics.map(Name::from) }
+    }
+
+    /// What the field of this (unescaped) name is. Linear in `N`.
+    pub(super) fn field(&self, name: &[u8]) -> Field {
+        let is = |wanted: &Name| name == wanted.text.as_bytes();
+        if is(&self.key) {
+            Field::Key
+        } else if is(&self.time) {
+            Field::Time
+        } else {
+            self.metrics.iter().position(is).map_or(Field::Ignored, Field::Metric)
+        }
+    }
+
+    /// What the field is whose name in quotation marks begins a [`Block`], and how long the name
+    /// is with them; `None` where that cannot be said. There is no branch on which one it is: in
+    /// records whose order varies, it would be guessed wrongly.
+    #[inline(always)]
+    pub(super) fn recognise(&self, block: u128) -> Option<(Field, usize)> {
+        let mut found = None;
+        for (index, name) in self.metrics.iter().enumerate() {
+            if name.quoted.begins(block) {
+                found = Some((Field::Metric(index), name.text.len() + 2));
+            }
+        }
+        if self.time.quoted.begins(block) {
+            found = Some((Field::Time, self.time.text.len() + 2));
+        }
+        if self.key.quoted.begins(block) {
+            found = Some((Field::Key, self.key.text.len() + 2));
+        }
+        found
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Name {
+        let needs_escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+        let quoted = format!("\"{text}\"");
+        let is_short = quoted.len() <= Block::BYTES && !text.bytes().any(needs_escape);
+        let quoted = if is_short { Block::new(quoted.as_bytes()) } else { Block::NEVER };
+        Name { text: text.into(), quoted }
+    }
+}
+
+/// The metrics of one record: `N` numbers, each of which may be absent.
+///
+/// It takes 8 bytes a metric. Two are equal if they are equal to the last bit (`0.0` is not
+/// `-0.0`).
+///
+/// ```
+/// use strandline_operators::decode::Metrics;
+///
+/// let metrics = Metrics::from([Some(24.7), None]);
+/// assert_eq!((metrics.get(0), metrics.get(1)), (Some(24.7), None));
+/// ```
+#[derive(Copy, Clone)]
+pub struct Metrics<const N: usize> {
+    // NaN stands for absent: JSON has no NaN.
+    values: [f64; N],
+}
+
+impl<const N: usize> Metrics<N> {
+    /// The metric of the field that was named at `index`; `None` if it is absent.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not below `N`.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<f64> {
+        let value = self.values[index];
+        (!value.is_nan()).then_some(value)
+    }
+
+    pub(super) const ABSENT: Metrics<N> = Metrics { values: [f64::NAN; N] };
+
+    #[inline]
+    pub(super) fn set(&mut self, index: usize, value: Option<f64>) {
+        self.values[index] = value.unwrap_or(f64::NAN);
+    }
+}
+
+impl<const N: usize> From<[Option<f64>; N]> for Metrics<N> {
+    /// NaN counts as absent.
+    fn from(values: [Option<f64>; N]) -> Metrics<N> {
+        Metrics { values: values.map(|value| value.unwrap_or(f64::NAN)) }
+    }
+}
+
+impl<const N: usize> PartialEq for Metrics<N> {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |metrics: &Self, index| metrics.get(index).map(f64::to_bits);
+        (0..N).all(|index| bits(self, index) == bits(other, index))
+    }
+}
+
+impl<const N: usize> Eq for Metrics<N> {}
+
+impl<const N: usize> fmt::Debug for Metrics<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((0..N).map(|index| self.get(index))).finish()
+    }
+}

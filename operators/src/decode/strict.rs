@@ -1,0 +1,190 @@
+//! The path of the decoder that defines what is accepted, and why not.
+//!
+//! serde_json finds the fields and checks the grammar. For what it is told to ignore it checks no
+//! more than that: neither the UTF-8 of strings, nor their surrogates, nor how deep it goes (its
+//! own limit is for what it builds). Two passes of ours do, over the whole payload, so that
+//! whether a record is JSON does not depend on which fields are asked for.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::decode::json::{Field, Metrics, Names};
+use crate::decode::{DeadReason, Decoded, KEY_BYTES_MAX, LEVELS_MAX, number};
+use crate::time::EventTime;
+
+/// Reads one payload; `unescaped_key` is where a key is put that cannot be borrowed.
+pub(super) fn decode<'a, const N: usize>(
+    names: &Names<N>,
+    unescaped_key: &'a mut String,
+    payload: &'a [u8],
+) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
+    if payload.is_empty() {
+        return Err(DeadReason::Empty);
+    }
+    let text = std::str::from_utf8(payload).map_err(|_| DeadReason::NotJson)?;
+    let found = read_fields(names, text).map_err(|_| DeadReason::NotJson)?;
+    if !is_shallow_and_paired(text) {
+        return Err(DeadReason::NotJson);
+    }
+
+    let key = key(found.key, unescaped_key)?;
+    let time = time(found.time)?;
+    let mut value = Metrics::ABSENT;
+    for (index, raw) in found.metrics.into_iter().enumerate() {
+        value.set(index, metric(raw)?);
+    }
+    Ok(Decoded { key, time, value })
+}
+
+fn key<'a>(raw: Option<&'a str>, unescaped: &'a mut String) -> Result<&'a str, DeadReason> {
+    let raw = raw.ok_or(DeadReason::MissingKey)?;
+    let quoted = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let content = quoted.ok_or(DeadReason::BadKey)?;
+    let key = if content.contains('\\') {
+        *unescaped = serde_json::from_str(raw).map_err(|_| DeadReason::NotJson)?;
+        unescaped
+    } else {
+        content
+    };
+    if (1..=KEY_BYTES_MAX).contains(&key.len()) { Ok(key) } else { Err(DeadReason::BadKey) }
+}
+
+fn time(raw: Option<&str>) -> Result<EventTime, DeadReason> {
+    let raw = raw.ok_or(DeadReason::MissingTime)?;
+    if is_number(raw) { number::time(raw) } else { Err(DeadReason::BadTime) }
+}
+
+fn metric(raw: Option<&str>) -> Result<Option<f64>, DeadReason> {
+    match raw {
+        None => Ok(None),
+        Some(raw) if is_number(raw) => number::metric(raw).map(Some),
+        Some(_) => Err(DeadReason::BadMetric),
+    }
+}
+
+fn is_number(raw: &str) -> bool {
+    raw.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// The JSON text of the fields that are asked for; `None` if absent or null.
+struct Found<'a, const N: usize> {
+    key: Option<&'a str>,
+    time: Option<&'a str>,
+    metrics: [Option<&'a str>; N],
+}
+
+fn read_fields<'a, const N: usize>(
+    names: &Names<N>,
+    text: &'a str,
+) -> Result<Found<'a, N>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = deserializer.deserialize_map(Members(names))?;
+    deserializer.end()?;
+    Ok(found)
+}
+
+struct Members<'n, const N: usize>(&'n Names<N>);
+
+impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
+    type Value = Found<'de, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = Found { key: None, time: None, metrics: [None; N] };
+        while let Some(field) = members.next_key_seed(Name(self.0))? {
+            let place = match field {
+                Field::Key => &mut found.key,
+                Field::Time => &mut found.time,
+                Field::Metric(index) => &mut found.metrics[index],
+                Field::Ignored => {
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            let raw = members.next_value::<&RawValue>()?.get();
+            *place = (raw != "null").then_some(raw); // the last one counts, null too
+        }
+        Ok(found)
+    }
+}
+
+struct Name<'n, const N: usize>(&'n Names<N>);
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Name<'_, N> {
+    type Value = Field;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<const N: usize> Visitor<'_> for Name<'_, N> {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        Ok(self.0.field(name.as_bytes()))
+    }
+}
+
+/// Whether a JSON text is at most [`LEVELS_MAX`] deep and each surrogate in it has its other half.
+/// The grammar was checked before.
+fn is_shallow_and_paired(json: &str) -> bool {
+    let mut depth = 0;
+    let mut rest = json.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if LEVELS_MAX < depth {
+                    return false;
+                }
+            }
+            b'}' | b']' => depth -= 1,
+            b'"' => match after_string(rest) {
+                Some(after) => rest = after,
+                None => return false,
+            },
+            _ => {}
+        }
+    }
+    true
+}
+
+/// What follows a string that goes on with `rest`; `None` if it has a lone surrogate.
+fn after_string(mut rest: &[u8]) -> Option<&[u8]> {
+    loop {
+        match rest {
+            [b'"', after @ ..] => return Some(after),
+            [b'\\', b'u', after @ ..] => {
+                rest = match utf16(after)? {
+                    (0xD800..=0xDBFF, [b'\\', b'u', low @ ..]) => match utf16(low)? {
+                        (0xDC00..=0xDFFF, after) => after,
+                        _ => return None,
+                    },
+                    (0xD800..=0xDFFF, _) => return None,
+                    (_, after) => after,
+                }
+            }
+            [b'\\', _, after @ ..] | [_, after @ ..] => rest = after,
+            [] => return None,
+        }
+    }
+}
+
+/// The four hexadecimal digits of an escape, and what follows them.
+fn utf16(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, after) = text.split_at_checked(4)?;
+    let unit = digits
+        .iter()
+        .try_fold(0, |unit, &digit| Some(unit * 16 + char::from(digit).to_digit(16)?))?;
+    Some((unit, after))
+}
