@@ -20,14 +20,14 @@ use strandline_engine::source::{PartitionStart, Progress, Reader, Source, Source
 use strandline_operators::record::{Message, Partition};
 
 /// No condition of these tests takes this long, on a busy machine either.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// Rings when the reader wakes its worker.
 #[derive(Clone, Default)]
-pub struct Bell(Arc<(Mutex<u64>, Condvar)>);
+pub(crate) struct Bell(Arc<(Mutex<u64>, Condvar)>);
 
 impl Bell {
-    pub fn wake(&self) -> Wake {
+    pub(crate) fn wake(&self) -> Wake {
         let bell = self.clone();
         Wake::new(move || {
             *bell.0.0.lock().unwrap() += 1;
@@ -35,12 +35,12 @@ impl Bell {
         })
     }
 
-    pub fn rings(&self) -> u64 {
+    pub(crate) fn rings(&self) -> u64 {
         *self.0.0.lock().unwrap()
     }
 
     /// Waits until it has rung more than `heard` times.
-    pub fn wait(&self, heard: u64, limit: Duration) -> bool {
+    pub(crate) fn wait(&self, heard: u64, limit: Duration) -> bool {
         let rings = self.0.0.lock().unwrap();
         let (rings, _) =
             self.0.1.wait_timeout_while(rings, limit, |rings| *rings <= heard).unwrap();
@@ -50,10 +50,10 @@ impl Bell {
 
 /// The lines that were reported.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+pub(crate) struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Lines {
-    pub fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> Report {
         let lines = self.clone();
         Report::new(move |line| {
             lines.0.0.lock().unwrap().push(line.to_owned());
@@ -61,11 +61,11 @@ impl Lines {
         })
     }
 
-    pub fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
     }
 
-    pub fn wait_for(&self, text: &str) {
+    pub(crate) fn wait_for(&self, text: &str) {
         let lines = self.0.0.lock().unwrap();
         let absent = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(text));
         let (lines, _) = self.0.1.wait_timeout_while(lines, LIMIT, absent).unwrap();
@@ -75,23 +75,23 @@ impl Lines {
 
 /// A message as it was handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub offset: u64,
-    pub timestamp_ms: Option<i64>,
-    pub payload: Option<Vec<u8>>,
+pub(crate) struct Seen {
+    pub(crate) offset: u64,
+    pub(crate) timestamp_ms: Option<i64>,
+    pub(crate) payload: Option<Vec<u8>>,
 }
 
 /// A reader, what it has read, and the bell that its wake-ups ring.
-pub struct Reading {
-    pub reader: KafkaReader,
-    pub bell: Bell,
-    pub seen: BTreeMap<u32, Vec<Seen>>,
-    pub skipped: BTreeMap<u32, u64>,
-    pub progress: BTreeMap<u32, Progress>,
+pub(crate) struct Reading {
+    pub(crate) reader: KafkaReader,
+    pub(crate) bell: Bell,
+    pub(crate) seen: BTreeMap<u32, Vec<Seen>>,
+    pub(crate) skipped: BTreeMap<u32, u64>,
+    pub(crate) progress: BTreeMap<u32, Progress>,
 }
 
 impl Reading {
-    pub fn new(source: &KafkaSource, starts: &[PartitionStart]) -> Reading {
+    pub(crate) fn new(source: &KafkaSource, starts: &[PartitionStart]) -> Reading {
         let bell = Bell::default();
         let reader = source.reader(bell.wake()).unwrap();
         let (seen, skipped, progress) = Default::default();
@@ -102,14 +102,14 @@ impl Reading {
         reading
     }
 
-    pub fn assign(&mut self, start: PartitionStart) {
+    pub(crate) fn assign(&mut self, start: PartitionStart) {
         self.reader.assign(start).unwrap();
         self.seen.insert(start.partition.0, Vec::new());
         self.skipped.insert(start.partition.0, 0);
     }
 
     /// One read; checks what every read has to keep.
-    pub fn read(&mut self, partition: u32, limit: usize) -> Result<Progress, SourceError> {
+    pub(crate) fn read(&mut self, partition: u32, limit: usize) -> Result<Progress, SourceError> {
         let seen = self.seen.get_mut(&partition).unwrap();
         let before = seen.len();
         let progress = self.reader.read(Partition(partition), limit, |message| {
@@ -131,7 +131,7 @@ impl Reading {
 
     /// Reads all partitions until `done`; between two rounds that bring nothing it waits for the
     /// bell, and for nothing else.
-    pub fn until(
+    pub(crate) fn until(
         &mut self,
         what: &str,
         mut done: impl FnMut(&Reading) -> bool,
@@ -154,28 +154,28 @@ impl Reading {
         }
     }
 
-    pub fn until_messages(&mut self, messages: usize) {
+    pub(crate) fn until_messages(&mut self, messages: usize) {
         self.until(&format!("{messages} messages"), |r| messages <= r.messages()).unwrap();
     }
 
-    pub fn until_at_end(&mut self) {
+    pub(crate) fn until_at_end(&mut self) {
         self.until("at the end", |r| r.progress.values().all(|p| p.at_end)).unwrap();
     }
 
-    pub fn until_finished(&mut self) {
+    pub(crate) fn until_finished(&mut self) {
         self.until("finished", |r| r.progress.values().all(|p| p.finished)).unwrap();
     }
 
     /// Reads until a read fails.
-    pub fn until_error(&mut self) -> SourceError {
+    pub(crate) fn until_error(&mut self) -> SourceError {
         self.until("an error", |_| false).unwrap_err()
     }
 
-    pub fn messages(&self) -> usize {
+    pub(crate) fn messages(&self) -> usize {
         self.seen.values().map(Vec::len).sum()
     }
 
-    pub fn payloads(&self, partition: u32) -> Vec<String> {
+    pub(crate) fn payloads(&self, partition: u32) -> Vec<String> {
         let text = |seen: &Seen| String::from_utf8(seen.payload.clone().unwrap()).unwrap();
         self.seen[&partition].iter().map(text).collect()
     }
@@ -190,18 +190,18 @@ fn own(message: Message<'_>) -> Seen {
 }
 
 /// Settings that report into `lines`.
-pub fn settings(bootstrap: &str, topic: &str, lines: &Lines) -> KafkaSettings {
+pub(crate) fn settings(bootstrap: &str, topic: &str, lines: &Lines) -> KafkaSettings {
     let mut settings = KafkaSettings::new(bootstrap, topic);
     settings.report = lines.report();
     settings
 }
 
-pub fn plan(source: &KafkaSource) -> Vec<PartitionStart> {
+pub(crate) fn plan(source: &KafkaSource) -> Vec<PartitionStart> {
     source.plan(&|| false).unwrap()
 }
 
 /// A name that no other test uses.
-pub fn fresh(name: &str) -> String {
+pub(crate) fn fresh(name: &str) -> String {
     static TOPICS: AtomicU64 = AtomicU64::new(0);
     let number = TOPICS.fetch_add(1, Ordering::Relaxed);
     format!("{name}-{}-{number}", std::process::id())
@@ -209,7 +209,7 @@ pub fn fresh(name: &str) -> String {
 
 /// Counts what the broker has acknowledged.
 #[derive(Clone, Default)]
-pub struct Acknowledged(pub Arc<AtomicU64>);
+pub(crate) struct Acknowledged(Arc<AtomicU64>);
 
 impl ClientContext for Acknowledged {}
 
@@ -224,9 +224,9 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-pub type TestProducer = BaseProducer<Acknowledged>;
+pub(crate) type TestProducer = BaseProducer<Acknowledged>;
 
-pub fn producer(bootstrap: &str, options: &[(&str, &str)]) -> TestProducer {
+pub(crate) fn producer(bootstrap: &str, options: &[(&str, &str)]) -> TestProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("linger.ms", "5");
     // No consumer looks at a topic before it is created; no producer creates one.
@@ -238,7 +238,7 @@ pub fn producer(bootstrap: &str, options: &[(&str, &str)]) -> TestProducer {
 }
 
 /// Sends a record, waiting while the producer's queue is full.
-pub fn send(producer: &TestProducer, record: BaseRecord<'_, str, [u8]>) {
+pub(crate) fn send(producer: &TestProducer, record: BaseRecord<'_, str, [u8]>) {
     let mut record = record;
     loop {
         match producer.send(record) {
@@ -253,7 +253,7 @@ pub fn send(producer: &TestProducer, record: BaseRecord<'_, str, [u8]>) {
 }
 
 /// Sends payloads `from..to`, as text, to a partition, and waits until they are acknowledged.
-pub fn fill(producer: &TestProducer, topic: &str, partition: u32, from: usize, to: usize) {
+pub(crate) fn fill(producer: &TestProducer, topic: &str, partition: u32, from: usize, to: usize) {
     for number in from..to {
         let payload = number.to_string();
         send(
@@ -269,6 +269,6 @@ pub fn fill(producer: &TestProducer, topic: &str, partition: u32, from: usize, t
     producer.flush(LIMIT).unwrap();
 }
 
-pub fn numbers(from: usize, to: usize) -> Vec<String> {
+pub(crate) fn numbers(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|number| number.to_string()).collect()
 }

@@ -252,7 +252,7 @@ impl Connection {
     fn say_away(&self, reason: &str) {
         if !std::mem::replace(&mut self.state().away, true) {
             self.settings.report.say(&format!(
-                "cannot reach Kafka at {}: {reason}; trying again until it answers",
+                "cannot reach Kafka at {}: {reason}; trying again",
                 self.settings.bootstrap
             ));
         }

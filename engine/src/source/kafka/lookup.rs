@@ -141,9 +141,8 @@ impl Lookup {
     /// What stands behind an error, with what the client has said meanwhile.
     fn trouble(&self, error: &KafkaError) -> Trouble {
         for _ in 0..EVENTS_PER_QUESTION {
-            if self.consumer.poll(Duration::ZERO).is_none() {
-                break;
-            }
+            // `None` may mean a log line, so that it does not end this.
+            drop(self.consumer.poll(Duration::ZERO));
         }
         let ears = self.consumer.context();
         match error.rdkafka_error_code() {

@@ -134,8 +134,13 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
         }
         let batch = Vec::with_capacity(BATCH_MESSAGES);
         let queue = PartitionQueue { queue, partition, wake, batch, owner: Rc::clone(self) };
-        // SAFETY: `topic` is held by `self`. If it fails, dropping `queue` is still right: a
-        // partition that was not started may be stopped.
+        // If it fails, dropping `queue` is still right: a partition that was not started may be
+        // stopped.
+        self.fetch_from(partition, from).map(|()| queue)
+    }
+
+    fn fetch_from(&self, partition: Partition, from: Offset) -> Result<(), String> {
+        // SAFETY: `topic` is held by `self`.
         let failed = unsafe {
             sys::rd_kafka_consume_start(self.topic.as_ptr(), raw(partition), raw_offset(from))
         };
@@ -144,7 +149,7 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
             let code = unsafe { sys::rd_kafka_last_error() };
             return Err(RDKafkaErrorCode::from(code).to_string());
         }
-        Ok(queue)
+        Ok(())
     }
 }
 
@@ -214,16 +219,10 @@ impl<C: ConsumerContext + 'static> PartitionQueue<C> {
         Ok(taken)
     }
 
-    /// Fetches again from `from` on; what is in the queue is dropped.
-    pub(super) fn seek(&mut self, from: Offset) -> Result<(), String> {
-        // SAFETY: `topic` is held by `owner`. A timeout of 0 means that nothing is waited for.
-        let error = unsafe {
-            sys::rd_kafka_seek(self.owner.topic.as_ptr(), raw(self.partition), raw_offset(from), 0)
-        };
-        match RDKafkaErrorCode::from(error) {
-            RDKafkaErrorCode::NoError => Ok(()),
-            code => Err(code.to_string()),
-        }
+    /// Fetches again, from `from` on, after the client gave up on the partition (which it does
+    /// when an offset is out of range; a seek does nothing then).
+    pub(super) fn restart(&self, from: Offset) -> Result<(), String> {
+        self.owner.fetch_from(self.partition, from)
     }
 }
 

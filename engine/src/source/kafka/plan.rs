@@ -8,7 +8,7 @@ use std::time::Duration;
 use strandline_operators::record::{Offset, Partition};
 
 use crate::source::kafka::connection::{Cancelled, Connection};
-use crate::source::kafka::lookup::At;
+use crate::source::kafka::lookup::{At, Lookup};
 use crate::source::kafka::settings::Start;
 use crate::source::{PartitionStart, SourceError};
 
@@ -44,7 +44,7 @@ fn starts(
     connection: &Connection,
     cancelled: &Cancelled,
 ) -> Result<Vec<PartitionStart>, SourceError> {
-    let count = connection.until_answered(cancelled, |lookup, within| lookup.partitions(within))?;
+    let count = connection.until_answered(cancelled, Lookup::partitions)?;
     connection.note_partitions(count);
     let offsets = |at| {
         connection.until_answered(cancelled, |lookup, within| lookup.offsets(0..count, at, within))
@@ -79,7 +79,7 @@ pub(super) fn discover(
     if connection.settings.bounded {
         return Ok(Vec::new());
     }
-    let count = connection.ask(super::lookup::Lookup::partitions)?;
+    let count = connection.ask(Lookup::partitions)?;
     if count <= known {
         return Ok(Vec::new());
     }

@@ -18,7 +18,7 @@ use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
 
 /// How many times in a row the broker may say of an offset that it is out of range, and then that
 /// it is not.
-const REWINDS_MAX: u32 = 3;
+const RESTARTS_MAX: u32 = 3;
 /// How long a broker that is too old to say it with every fetch may take to say where a log begins.
 const LOW_WITHIN: Duration = Duration::from_secs(5);
 
@@ -45,7 +45,7 @@ struct Assigned {
     reported: Option<Code>,
     /// Set while the broker is asked why it said that an offset is out of range.
     out_of_range: Option<Receiver<(Offset, Offset)>>,
-    rewinds: u32,
+    restarts: u32,
 }
 
 impl KafkaReader {
@@ -91,7 +91,7 @@ impl Reader for KafkaReader {
             high: None,
             reported: None,
             out_of_range: None,
-            rewinds: 0,
+            restarts: 0,
         };
         self.assigned.insert(partition, assigned);
         Ok(())
@@ -192,7 +192,7 @@ impl Assigned {
             }
         }
         if 0 < messages {
-            (self.reported, self.rewinds) = (None, 0);
+            (self.reported, self.restarts) = (None, 0);
         }
         if self.queue.is_some() {
             self.high = reading.consumer.last_heard(partition).1.or(self.high);
@@ -228,16 +228,16 @@ impl Assigned {
                 position.0, end.0
             )));
         }
-        self.rewinds += 1;
-        if REWINDS_MAX < self.rewinds {
+        self.restarts += 1;
+        if RESTARTS_MAX < self.restarts {
             return Err(reading.connection.failed(format!(
                 "partition {number}: the broker does not give offset {}, though its log goes from \
                  {} to {}",
                 position.0, low.0, end.0
             )));
         }
-        match &mut self.queue {
-            Some(queue) => queue.seek(position).map_err(|reason| {
+        match &self.queue {
+            Some(queue) => queue.restart(position).map_err(|reason| {
                 reading.connection.failed(format!("partition {number}: {reason}"))
             }),
             None => Ok(()),

@@ -148,7 +148,7 @@ impl KafkaSettings {
         let share = u64::from(partitions.unwrap_or(PARTITIONS_ASSUMED).max(1));
         let queued_messages = (QUEUED_MESSAGES_PER_PROCESS / share).max(QUEUED_MESSAGES_MIN);
         let queued_bytes =
-            (QUEUED_BYTES_PER_PROCESS / share).clamp(QUEUED_BYTES_MIN, QUEUED_BYTES_MAX);
+            (QUEUED_BYTES_PER_PROCESS / share).clamp(QUEUED_BYTES_MIN, QUEUED_BYTES_MAX) & !0x3ff; // The client counts in kB.
         let fetch_bytes = queued_bytes.min(FETCH_BYTES_MAX);
         let mut config = ClientConfig::new();
         config
@@ -272,7 +272,7 @@ fn needs_tls(name: &str, value: &str) -> bool {
 
 /// One line for what the client says about its settings.
 pub(super) fn config_error(error: KafkaError) -> SourceError {
-    SourceError::Config(match error {
+    let line = match error {
         // The description names the property, and the value where it is at fault.
         KafkaError::ClientConfig(_, description, name, _) if description.is_empty() => {
             format!("Kafka option `{name}` is not accepted")
@@ -282,7 +282,8 @@ pub(super) fn config_error(error: KafkaError) -> SourceError {
         }
         KafkaError::ClientCreation(description) => format!("Kafka options: {description}"),
         other => format!("Kafka options: {other}"),
-    })
+    };
+    SourceError::Config(line.trim_end_matches(['\0', '\n']).replace('\n', " "))
 }
 
 #[cfg(test)]
