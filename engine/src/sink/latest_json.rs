@@ -178,3 +178,54 @@ impl LatestFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use strandline_operators::time::EventTime;
+
+    use super::*;
+    use crate::store::{FaultyDisk, LocalDisk, Operation};
+    use crate::table::Table;
+
+    /// A replacement whose last sync fails is there all the same.
+    #[test]
+    fn after_a_failure_nobody_knows_what_is_in_the_file() {
+        let failing = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&failing);
+        let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
+            let fails = operation == Operation::SyncDir && fails.load(Ordering::SeqCst);
+            fails.then_some(ErrorKind::Other)
+        });
+        let there = tempfile::tempdir().unwrap();
+        let out = Directory::on(Arc::new(disk), there.path());
+        let mut file = LatestFile {
+            out: out.clone(),
+            report: Report::silent(),
+            seen: None,
+            written: Vec::new(),
+            failing: false,
+        };
+        let table = Arc::new(Table::new::<(u64,)>("key", "rows", &["count"]));
+        let snapshot = |number, in_flight| Snapshot {
+            number,
+            in_flight,
+            ..Snapshot::empty("topic", Arc::clone(&table), EventTime::from_millis(0))
+        };
+        let shown = || -> u64 {
+            let bytes = out.read(LATEST_JSON).unwrap();
+            let value: Value = serde_json::from_slice(&bytes).unwrap();
+            value["in_flight"].as_u64().unwrap()
+        };
+
+        file.show(&snapshot(0, 7)).unwrap();
+        failing.store(true, Ordering::SeqCst);
+        file.show(&snapshot(1, 8)).unwrap_err();
+        assert_eq!(shown(), 8);
+        failing.store(false, Ordering::SeqCst);
+        file.show(&snapshot(2, 7)).unwrap();
+        assert_eq!(shown(), 7, "it was taken for what was written before");
+    }
+}

@@ -7,8 +7,8 @@
 //! OUT/dead_letters/date=2024-11-03/strandline-….parquet  unreadable records, by the log's time
 //! ```
 //!
-//! Whatever is visible is complete, and no reader has to know of the writer. Each worker has
-//! writers of its own ([`FinalRowsWriter`], [`RejectedWriter`]), which are threads, so that no
+//! Whatever is visible is complete, and no reader has to know of the writer. Writers
+//! ([`FinalRowsWriter`], [`RejectedWriter`]) are threads, which workers may share, so that no
 //! worker waits for a disk as long as the disk keeps up; files are rolled by size and age, so that
 //! there are few. A disk that is full or read-only is said once and tried again: rows wait, up to a
 //! bound, and then the job waits.
@@ -41,14 +41,15 @@ pub use writer::RollingWriter;
 use crate::clock::Clock;
 use crate::store::{Directory, StoreError};
 
-/// What the writers of one worker have in common.
+/// What the writers of a run have in common.
 #[derive(Clone, Debug)]
 pub struct SinkOptions {
     /// `OUT`.
     pub out: Directory,
     /// This start of this process.
     pub run: RunId,
-    /// The worker, counted over all processes.
+    /// Whose rows these are, for the names of files: the worker, counted over all processes, or the
+    /// process where its workers share writers. No two may write with the same `run` and number.
     pub worker: usize,
     /// When files are rolled.
     pub roll: Roll,

@@ -29,7 +29,7 @@ use crate::table::{Cell, Cells, ColumnType, Table};
 pub type FinalRowsWriter<O> = RollingWriter<FinalRows<O>>;
 
 impl<O: Cells + Send + 'static> FinalRowsWriter<O> {
-    /// Starts the writer of one worker. There is no file before there is a row.
+    /// Starts a writer. There is no file before there is a row.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ use super::{SinkError, SinkOptions};
 pub type RejectedWriter = RollingWriter<RejectedRecords>;
 
 impl RejectedWriter {
-    /// Starts the writer of one worker's late records. `window_start` says for an event time when
+    /// Starts a writer of late records. `window_start` says for an event time when
     /// the window begins that the record belongs to.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl RejectedWriter {
         RollingWriter::start(options, LATE, RejectedRecords::new(topic, folder_time))
     }
 
-    /// Starts the writer of one worker's dead letters.
+    /// Starts a writer of dead letters.
     ///
     /// # Errors
     ///

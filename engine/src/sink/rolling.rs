@@ -85,9 +85,8 @@ struct Failure {
 impl<L: Layout> RollingFiles<L> {
     /// Files in `directory`.
     pub(super) fn new(options: &SinkOptions, directory: Directory, layout: L) -> Self {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_created_by(concat!("strandline ", env!("CARGO_PKG_VERSION")).to_owned());
+        let properties =
+            WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
         RollingFiles {
             properties: layout.tune(properties).build(),
             layout,

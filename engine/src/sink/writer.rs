@@ -23,7 +23,8 @@ const STOPPED_POLL: Duration = Duration::from_millis(50);
 /// wakes nobody.
 const TICK_MAX: Duration = Duration::from_secs(1);
 
-/// Writes the rows of one worker on a thread of its own. All methods can be called from any thread.
+/// Writes rows on a thread of its own. All methods can be called from any thread, so workers may
+/// share one.
 ///
 /// Rows that were taken are kept until they are durable, through errors of the disk. Dropped
 /// without [`close`](Self::close), which is what a job that fails does, it forgets the rows that

@@ -60,8 +60,11 @@ fn closing_waits_for_a_full_disk_to_be_mended() {
     std::thread::scope(|scope| {
         let closing = scope.spawn(|| writer.close());
         assert!(bench.heard.lines(1)[0].contains("free some space"));
-        assert!(!closing.is_finished());
+        let closes_early = closing.is_finished();
+        let write = writer.write(some_rows(1));
         failing.store(false, Ordering::SeqCst);
+        assert!(!closes_early);
+        assert!(matches!(write, Err(SinkError::Ended { .. })));
         assert_eq!(closing.join().unwrap().unwrap().rows, 5);
     });
     assert_eq!(count(&bench.read("parquet")), 5);
@@ -101,44 +104,56 @@ fn noise(bytes: usize) -> Vec<u8> {
     (0..bytes / 8).map(next).flat_map(u64::to_le_bytes).collect()
 }
 
-#[test]
-fn a_disk_that_stays_full_holds_up_the_writer_until_it_is_mended_or_the_job_stops() {
-    let failing = Arc::new(AtomicBool::new(true));
-    let mut bench = Bench::failing(Operation::Write, ErrorKind::StorageFull, &failing);
+/// Rows of a mebibyte that a disk which takes nothing leaves in memory and in the queue.
+const HELD_UP_AT: std::ops::Range<u64> = 140..150;
+
+/// Writes rows of a mebibyte until the writer is held up, then stops the job, then mends the disk.
+/// Returns how many rows were taken.
+fn hold_up(bench: &mut Bench, failing: &AtomicBool) -> (RejectedWriter, u64) {
     let stopped = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stopped);
     bench.options.stopped = Stopped::new(move || asked.load(Ordering::SeqCst));
     let writer = RejectedWriter::dead_letters(&bench.options, "t").unwrap();
     let payload = noise(1 << 20);
-    let record = |n| rejected(n, Rejection::Dead(DeadReason::NotJson), Some(&payload));
     let written = Mutex::new(0);
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| {
-            // More than may wait in memory and in the queue.
             for n in 0..400 {
-                writer.write(vec![record(n)])?;
+                let record = rejected(n, Rejection::Dead(DeadReason::NotJson), Some(&payload));
+                writer.write(vec![record])?;
                 *written.lock().unwrap() += 1;
             }
             Ok::<_, SinkError>(())
         });
-        bench.heard.lines(1);
-        // It is held up: a roll can only be refused.
-        until("it was not held up", || 100 < *written.lock().unwrap());
+        until("rows were not taken", || HELD_UP_AT.start <= *written.lock().unwrap());
         assert!(matches!(writer.roll(), Err(SinkError::Waiting { .. })));
         assert!(!writing.is_finished());
-
         stopped.store(true, Ordering::SeqCst);
         let error = writing.join().unwrap().unwrap_err();
         assert!(matches!(error, SinkError::Lost { rows: 1, .. }), "{error}");
     });
     let written = written.into_inner().unwrap();
-    assert!((129..200).contains(&written), "{written} MiB were taken");
-
-    // What was taken is not lost, and there is room again.
+    assert!(HELD_UP_AT.contains(&written), "{written} MiB were taken");
+    assert_eq!(bench.heard.lines(1).len(), 1);
     failing.store(false, Ordering::SeqCst);
+    (writer, written)
+}
+
+#[test]
+fn a_writer_that_was_held_up_goes_on_when_the_disk_does() {
+    let failing = Arc::new(AtomicBool::new(true));
+    let mut bench = Bench::failing(Operation::Write, ErrorKind::StorageFull, &failing);
+    let (writer, written) = hold_up(&mut bench, &failing);
     assert_eq!(writer.roll().unwrap().rows, written);
-    writer.write(vec![record(0)]).unwrap();
+    writer.write(vec![rejected(0, Rejection::Late, None)]).unwrap();
     assert_eq!(writer.close().unwrap().rows, written + 1);
-    let rows = bench.read("dead_letters");
-    assert_eq!(count(&rows) as u64, written + 1);
+    assert_eq!(count(&bench.read("dead_letters")) as u64, written + 1);
+}
+
+#[test]
+fn closing_a_writer_that_was_held_up_loses_nothing_that_was_taken() {
+    let failing = Arc::new(AtomicBool::new(true));
+    let mut bench = Bench::failing(Operation::Write, ErrorKind::StorageFull, &failing);
+    let (writer, written) = hold_up(&mut bench, &failing);
+    assert_eq!(writer.close().unwrap().rows, written);
 }
