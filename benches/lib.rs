@@ -1,1 +1,88 @@
 #![doc = include_str!("README.md")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline::engine::clock::Clock;
+use strandline::engine::job::{Job, JobOptions, Stop, Summary};
+use strandline::engine::outputs::{Outputs, Sink};
+use strandline::engine::source::Source;
+use strandline::engine::source::simulated::SimulatedLog;
+use strandline::engine::table::Table;
+use strandline::engine::view::{Snapshot, View};
+use strandline::operators::aggregate::{Average, Count, Max, Min};
+use strandline::operators::decode::{JsonFields, Metrics};
+use strandline::operators::record::{Partition, Rejected};
+use strandline::operators::time::EventTime;
+use strandline::operators::window::{Row, Tumbling};
+use strandline::sim::fleet::{Fleet, FleetOptions};
+
+/// A final row of the main job: count, average temperature and humidity, battery range.
+pub type MainRow = (u64, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
+
+/// The main job's decoder.
+pub fn decoder() -> JsonFields<3> {
+    JsonFields::new("device_id", "ts", ["temperature", "humidity", "battery"])
+}
+
+/// A fleet of well-behaved devices with a disorder of 2 s, sending a thousand messages a second
+/// altogether.
+pub fn fleet(devices: usize) -> Fleet {
+    let options = FleetOptions {
+        devices,
+        rate_per_device_hz: 4_000.0 / devices as f64,
+        late_share: 0.0,
+        malformed_share: 0.0,
+        ..FleetOptions::default()
+    };
+    Fleet::new(options, EventTime::from_millis(1_730_638_574_123)).expect("a fleet of devices")
+}
+
+/// So many messages of a fleet in memory, each device in one of `partitions`.
+pub fn topic(devices: usize, partitions: u32, messages: u64) -> SimulatedLog {
+    let log = SimulatedLog::new("iot-metrics", partitions).bounded();
+    let mut fleet = fleet(devices);
+    for _ in 0..messages {
+        let Some(sent) = fleet.send() else { break };
+        let partition = u32::try_from(sent.device).unwrap_or(0) % partitions;
+        let payload = sent.payload.map(<[u8]>::to_vec);
+        log.append(Partition(partition), Some(sent.event_time), payload);
+    }
+    log
+}
+
+/// Takes rows and forgets them.
+#[derive(Copy, Clone, Debug)]
+pub struct Nowhere;
+
+impl<O: 'static> Outputs<O> for Nowhere {
+    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<O>>> {
+        Box::new(|_| Ok(()))
+    }
+    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
+        Box::new(|_| Ok(()))
+    }
+}
+
+/// Runs the main job over a bounded source, without outputs.
+///
+/// # Panics
+///
+/// If the job fails.
+pub fn run_main_job<S: Source>(source: S, workers: usize) -> Summary {
+    let windows = Tumbling::of(Duration::from_secs(10)).expect("whole seconds");
+    let names = ["count", "avg_temperature", "avg_humidity", "min_battery", "max_battery"];
+    let table = Arc::new(Table::new::<MainRow>("device_id", "devices", &names));
+    let metric = |index| move |message: &Metrics<3>| message.get(index);
+    let clock = Clock::system();
+    let view = View::new(Snapshot::empty("iot-metrics", Arc::clone(&table), clock.wall()));
+    let job = Job {
+        source,
+        decoder: decoder(),
+        aggregate: (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2))),
+        table,
+        outputs: Nowhere,
+        options: JobOptions::new(windows),
+    };
+    job.run(timely::Config::process(workers), &clock, &view, &Stop::default()).expect("a job")
+}

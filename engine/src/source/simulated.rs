@@ -1,7 +1,7 @@
 //! A log in memory, for tests, benches and simulations: partitions that are appended to at will.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use strandline_operators::record::{Message, Offset, Partition};
 use strandline_operators::time::EventTime;
@@ -28,7 +28,7 @@ use super::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
 pub struct SimulatedLog {
     topic: Arc<str>,
     bounded: bool,
-    partitions: Arc<Mutex<State>>,
+    partitions: Arc<RwLock<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl SimulatedLog {
         SimulatedLog {
             topic: topic.into(),
             bounded: false,
-            partitions: Arc::new(Mutex::new(state)),
+            partitions: Arc::new(RwLock::new(state)),
         }
     }
 
@@ -91,7 +91,7 @@ impl SimulatedLog {
         timestamp: Option<EventTime>,
         payload: Option<Vec<u8>>,
     ) -> Offset {
-        let mut state = self.state();
+        let mut state = self.state_mut();
         let messages = &mut state.partitions[partition.0 as usize];
         let offset = Offset(end_of(messages).0 + gap);
         messages.push(StoredMessage { offset, timestamp, payload });
@@ -103,13 +103,17 @@ impl SimulatedLog {
 
     /// Adds an empty partition.
     pub fn add_partition(&self) -> Partition {
-        let mut state = self.state();
+        let mut state = self.state_mut();
         state.partitions.push(Vec::new());
         partition_number(state.partitions.len() - 1)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.partitions.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn starts(&self, from: usize) -> Vec<PartitionStart> {
@@ -149,7 +153,7 @@ impl Source for SimulatedLog {
     }
 
     fn reader(&self, wake: Wake) -> Result<SimulatedReader, SourceError> {
-        self.state().readers.push(wake);
+        self.state_mut().readers.push(wake);
         Ok(SimulatedReader { log: self.clone(), positions: BTreeMap::new() })
     }
 }
