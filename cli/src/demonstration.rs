@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use strandline_engine::clock::Clock;
-use strandline_engine::job::Stop;
 use strandline_engine::view::View;
 use strandline_operators::record::{Offset, Partition};
 use strandline_sim::embedded::EmbeddedBroker;
@@ -62,7 +61,7 @@ impl World {
         self.embedded.is_some()
     }
 
-    /// Sends a fleet's messages until `stop` is requested, on a thread of its own; `None` where
+    /// Sends a fleet's messages until it is `stopped`, on a thread of its own; `None` where
     /// none is simulated. Creates the topic where it is absent.
     ///
     /// # Errors
@@ -73,7 +72,7 @@ impl World {
         options: &Options,
         view: &View,
         clock: &Clock,
-        stop: &Stop,
+        stopped: impl Fn() -> bool + Send + 'static,
         say: impl Fn(&str) + Send + 'static,
     ) -> anyhow::Result<Option<Simulation>> {
         let Some(mut fleet) = self.fleet.take() else { return Ok(None) };
@@ -97,10 +96,9 @@ impl World {
             Report::Progress(_) => {}
         };
         // The job looks for the topic next; it has to be there by then.
-        producer.ensure_topic(PARTITIONS, &|| stop.is_requested(), &mut report)?;
-        let (clock, stop) = (clock.clone(), stop.clone());
+        producer.ensure_topic(PARTITIONS, &stopped, &mut report)?;
+        let clock = clock.clone();
         let thread = std::thread::Builder::new().name("fleet".to_owned()).spawn(move || {
-            let stopped = || stop.is_requested();
             let result = producer.run(&mut fleet, Pace::RealTime, &clock, &stopped, &mut report);
             if let Err(error) = result {
                 report(Report::Unreachable { reason: error.to_string() });

@@ -125,7 +125,8 @@ where
             (true, _) => Existing::Append,
             _ => Existing::Refuse,
         };
-        sink::prepare(&out, existing, &latest).map_err(|error| unusable(&error))?;
+        sink::prepare(&out, existing, leads.then_some(&latest))
+            .map_err(|error| unusable(&error))?;
 
         self::introduce(options, &world, page.as_ref(), self.name, voice);
         let outputs =
@@ -137,8 +138,12 @@ where
             .transpose()
             .map_err(|error| Trouble::Failed(error.to_string()))?;
         let speaker = voice.clone();
+        // The fleet ends with the job, and at once when the user asks to stop.
+        let over = Stop::default();
+        let (asked, ended) = (stop.clone(), over.clone());
+        let stopped = move || asked.is_requested() || ended.is_requested();
         let simulation = match leads {
-            true => world.simulate(options, &view, clock, &stop, move |line| speaker.say(line)),
+            true => world.simulate(options, &view, clock, stopped, move |line| speaker.say(line)),
             false => Ok(None),
         };
         let simulation = match simulation {
@@ -163,14 +168,15 @@ where
             },
         };
         let result = job.run(config, clock, &view, &stop);
-        // Whatever ended the job ends what waits for it: the fleet, writers that wait for a disk.
-        stop.request();
+        over.request();
         drop((status, simulation));
         let summary = match result {
             Ok(summary) => summary,
             Err(JobError::Source(SourceError::Stopped)) => Summary::default(),
             Err(error) => {
-                // What had been handed over is written all the same; the first error is the cause.
+                // What had been handed over is written all the same, if the disk takes it now; the
+                // first error is the cause.
+                stop.request();
                 drop((outputs.close(), latest_json.map(|latest| latest.close())));
                 return Err(Trouble::Failed(error.to_string()));
             }

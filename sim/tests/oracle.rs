@@ -47,7 +47,7 @@ fn run(topic: SimulatedLog, workers: usize, out: &Path) -> Summary {
     let clock = Clock::system();
     let first = Snapshot::empty("iot-metrics", Arc::clone(&table), clock.wall());
     let directory = Directory::local(out);
-    prepare(&directory, Existing::Refuse, &first.to_json()).unwrap();
+    prepare(&directory, Existing::Refuse, Some(&first.to_json())).unwrap();
     let sinks = SinkOptions {
         out: directory,
         run: RunId::fresh(&clock),

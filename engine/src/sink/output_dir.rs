@@ -48,7 +48,8 @@ pub enum OutputDirError {
     Store(#[from] StoreError),
 }
 
-/// Makes `out` ready: the folders are there, `latest.json` holds `latest`, leftovers of processes
+/// Makes `out` ready: the folders are there, `latest.json` holds `latest` (if this process is the
+/// one that keeps it), leftovers of processes
 /// that died are gone, and rows of earlier runs are dealt with as `existing` says.
 ///
 /// Where several processes share `OUT`, the leading one does this first; the others only
@@ -58,7 +59,11 @@ pub enum OutputDirError {
 ///
 /// If there are rows that may be neither kept nor removed, nothing has been touched. Otherwise
 /// what stands in the way, in one line.
-pub fn prepare(out: &Directory, existing: Existing, latest: &Value) -> Result<(), OutputDirError> {
+pub fn prepare(
+    out: &Directory,
+    existing: Existing,
+    latest: Option<&Value>,
+) -> Result<(), OutputDirError> {
     if existing == Existing::Refuse && has_rows(out)? {
         return Err(OutputDirError::HasRows { path: out.path().to_owned() });
     }
@@ -78,7 +83,9 @@ pub fn prepare(out: &Directory, existing: Existing, latest: &Value) -> Result<()
             }
         }
     }
-    out.replace(LATEST_JSON, &document(latest))?;
+    if let Some(latest) = latest {
+        out.replace(LATEST_JSON, &document(latest))?;
+    }
     Ok(())
 }
 

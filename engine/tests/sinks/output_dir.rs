@@ -25,13 +25,13 @@ fn earlier_run(bench: &Bench) -> PathBuf {
 fn an_output_directory_is_complete_from_the_start() {
     let bench = Bench::new();
     let out = bench.options.out.subdirectory("new").unwrap();
-    prepare(&out, Existing::Refuse, &snapshot(0, 0).to_json()).unwrap();
+    prepare(&out, Existing::Refuse, Some(&snapshot(0, 0).to_json())).unwrap();
     let names: Vec<String> = out.list().unwrap().into_iter().map(|entry| entry.name).collect();
     assert_eq!(names, ["dead_letters", "late", "latest.json", "parquet"]);
     assert_eq!(out.read("latest.json").unwrap().last(), Some(&b'\n'));
     // Nothing of that is a row.
     assert!(!has_rows(&out).unwrap());
-    prepare(&out, Existing::Refuse, &snapshot(0, 0).to_json()).unwrap();
+    prepare(&out, Existing::Refuse, Some(&snapshot(0, 0).to_json())).unwrap();
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn rows_of_an_earlier_run_are_refused_and_nothing_is_touched() {
     let leftover = bench.files("parquet")[0].with_file_name(".strandline-staged-1-1");
     fs::write(&leftover, "").unwrap();
     let out = &bench.options.out;
-    let error = prepare(out, Existing::Refuse, &Value::Null).unwrap_err();
+    let error = prepare(out, Existing::Refuse, Some(&Value::Null)).unwrap_err();
     assert!(matches!(error, OutputDirError::HasRows { .. }), "{error}");
     let line = error.to_string();
     assert!(line.contains("--append") && line.contains("--replace"), "{line}");
@@ -77,7 +77,7 @@ fn staged_leftovers_and_files_of_others_are_no_rows() {
 
     let out = &bench.options.out;
     assert!(!has_rows(out).unwrap());
-    prepare(out, Existing::Refuse, &Value::Null).unwrap();
+    prepare(out, Existing::Refuse, Some(&Value::Null)).unwrap();
     assert!(foreign.exists() && !leftover.exists());
 }
 
@@ -85,7 +85,7 @@ fn staged_leftovers_and_files_of_others_are_no_rows() {
 fn appending_keeps_what_is_there() {
     let bench = Bench::new();
     let foreign = earlier_run(&bench);
-    prepare(&bench.options.out, Existing::Append, &Value::Null).unwrap();
+    prepare(&bench.options.out, Existing::Append, Some(&Value::Null)).unwrap();
     assert!(foreign.exists());
     assert_eq!(bench.files("parquet").len(), 2);
 }
@@ -107,7 +107,7 @@ fn replacing_removes_what_a_sink_wrote_and_nothing_else() {
     writer.write(vec![row("a", 86_400_000, (1, None), &[])]).unwrap();
     writer.close().unwrap();
 
-    prepare(&bench.options.out, Existing::Replace, &Value::Null).unwrap();
+    prepare(&bench.options.out, Existing::Replace, Some(&Value::Null)).unwrap();
     assert!(!has_rows(&bench.options.out).unwrap());
     assert!(foreign.exists() && copy.exists() && !ours.exists());
     assert!(!bench.there.path().join("parquet/date=1970-01-02").exists(), "it was empty");
@@ -119,7 +119,7 @@ fn an_output_directory_that_is_a_file_is_named() {
     let path = bench.there.path().join("file");
     fs::write(&path, "").unwrap();
     for existing in [Existing::Append, Existing::Refuse] {
-        let error = prepare(&Directory::local(&path), existing, &Value::Null).unwrap_err();
+        let error = prepare(&Directory::local(&path), existing, Some(&Value::Null)).unwrap_err();
         let line = error.to_string();
         assert!(line.contains("is not a directory: move it away"), "{line}");
         assert!(line.contains(&*path.to_string_lossy()) && !line.contains('\n'), "{line}");
