@@ -1,5 +1,6 @@
 //! One direction of knowing: operators <- engine <- dashboard; sim knows engine and operators; cli,
 //! examples and benches know all.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -1,4 +1,5 @@
 //! Epochs and event time at once: what is set aside, what may close, what is counted where.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::mpsc::Receiver;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Known cases of another engine: windows and watermarks. See `vectors/README.md`.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

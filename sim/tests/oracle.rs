@@ -1,5 +1,6 @@
 //! The main job over simulated topics against the oracle: a naive batch computation that shares no
 //! code with the operators.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::path::Path;

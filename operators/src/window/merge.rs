@@ -96,7 +96,7 @@ pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
             }
 
             let mut pulse = None;
-            pulses.for_each(|_, pulses| pulse = pulses.drain(..).last().or(pulse));
+            pulses.for_each(|_, pulses| pulse = pulses.pop().or(pulse));
             if let Some(pulse) = pulse {
                 live.activate()
                     .session(&capabilities.live)
@@ -180,14 +180,17 @@ struct Panes<P> {
     panes: Vec<Pane<P>>,
 }
 
+/// What came for a later epoch: the least event coordinate it came at, and the partial results.
+type Aside<P> = (EventTime, Vec<Resolved<P>>);
+
 struct State<V, A: Aggregate<V>> {
     epoch: u64,
     windows: Tumbling,
     aggregate: A,
     names: Names,
     open: BTreeMap<EventTime, Panes<A::Partial>>,
-    /// What came for later epochs: the least event coordinate it came at, and the partial results.
-    aside: BTreeMap<u64, (EventTime, Vec<Resolved<A::Partial>>)>,
+    /// What came for later epochs.
+    aside: BTreeMap<u64, Aside<A::Partial>>,
     counts: BTreeMap<Partition, u64>,
     /// Whether anything changed since the last look.
     changed: bool,

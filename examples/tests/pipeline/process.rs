@@ -71,10 +71,6 @@ impl Running {
         Running { child, said }
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it has written to its standard error stream.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
@@ -98,6 +94,16 @@ impl Running {
     pub(crate) fn signal(&self, signal: &str) {
         let arguments = [format!("-{signal}"), self.child.id().to_string()];
         assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    }
+
+    /// User and system time that it has taken, at the 100 ticks a second that Linux reports.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        let output = Command::new("cat").arg(stat).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks = |index: usize| fields[index].parse::<u64>().unwrap();
+        Duration::from_millis(10 * (ticks(11) + ticks(12)))
     }
 
     /// Waits until it ends, and gives its exit status and what it wrote to its standard output.

@@ -1,7 +1,5 @@
 //! A job that runs on: idle partitions, new partitions, live rows, stopping.
 
-mod toy;
-
 use std::time::Duration;
 
 use strandline_engine::source::simulated::SimulatedLog;
@@ -10,7 +8,7 @@ use strandline_engine::view::{PartitionState, Phase};
 use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
 
-use toy::{Running, options, text};
+use crate::toy::{Running, options, text};
 
 const NEVER: Duration = Duration::from_secs(3600);
 

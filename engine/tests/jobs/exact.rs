@@ -1,14 +1,12 @@
 //! The same topic gives the same rows, whatever the number of workers and partitions.
 
-mod toy;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strandline_engine::job::Stop;
 use strandline_engine::source::simulated::SimulatedLog;
 
-use toy::{Kept, PlainRow, WINDOW, new_view, options, run, text};
+use crate::toy::{Kept, PlainRow, WINDOW, new_view, options, run, text};
 
 /// A small generator (splitmix64), so that a seed tells a topic.
 struct Random(u64);
@@ -23,10 +21,13 @@ impl Random {
     }
 }
 
+/// By partition: the first and the last offset, and how many records.
+type Spans = BTreeMap<u32, (u64, u64, u64)>;
+
 /// What the rules say, computed one partition after the other.
 #[derive(Default)]
 struct Expected {
-    rows: BTreeMap<(String, i64), BTreeMap<u32, (u64, u64, u64)>>,
+    rows: BTreeMap<(String, i64), Spans>,
     rejected: BTreeMap<(u32, u64), &'static str>,
 }
 

@@ -1,11 +1,11 @@
 //! The main job as a program, on its embedded broker: what it says, writes, shows, and how it ends.
 
-mod pipeline;
-
 use std::net::TcpListener;
 use std::time::Duration;
 
-use pipeline::{Running, command, command_ignoring_sigint, finish, get, metrics, names, wait};
+use crate::process::{
+    Running, command, command_ignoring_sigint, finish, get, metrics, names, wait,
+};
 use strandline::engine::clock::Clock;
 use strandline::engine::store::Directory;
 use strandline::sim::judge::{Found, MAIN_JOB};

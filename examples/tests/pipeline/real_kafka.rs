@@ -3,12 +3,9 @@
 //!
 //! `scripts/test` starts the broker and names it in `STRANDLINE_KAFKA`.
 
-mod pipeline;
-
-use std::process::Command;
 use std::time::Duration;
 
-use pipeline::{LIMIT, Running, command, finish, metrics, wait};
+use crate::process::{LIMIT, Running, command, finish, metrics, wait};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -279,41 +276,23 @@ fn a_fleet_on_a_real_broker_is_read_as_it_sends() {
 #[test]
 fn an_idle_job_sleeps() {
     let (bootstrap, topic) = (bootstrap(), create_topic("idle", 4));
-    let out = tempfile::tempdir().unwrap();
-    let running = Running::start(command(&[
-        "--bootstrap",
-        &bootstrap,
-        "--topic",
-        &topic,
-        "--simulate",
-        "--listen",
-        "none",
-        "-w",
-        "2",
-        "--out",
-        out.path().to_str().unwrap(),
-    ]));
-    running.wait_said("records/s");
-    let before = cpu_seconds(running.id());
-    let clock = strandline::engine::clock::Clock::system();
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [job, fleet] = [&[][..], &["--simulate"]].map(|more| {
+        let out = directories[usize::from(!more.is_empty())].path().to_str().unwrap();
+        let options = ["--bootstrap", &bootstrap, "--topic", &topic, "--listen", "none"];
+        let running =
+            Running::start(command(&[&options[..], &["-w", "2", "--out", out], more].concat()));
+        running.wait_said("records/s");
+        running
+    });
+    let (clock, before) = (strandline::engine::clock::Clock::system(), job.cpu());
     std::thread::park_timeout(Duration::from_secs(10));
-    let share = (cpu_seconds(running.id()) - before) / clock.elapsed().as_secs_f64();
-    println!(
-        "CPU at 32 messages/s, the simulated fleet included: {:.2} % of a core",
-        100.0 * share
-    );
+    let share = (job.cpu() - before).as_secs_f64() / clock.elapsed().as_secs_f64();
+    println!("CPU of the job at 32 messages/s: {:.2} % of a core", 100.0 * share);
     // Far from a busy loop; the figure itself is for a quiet machine.
     assert!(share < 0.2, "{share}");
-    running.signal("TERM");
-    assert!(running.end(Duration::from_secs(5)).0.success());
-}
-
-/// User and system time of a process, at the 100 ticks a second that Linux reports.
-fn cpu_seconds(id: u32) -> f64 {
-    let id = id.to_string();
-    let output = Command::new("cat").arg(format!("/proc/{id}/stat")).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / 100.0
+    for running in [job, fleet] {
+        running.signal("TERM");
+        assert!(running.end(Duration::from_secs(5)).0.success());
+    }
 }
