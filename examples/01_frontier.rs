@@ -15,12 +15,12 @@ const DOORS: [&str; 2] = ["north", "south"];
 
 /// Which door reports, of which hour, how many visitors. A report is a promise as well: this door
 /// will never again report an earlier hour.
-const REPORTS: [(usize, u64, u64); 5] = [
+const REPORTS: &[(usize, u64, u64)] = &[
     (0, 0, 2),
     (0, 1, 4), // the north door has left hour 0 behind, the south door has not
     (1, 0, 3),
-    (1, 2, 1),
-    (0, 2, 5),
+    (1, 2, 7),
+    (0, 2, 6),
 ];
 
 fn main() {
@@ -38,10 +38,10 @@ fn main() {
                 .probe_with(&probe);
         });
 
-        println!("Two doors open, both in hour 0.");
-        for report in REPORTS.into_iter().map(Some).chain([None]) {
+        println!("Two doors are open, both in hour 0.");
+        for report in REPORTS.iter().copied().map(Some).chain([None]) {
             if let Some((door, hour, visitors)) = report {
-                println!("\nThe {} door reports of hour {hour}: {visitors} visitors.", DOORS[door]);
+                println!("\nThe {} door reports {visitors} visitors of hour {hour}.", DOORS[door]);
                 inputs[door].advance_to(hour); // the promise: timely will not let us go back
                 (0..visitors).for_each(|_| inputs[door].send(hour));
                 inputs[door].flush();
@@ -52,19 +52,18 @@ fn main() {
             (0..10).for_each(|_| _ = worker.step()); // enough for every operator to have its turn
 
             // A frontier is a set of times. This one has a single time, or none at the end.
-            match probe.with_frontier(|frontier| frontier.first().copied()) {
-                Some(0) => println!("  frontier {{0}}: every hour can still get visitors"),
-                Some(hour) => {
-                    println!("  frontier {{{hour}}}: nothing before hour {hour} will come")
-                }
-                None => println!("  frontier {{}}: nothing will come any more"),
+            let frontier = probe.with_frontier(|frontier| frontier.to_vec());
+            match frontier.first() {
+                Some(0) => println!("  frontier {frontier:?}: every hour can still get visitors"),
+                Some(hour) => println!("  frontier {frontier:?}: nothing before {hour} can come"),
+                None => println!("  frontier {frontier:?}: nothing will come any more"),
             }
             let mut counts = counts.borrow_mut();
             while let Some(first) = counts.first_entry()
                 && !probe.less_equal(first.key())
             {
                 let (hour, visitors) = first.remove_entry();
-                println!("  FINAL: {visitors} visitors in hour {hour}");
+                println!("  FINAL: hour {hour} had {visitors} visitors");
             }
             println!("  not final yet: {counts:?}");
         }
