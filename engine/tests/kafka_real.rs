@@ -381,6 +381,22 @@ fn a_topic_that_is_deleted_while_it_is_read_is_an_error() {
     wait(admin(&bootstrap).delete_topics(&[&topic], &options())).unwrap()[0].as_ref().unwrap();
     let line = reading.until_error().to_string();
     assert!(line.contains("deleted") && line.contains(&topic), "{line}");
+    // The client closes in the background: it does, though its partitions are gone.
+    drop((reading, source));
+    let clock = Clock::system();
+    while clients_are_closing() {
+        assert!(clock.elapsed() < LIMIT, "a client does not close");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Whether a client of this process, also of another test, is being closed now.
+#[expect(clippy::disallowed_methods, reason = "the threads of this process are no files")]
+fn clients_are_closing() -> bool {
+    std::fs::read_dir("/proc/self/task").unwrap().flatten().any(|thread| {
+        std::fs::read_to_string(thread.path().join("comm"))
+            .is_ok_and(|name| name == "kafka-close\n")
+    })
 }
 
 #[test]

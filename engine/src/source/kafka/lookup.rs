@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset as ListedOffset;
 use strandline_operators::record::{Offset, Partition};
@@ -12,7 +12,7 @@ use strandline_operators::time::EventTime;
 
 use crate::source::SourceError;
 use crate::source::kafka::ears::Ears;
-use crate::source::kafka::native::{offset, raw};
+use crate::source::kafka::native::{Client, offset, raw};
 use crate::source::kafka::settings::{KafkaSettings, config_error};
 
 /// Events of the client that are heard before a question.
@@ -20,7 +20,7 @@ const EVENTS_PER_QUESTION: usize = 64;
 
 /// Asks; reads nothing. Any thread may use it.
 pub(super) struct Lookup {
-    consumer: BaseConsumer<Ears>,
+    consumer: Client<Ears>,
     topic: String,
 }
 
@@ -55,7 +55,7 @@ impl Lookup {
     pub(super) fn new(settings: &KafkaSettings) -> Result<Lookup, SourceError> {
         let consumer =
             settings.config(None).create_with_context(Ears::new(settings)).map_err(config_error)?;
-        Ok(Lookup { consumer, topic: settings.topic.clone() })
+        Ok(Lookup { consumer: Client::new(consumer), topic: settings.topic.clone() })
     }
 
     /// How many partitions the topic has. Blocks for at most about `timeout`.

@@ -10,9 +10,13 @@
 //! before what it points to is dropped, and a message is destroyed when its visit ends.
 #![expect(unsafe_code, reason = "batches from the client's queues, which rdkafka hides")]
 
+use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_void};
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -28,13 +32,40 @@ pub(super) const BATCH_MESSAGES: usize = 1_000;
 /// Events of the client that are handled in one call of [`TopicConsumer::serve`].
 const EVENTS_PER_SERVE: usize = 64;
 
+/// A client that is closed by a thread of its own: closing waits for the client's threads, and
+/// one of them may be asking a name server that does not answer. A job has to stop meanwhile.
+pub(super) struct Client<C: ConsumerContext + 'static>(ManuallyDrop<BaseConsumer<C>>);
+
+impl<C: ConsumerContext + 'static> Client<C> {
+    pub(super) fn new(consumer: BaseConsumer<C>) -> Client<C> {
+        Client(ManuallyDrop::new(consumer))
+    }
+}
+
+impl<C: ConsumerContext + 'static> Deref for Client<C> {
+    type Target = BaseConsumer<C>;
+
+    fn deref(&self) -> &BaseConsumer<C> {
+        &self.0
+    }
+}
+
+impl<C: ConsumerContext + 'static> Drop for Client<C> {
+    fn drop(&mut self) {
+        // SAFETY: the field is not used any more: this is the drop, which happens once.
+        let consumer = unsafe { ManuallyDrop::take(&mut self.0) };
+        // If there is no thread to be had, the closure is dropped here, and the client with it.
+        drop(thread::Builder::new().name("kafka-close".into()).spawn(move || drop(consumer)));
+    }
+}
+
 /// A consumer, and the one topic that it reads.
 pub(super) struct TopicConsumer<C: ConsumerContext + 'static> {
     topic: NonNull<sys::rd_kafka_topic_t>,
     main: NonNull<sys::rd_kafka_queue_t>,
     name: CString,
     wake: Wake,
-    consumer: BaseConsumer<C>,
+    consumer: Client<C>,
 }
 
 impl<C: ConsumerContext + 'static> TopicConsumer<C> {
@@ -64,6 +95,7 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
         // may be held for longer than others hold it.
         let main = unsafe { sys::rd_kafka_queue_get_main(client) };
         let main = NonNull::new(main).ok_or_else(|| "the client has no queue".to_owned())?;
+        let consumer = Client::new(consumer);
         Ok(Rc::new(TopicConsumer { topic, main, name, wake, consumer }))
     }
 
@@ -157,8 +189,10 @@ impl<C: ConsumerContext + 'static> Drop for TopicConsumer<C> {
     fn drop(&mut self) {
         // SAFETY: both references are this value's own, and the client lives until `consumer` is
         // dropped, which is after this. No partition is being read any more: a `PartitionQueue`
-        // would hold `self`.
+        // would hold `self`. The callback is switched off here, though the consumer does so too:
+        // that may be later, and nobody is to be woken after this.
         unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.main.as_ptr(), None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.main.as_ptr());
             sys::rd_kafka_topic_destroy(self.topic.as_ptr());
         }
@@ -229,15 +263,19 @@ impl<C: ConsumerContext + 'static> PartitionQueue<C> {
 impl<C: ConsumerContext + 'static> Drop for PartitionQueue<C> {
     fn drop(&mut self) {
         // SAFETY: the library changes and calls the callback under the queue's lock, so none runs
-        // after the first line, and `wake`, which was boxed in `start`, may go. `topic` is held by `owner`. The queue's
-        // reference is this value's own. Stopping waits for the client's main thread, not for the
-        // network.
+        // after the first line, and `wake`, which was boxed in `start`, may go. `topic` is held by
+        // `owner`. Stopping waits for the client's main thread, not for the network.
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
             drop(Box::from_raw(self.wake));
             sys::rd_kafka_consume_stop(self.owner.topic.as_ptr(), raw(self.partition));
-            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
         }
+        // What is left in the queue refers to the partition, which owns the queue. The library
+        // breaks that cycle unless the topic was deleted; then it would wait for ever when the
+        // client is closed.
+        while self.poll(BATCH_MESSAGES, |_| Ok::<(), Infallible>(())) == Ok(BATCH_MESSAGES) {}
+        // SAFETY: the reference is this value's own.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) };
     }
 }
 

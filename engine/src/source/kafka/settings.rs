@@ -171,6 +171,8 @@ impl KafkaSettings {
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true")
             .set("log.connection.close", "false")
+            // How long a topic has to be absent before the client says so.
+            .set("topic.metadata.propagation.max.ms", "5000")
             .set("enable.metrics.push", "false");
         for (name, value, _) in PROMISED {
             config.set(*name, *value);
