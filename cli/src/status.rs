@@ -63,9 +63,21 @@ impl Voice {
             let terminal = std::io::stderr().is_terminal();
             let every = if terminal { TERMINAL_EVERY } else { LOG_EVERY };
             let (mut seen, mut next) = (view.latest().number, clock.elapsed() + every);
+            let mut said_untimed = false;
             while !ends.load(Ordering::SeqCst) {
                 let snapshot = view.newer_than(seen, TERMINAL_EVERY / 4);
                 seen = snapshot.number;
+                let untimed = snapshot.partitions.iter().find(|partition| 0 < partition.untimed);
+                if let Some(partition) = untimed
+                    && !said_untimed
+                {
+                    said_untimed = true;
+                    voice.write(&format!(
+                        "partition {} has messages without a Kafka timestamp: --max-future cannot \
+                         be applied to such messages",
+                        partition.partition.0
+                    ));
+                }
                 if next <= clock.elapsed() {
                     next += every;
                     let line = line(&snapshot, &clock);

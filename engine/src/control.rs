@@ -63,4 +63,6 @@ pub(crate) struct Ack {
     /// Records since the start; `windowed` is not a source's to say.
     pub(crate) ledger: Ledger,
     pub(crate) skipped: u64,
+    /// Records whose message had no timestamp.
+    pub(crate) untimed: u64,
 }

@@ -133,6 +133,7 @@ impl Coordinator {
             last_record_at: ack.last_record_at,
             ledger: state.ledger(*partition),
             skipped: ack.skipped,
+            untimed: ack.untimed,
         };
         state.partitions.iter().map(view).collect()
     }

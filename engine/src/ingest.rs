@@ -277,6 +277,7 @@ struct Line {
     progress: Progress,
     ledger: Ledger,
     skipped: u64,
+    untimed: u64,
     /// The event time of its first valid record in this run.
     origin: Option<EventTime>,
     /// When it last brought a record, or else when it was assigned.
@@ -308,6 +309,7 @@ impl Line {
             },
             ledger: Ledger::default(),
             skipped: 0,
+            untimed: 0,
             origin: None,
             silent_since: clock.elapsed(),
             last_record_at: None,
@@ -325,6 +327,7 @@ impl Line {
         batch: &mut Events<D::Value>,
     ) {
         self.ledger.read += 1;
+        self.untimed += u64::from(message.timestamp.is_none());
         let Intake { options, decoder, rejected } = intake;
         let payload = message.payload.unwrap_or_default();
         match decoder.decode(payload) {
@@ -422,6 +425,7 @@ impl Line {
             last_record_at: self.last_record_at,
             ledger: self.ledger,
             skipped: self.skipped,
+            untimed: self.untimed,
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct PartitionView {
     pub ledger: Ledger,
     /// Offsets passed over that hold no message.
     pub skipped: u64,
+    /// Records whose message had no timestamp, so that no time is too far in the future for them.
+    pub untimed: u64,
 }
 
 impl PartitionView {

@@ -218,6 +218,7 @@ impl Fleet {
             last_record_at: Some(if is_silent { at - behind } else { at - TICK }),
             ledger,
             skipped: 0,
+            untimed: 0,
         }
     }
 

@@ -1,14 +1,20 @@
 //! A job that runs on: idle partitions, new partitions, live rows, stopping.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use strandline_engine::clock::Clock;
+use strandline_engine::job::{Job, Stop};
+use strandline_engine::outputs::{Outputs, Sink};
 use strandline_engine::source::simulated::SimulatedLog;
-use strandline_engine::table::Cell;
+use strandline_engine::table::{Cell, Table};
 use strandline_engine::view::{PartitionState, Phase};
-use strandline_operators::record::Partition;
+use strandline_operators::decode::{DeadReason, Decode, Decoded};
+use strandline_operators::record::{Partition, Rejected};
 use strandline_operators::time::EventTime;
+use strandline_operators::window::Row;
 
-use crate::toy::{Running, options, text};
+use crate::toy::{Count, Kept, Running, Words, new_view, options, text};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -60,7 +66,7 @@ fn an_idle_partition_stops_holding_the_others_back_and_can_wake() {
     // Partition 2 never has a record. Partition 0 has to stay active, or time stands still.
     let mut now = 16_000;
     let mut snapshot = running.view.latest();
-    let clock = strandline_engine::clock::Clock::system();
+    let clock = Clock::system();
     while snapshot.final_rows < 2 {
         assert!(clock.elapsed() < Duration::from_secs(20), "{snapshot:#?}");
         now += 1;
@@ -178,4 +184,75 @@ fn the_ledger_of_every_snapshot_balances() {
     }
     running.wait("all were read", |s| s.ledger.read == 3_600 && s.ledger.balances());
     running.stop().1.unwrap();
+}
+
+/// Fails when it is given a row.
+struct FullDisk;
+
+impl Outputs<(u64,)> for FullDisk {
+    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<(u64,)>>> {
+        Box::new(|_| Err("the disk is full".into()))
+    }
+    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
+        Box::new(|_| Ok(()))
+    }
+}
+
+#[test]
+fn an_output_that_cannot_go_on_ends_the_job_with_its_cause() {
+    let log = SimulatedLog::new("toy", 4);
+    for partition in 0..4 {
+        text(&log, partition, "a 1000");
+        text(&log, partition, "a 50000");
+    }
+    let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
+    let (decoder, aggregate, options) = (Words, Count, options());
+    let job = Job { source: log, decoder, aggregate, table, outputs: FullDisk, options };
+    let config = timely::Config::process(3);
+    let error = job.run(config, &Clock::system(), &new_view(), &Stop::default()).unwrap_err();
+    assert_eq!(error.to_string(), "the disk is full");
+}
+
+/// Panics at a certain word.
+#[derive(Clone)]
+struct Brittle;
+
+impl Decode for Brittle {
+    type Value = ();
+    fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, ()>, DeadReason> {
+        assert!(payload != b"bug 1", "brittle");
+        Words.decode(payload).map(|Decoded { time, .. }| Decoded { key: "a", time, value: () })
+    }
+}
+
+#[test]
+fn a_panic_on_one_worker_ends_the_job_with_its_cause() {
+    let log = SimulatedLog::new("toy", 3);
+    text(&log, 0, "a 1000");
+    text(&log, 2, "bug 1");
+    let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
+    let (decoder, aggregate, options) = (Brittle, Count, options());
+    let job = Job { source: log, decoder, aggregate, table, outputs: Kept::default(), options };
+    let config = timely::Config::process(3);
+    let error = job.run(config, &Clock::system(), &new_view(), &Stop::default()).unwrap_err();
+    assert_eq!(error.to_string(), "worker 2 panicked: brittle");
+}
+
+#[test]
+fn messages_without_a_timestamp_have_no_future_and_are_counted() {
+    let log = SimulatedLog::new("toy", 1);
+    let hour = 3_600_000;
+    let logged = Some(EventTime::from_millis(1_000));
+    for (timestamp, time) in
+        [(logged, 1_000 + hour), (logged, 1_001 + hour), (None, 5 * hour), (logged, 1_002)]
+    {
+        log.append(Partition(0), timestamp, Some(format!("a {time}").into_bytes()));
+    }
+    let running = Running::start(log, 1, options());
+    let seen = running.wait("all were read", |s| s.ledger.read == 4);
+    assert_eq!(seen.partitions[0].untimed, 1);
+    let (kept, summary) = running.stop();
+    // The one without a timestamp moved the watermark, so that the last one is late.
+    assert_eq!(kept.rejected_codes(), [((0, 1), "future"), ((0, 3), "late")].into());
+    assert!(summary.unwrap().ledger.balances());
 }

@@ -85,24 +85,24 @@ pub trait WindowAggregate<'s, V: Clone + 'static> {
     /// use timely::dataflow::operators::vec::ToStream;
     ///
     /// let counts = timely::execute_directly(|worker| {
-    ///     worker.dataflow::<Time, _, _>(|scope| {
-    ///         let ((mut input, capability), events) =
+    ///     let (mut input, capability, counts) = worker.dataflow::<Time, _, _>(|scope| {
+    ///         let ((input, capability), events) =
     ///             scope.new_unordered_input::<NoopBuilder<Events<()>>>();
-    ///         let mut batch = Events::default();
-    ///         for (offset, millis) in [(0, 1_000), (1, 2_000), (2, 11_000)] {
-    ///             let time = EventTime::from_millis(millis);
-    ///             batch.push("a", time, Partition(0), Offset(offset), ());
-    ///         }
-    ///         input.activate().session_with_builder(&capability).give_container(&mut batch);
-    ///
     ///         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
     ///         let no_pulses = None.to_stream(scope);
     ///         let (sender, counts) = std::sync::mpsc::channel();
     ///         events.window(windows, Count, no_pulses).finals.inspect(move |row| {
     ///             sender.send(row.output).unwrap();
     ///         });
-    ///         counts
-    ///     })
+    ///         (input, capability, counts)
+    ///     });
+    ///     let mut batch = Events::default();
+    ///     for (offset, millis) in [(0, 1_000), (1, 2_000), (2, 11_000)] {
+    ///         let time = EventTime::from_millis(millis);
+    ///         batch.push("a", time, Partition(0), Offset(offset), ());
+    ///     }
+    ///     input.activate().session_with_builder(&capability).give_container(&mut batch);
+    ///     counts
     /// });
     /// let counts: Vec<u64> = counts.iter().collect();
     /// assert_eq!(counts, [2, 1]);

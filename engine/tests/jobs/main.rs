@@ -1,0 +1,6 @@
+//! Jobs over a log in memory: exact for every number of workers, and alive.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod exact;
+mod live;
+mod toy;
