@@ -155,14 +155,13 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
                         line.watermark.lift(floor);
                     }
                 }
+                // A partition that is new begins at the floor of the others, and never before what
+                // this worker has promised not to send any more.
+                let floor =
+                    turn.floor.unwrap_or(EventTime::MIN).max(capabilities.data.time().event);
                 for assignment in turn.assign.iter().filter(|a| a.worker == worker) {
                     match log.assign(assignment.start) {
-                        Ok(()) => lines.push(Line::new(
-                            assignment.start,
-                            turn.floor.unwrap_or(EventTime::MIN),
-                            &options,
-                            &clock,
-                        )),
+                        Ok(()) => lines.push(Line::new(assignment.start, floor, &options, &clock)),
                         Err(error) => return failure.report(error),
                     }
                 }

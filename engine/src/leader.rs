@@ -164,13 +164,11 @@ impl Leader {
             let cost = self.clock.elapsed().saturating_sub(now);
             self.next_pulse_at = now + self.options.job.publish_every.max(cost * 20);
         }
-        let next = if self.stopping == Stopping::No {
-            self.next_turn_at.min(self.next_pulse_at)
-        } else {
-            self.next_pulse_at
-        };
-        // An epoch that could not be turned yet is looked at again when a step has been made.
-        Ok(next.saturating_sub(now).max(Duration::from_millis(1)))
+        // What a step has to bring about first is looked at again after that step.
+        let turns = self.stopping == Stopping::No && self.may_turn();
+        let next =
+            if turns { self.next_turn_at.min(self.next_pulse_at) } else { self.next_pulse_at };
+        Ok(next.saturating_sub(now))
     }
 
     /// The last snapshot and what the run came to.
@@ -207,29 +205,28 @@ impl Leader {
     }
 
     /// Which worker reads a new partition. At the start that is the partition's number modulo the
-    /// number of workers. Later only a worker that reads one already can take it: one without any
-    /// has let go of event time, and capabilities never go back.
+    /// number of workers. Later it is the one that reads the fewest, but at least one: a worker
+    /// without any has let go of event time, and capabilities never go back.
     fn assign(&mut self) -> Vec<Assignment> {
         if let Some(discovered) = &self.discovered {
             self.unassigned.extend(discovered.try_iter().flatten());
         }
-        let able: Vec<usize> = if self.epoch == 0 {
-            (0..self.options.workers).collect()
-        } else {
-            (0..self.options.workers).filter(|worker| 0 < self.partitions_of[*worker]).collect()
-        };
-        if able.is_empty() {
-            return Vec::new();
-        }
-        let starts = std::mem::take(&mut self.unassigned);
-        let assign = starts.into_iter().map(|start| {
-            let worker = able[start.partition.0 as usize % able.len()];
-            Assignment { worker, start }
+        let (at_start, workers) = (self.epoch == 0, self.options.workers);
+        let partitions_of = &mut self.partitions_of;
+        let mut assign = Vec::new();
+        self.unassigned.retain(|start| {
+            let worker = if at_start {
+                Some(start.partition.0 as usize % workers)
+            } else {
+                let able = (0..workers).filter(|worker| 0 < partitions_of[*worker]);
+                able.min_by_key(|worker| partitions_of[*worker])
+            };
+            if let Some(worker) = worker {
+                partitions_of[worker] += 1;
+                assign.push(Assignment { worker, start: *start });
+            }
+            worker.is_none()
         });
-        let assign: Vec<Assignment> = assign.collect();
-        for assignment in &assign {
-            self.partitions_of[assignment.worker] += 1;
-        }
         assign
     }
 

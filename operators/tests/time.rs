@@ -1,5 +1,4 @@
 //! The dataflow's time: a product order, a lattice, and good enough for differential dataflow.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 

@@ -256,3 +256,26 @@ fn messages_without_a_timestamp_have_no_future_and_are_counted() {
     assert_eq!(kept.rejected_codes(), [((0, 1), "future"), ((0, 3), "late")].into());
     assert!(summary.unwrap().ledger.balances());
 }
+
+#[test]
+fn a_new_partition_never_meets_a_closed_window() {
+    let log = SimulatedLog::new("toy", 2);
+    let mut options = options();
+    options.idle_after = NEVER;
+    let running = Running::start(log.clone(), 2, options);
+    text(&log, 0, "ahead 105000"); // worker 0 holds event time 100 000
+    text(&log, 1, "behind 15000"); // worker 1 holds 10 000: the floor of the moment
+    running.wait("both were read", |s| s.ledger.windowed == 2);
+    let new = log.add_partition();
+    text(&log, new.0, "new 51000");
+    let seen = running.wait("the new one was read", |s| s.ledger.read == 3);
+    assert_eq!(seen.partitions[2].worker, 0, "the one with the fewest, the first of equals");
+    text(&log, 1, "behind 105000"); // now everything before 100 000 closes
+    running.wait("windows closed", |s| s.watermark == Some(EventTime::from_millis(100_000)));
+    text(&log, new.0, "new 52000");
+    running.wait("all were read", |s| s.ledger.read == 5);
+    let (kept, summary) = running.stop();
+    assert_eq!(kept.rejected_codes(), [((2, 0), "late"), ((2, 1), "late")].into());
+    assert!(kept.plain_rows().iter().all(|row| row.0 != "new"));
+    assert!(summary.unwrap().ledger.balances());
+}
