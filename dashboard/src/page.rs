@@ -37,6 +37,7 @@ pub(crate) fn html(
 
 /// A heading, its unit, and where its values are.
 struct Heading<'a> {
+    column: &'a str,
     index: usize,
     kind: &'static str,
     title: &'a str,
@@ -64,6 +65,7 @@ impl Page<'_> {
         let charts = self.layout.options.charts.iter().zip(&self.layout.chart_indices);
         charts
             .map(|(chart, index)| Heading {
+                column: &chart.column,
                 index: *index,
                 kind: "float",
                 title: &chart.title,
@@ -76,6 +78,7 @@ impl Page<'_> {
         let columns = self.layout.options.columns.iter().zip(&self.layout.column_indices);
         columns
             .map(|(column, (index, kind))| Heading {
+                column: &column.column,
                 index: *index,
                 kind: match kind {
                     ColumnType::Int => "int",

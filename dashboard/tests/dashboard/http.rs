@@ -235,6 +235,8 @@ fn many_clients_are_all_answered() {
     let mut streams: Vec<TcpStream> = Vec::new();
     for number in 0..300 {
         let mut stream = connect(address);
+        // Shorter than silent connections are kept.
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         assert!(0 < request_on(&mut stream, address), "client {number}");
         streams.push(stream);
     }
