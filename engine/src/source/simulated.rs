@@ -190,11 +190,7 @@ impl Reader for SimulatedReader {
         let wanted = messages[first..].iter().take_while(|message| message.offset < end);
         let mut read = 0;
         for StoredMessage { offset, timestamp, payload } in wanted.take(limit) {
-            visit(Message {
-                offset: *offset,
-                timestamp: *timestamp,
-                payload: payload.as_deref(),
-            });
+            visit(Message { offset: *offset, timestamp: *timestamp, payload: payload.as_deref() });
             position.next_offset = offset.next();
             read += 1;
         }
