@@ -1,0 +1,195 @@
+//! One partition as its source sees it: where it is, how far in event time, what became of its
+//! records.
+
+use std::time::Duration;
+
+use strandline_operators::decode::{DeadReason, Decode, Decoded};
+use strandline_operators::record::{Events, Message, Partition, Rejected, Rejection};
+use strandline_operators::time::EventTime;
+use strandline_operators::watermark::PartitionWatermark;
+
+use super::IngestOptions;
+use crate::clock::Clock;
+use crate::control::Ack;
+use crate::source::{PartitionStart, Progress};
+use crate::view::{Ledger, PartitionState};
+
+/// What is done with every message, whichever its partition.
+pub(super) struct Intake<D> {
+    pub(super) options: IngestOptions,
+    pub(super) decoder: D,
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// A partition that this worker reads.
+pub(super) struct Line {
+    pub(super) partition: Partition,
+    pub(super) watermark: PartitionWatermark,
+    pub(super) progress: Progress,
+    ledger: Ledger,
+    skipped: u64,
+    untimed: u64,
+    /// The event time of its first valid record in this run.
+    origin: Option<EventTime>,
+    /// When it last brought a record, or else when it was assigned.
+    silent_since: Duration,
+    last_record_at: Option<EventTime>,
+    /// Whether it is read to an end that was fixed at the start: then it is never idle.
+    bounded: bool,
+    pub(super) paused: bool,
+}
+
+impl Line {
+    pub(super) fn new(
+        start: PartitionStart,
+        floor: EventTime,
+        options: &IngestOptions,
+        clock: &Clock,
+    ) -> Line {
+        let position = start.next_offset;
+        Line {
+            partition: start.partition,
+            watermark: PartitionWatermark::new(options.watermark, floor),
+            progress: Progress {
+                messages: 0,
+                skipped: 0,
+                position,
+                end: start.end.unwrap_or(position),
+                at_end: false,
+                finished: start.end.is_some_and(|end| end <= position),
+            },
+            ledger: Ledger::default(),
+            skipped: 0,
+            untimed: 0,
+            origin: None,
+            silent_since: clock.elapsed(),
+            last_record_at: None,
+            bounded: start.end.is_some(),
+            paused: false,
+        }
+    }
+
+    /// Decides what becomes of one message.
+    #[inline]
+    pub(super) fn take<D: Decode>(
+        &mut self,
+        message: Message<'_>,
+        intake: &mut Intake<D>,
+        batch: &mut Events<D::Value>,
+    ) {
+        self.ledger.read += 1;
+        self.untimed += u64::from(message.timestamp.is_none());
+        let Intake { options, decoder, rejected } = intake;
+        let payload = message.payload.unwrap_or_default();
+        match decoder.decode(payload) {
+            Ok(Decoded { key, time, value }) if !is_future(time, message, options) => {
+                self.watermark.observe(time);
+                if self.origin.is_none() {
+                    self.origin = Some(time);
+                }
+                if options.windows.is_late(time, self.watermark.value()) {
+                    self.ledger.late += 1;
+                    rejected.push(self.reject(message, Some(time), Rejection::Late));
+                } else {
+                    batch.push(key, time, self.partition, message.offset, value);
+                }
+            }
+            Ok(_) => {
+                rejected.push(self.bury(message, DeadReason::Future));
+            }
+            Err(reason) => rejected.push(self.bury(message, reason)),
+        }
+    }
+
+    #[cold]
+    fn bury(&mut self, message: Message<'_>, reason: DeadReason) -> Rejected {
+        let index = DeadReason::ALL.iter().position(|known| *known == reason).unwrap_or(0);
+        self.ledger.dead[index] += 1;
+        self.reject(message, None, Rejection::Dead(reason))
+    }
+
+    #[cold]
+    fn reject(
+        &self,
+        message: Message<'_>,
+        event_time: Option<EventTime>,
+        rejection: Rejection,
+    ) -> Rejected {
+        Rejected {
+            partition: self.partition,
+            offset: message.offset,
+            log_timestamp: message.timestamp,
+            event_time,
+            rejection,
+            payload: message.payload.map(<[u8]>::to_vec),
+        }
+    }
+
+    /// Takes note of what a read came to.
+    pub(super) fn advance(&mut self, progress: Progress, clock: &Clock) {
+        if 0 < progress.messages {
+            self.silent_since = clock.elapsed();
+            self.last_record_at = Some(clock.wall());
+        }
+        self.skipped += progress.skipped;
+        self.progress = progress;
+    }
+
+    /// Whether it is so far ahead of the frontier that the others should catch up first. The
+    /// slowest partition never is: the frontier is at most a quantum behind its watermark. While
+    /// there is no frontier yet, because some partition has brought nothing, it may go as far from
+    /// its own first record.
+    pub(super) fn is_ahead(&self, frontier: Option<EventTime>, options: &IngestOptions) -> bool {
+        let Some(max) = self.watermark.max_event_time() else { return false };
+        let reference = match frontier {
+            None => return false,
+            Some(EventTime::MIN) => self.origin.unwrap_or(max),
+            Some(frontier) => frontier + options.watermark,
+        };
+        reference + options.max_drift.max(options.windows.quantum()) < max
+    }
+
+    pub(super) fn state(&self, options: &IngestOptions, clock: &Clock) -> PartitionState {
+        let silent = clock.elapsed().saturating_sub(self.silent_since);
+        if self.progress.finished {
+            PartitionState::Finished
+        } else if !self.bounded && self.progress.at_end && options.idle_after <= silent {
+            PartitionState::Idle
+        } else if self.paused {
+            PartitionState::Paused
+        } else {
+            PartitionState::Active
+        }
+    }
+
+    pub(super) fn ack(
+        &self,
+        worker: usize,
+        epoch: u64,
+        options: &IngestOptions,
+        clock: &Clock,
+    ) -> Ack {
+        Ack {
+            epoch,
+            worker,
+            partition: self.partition,
+            next_offset: self.progress.position,
+            end: self.progress.end,
+            max_event_time: self.watermark.max_event_time(),
+            floor: self.watermark.floor(),
+            watermark: self.watermark.value(),
+            state: self.state(options, clock),
+            last_record_at: self.last_record_at,
+            ledger: self.ledger,
+            skipped: self.skipped,
+            untimed: self.untimed,
+        }
+    }
+}
+
+/// Whether a record's time is further after the log's timestamp than is accepted. Comparing with
+/// the log's timestamp, not with a clock, keeps this the same in a replay.
+#[inline]
+fn is_future(time: EventTime, message: Message<'_>, options: &IngestOptions) -> bool {
+    message.timestamp.is_some_and(|logged| logged + options.max_future < time)
+}
