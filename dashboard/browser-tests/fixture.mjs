@@ -12,7 +12,7 @@ const CRATE = fileURLToPath(new URL("..", import.meta.url));
 function build() {
   const built = spawnSync(
     "cargo",
-    ["build", "--package", "strandline-dashboard", "--example", "page_fixture", "--message-format=json"],
+    ["build", "--package", "strandline-dashboard", "--release", "--example", "page_fixture", "--message-format=json"],
     { cwd: CRATE, encoding: "utf8", maxBuffer: 64 << 20, stdio: ["ignore", "pipe", "inherit"] },
   );
   if (built.status !== 0) throw new Error("the fixture does not build");
