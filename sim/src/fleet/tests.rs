@@ -56,7 +56,7 @@ fn the_demonstrations_messages_never_change() {
 #[test]
 fn the_demonstrations_fleet_is_always_exactly_eight_devices() {
     let options = FleetOptions { malformed_share: 0.3, ..FleetOptions::default() };
-    let ids: BTreeSet<String> = fleet(options.clone()).device_ids().map(str::to_owned).collect();
+    let ids: BTreeSet<String> = fleet(options.clone()).device_ids().collect();
     assert_eq!(ids.len(), 8);
 
     let mut windows: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
@@ -81,9 +81,10 @@ fn the_demonstrations_fleet_is_always_exactly_eight_devices() {
 
 #[test]
 fn device_ids_are_unique_and_well_formed() {
-    let ids: BTreeSet<String> = (0..100_000).map(|number| device_id(7, number)).collect();
+    let ids: BTreeSet<[u8; ID_BYTES]> = (0..100_000).map(|number| device_id(7, number)).collect();
     assert_eq!(ids.len(), 100_000);
     for id in ids {
+        let id = as_str(&id);
         let digits = id.strip_prefix("device-").unwrap();
         assert!(digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
