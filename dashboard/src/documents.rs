@@ -35,7 +35,7 @@ impl Documents {
         if HELD_BYTES_MAX <= self.held_bytes.load(Ordering::Relaxed) {
             return None;
         }
-        let document = snapshot.to_json().to_string().into_bytes();
+        let document = serde_json::to_vec(&snapshot.document()).ok()?;
         self.held_bytes.fetch_add(document.len(), Ordering::Relaxed);
         let held_bytes = Arc::clone(&self.held_bytes);
         let document = Bytes::from_owner(Held { document, held_bytes });
