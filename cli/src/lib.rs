@@ -25,3 +25,8 @@ pub use strandline_dashboard as dashboard;
 pub use strandline_engine as engine;
 pub use strandline_operators as operators;
 pub use strandline_sim as sim;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct ReadmeDoctests;

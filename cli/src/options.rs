@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::DateTime;
+use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 use strandline_engine::source::kafka::Start;
 use strandline_engine::store::Directory;
@@ -192,7 +193,11 @@ impl Options {
 }
 
 /// Every option can be given by the environment: `STRANDLINE_` and its name.
-fn with_environment(argument: Arg) -> Arg {
+fn with_environment(mut argument: Arg) -> Arg {
+    if matches!(argument.get_action(), ArgAction::SetTrue) {
+        // The environment says 1 or yes as often as true.
+        argument = argument.value_parser(BoolishValueParser::new());
+    }
     let named = argument.get_env().is_some();
     match argument.get_long().map(ToOwned::to_owned) {
         Some(long) if !named && long != "help" => {

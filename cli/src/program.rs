@@ -325,7 +325,7 @@ fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) 
     ));
     if !summary.finished && 0 < summary.open_windows {
         voice.say(&format!(
-            "{} windows were open: they are not final and do not continue (no checkpoints)",
+            "open windows: {}; they are not final and do not continue (no checkpoints)",
             summary.open_windows
         ));
     }

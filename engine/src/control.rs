@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
+use strandline_operators::window::EpochCount;
 
 use crate::source::PartitionStart;
 use crate::view::{Ledger, PartitionState};
@@ -65,4 +66,15 @@ pub(crate) struct Ack {
     pub(crate) skipped: u64,
     /// Records whose message had no timestamp.
     pub(crate) untimed: u64,
+}
+
+/// What is said to the coordinator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// A source has left an epoch.
+    Read(Ack),
+    /// Windows have counted an epoch.
+    Counted(EpochCount),
+    /// The process of a source has been asked to stop.
+    StopAsked,
 }

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use strandline_operators::record::Partition;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::watermark::{Activity, PartitionWatermark, Watermarks};
@@ -21,15 +20,8 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::{Concat, Map};
 
-use crate::control::Ack;
+use crate::control::{Ack, Report};
 use crate::view::{Ledger, PartitionState, PartitionView};
-
-/// A word about an epoch.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Report {
-    Read(Ack),
-    Counted(EpochCount),
-}
 
 /// What worker 0 knows; empty on the others.
 #[derive(Clone, Debug)]
@@ -45,6 +37,8 @@ struct State {
     complete_before: u64,
     /// Nothing more will be reported.
     ended: bool,
+    /// Some process has been asked to stop.
+    stop_asked: bool,
 }
 
 impl Coordinator {
@@ -57,40 +51,44 @@ impl Coordinator {
             windowed: BTreeMap::new(),
             complete_before: 0,
             ended: false,
+            stop_asked: false,
         })))
     }
 
     /// Brings the reports of all workers here, on worker 0.
     pub(crate) fn listen<'s>(
         &self,
-        acks: StreamVec<'s, Time, Ack>,
+        reports: StreamVec<'s, Time, Report>,
         counts: StreamVec<'s, Time, EpochCount>,
     ) {
         let state = Rc::clone(&self.0);
         let to_first_worker = Exchange::new(|_: &Report| 0);
-        let _: StreamVec<'s, Time, ()> = acks
-            .map(Report::Read)
+        let _: StreamVec<'s, Time, ()> = reports
             .concat(counts.map(Report::Counted))
             .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-                to_first_worker,
-                "Coordinator",
-                move |_, _| {
-                    move |(input, frontier), _| {
-                        let mut state = state.borrow_mut();
-                        input.for_each(|_, reports| {
-                            for report in reports.drain(..) {
-                                let epoch = match &report {
-                                    Report::Read(ack) => ack.epoch,
-                                    Report::Counted(count) => count.epoch,
-                                };
-                                state.reports.entry(epoch).or_default().push(report);
-                            }
-                        });
-                        let least = frontier.frontier().iter().map(|time| time.epoch).min();
-                        state.complete(least);
-                    }
-                },
-            );
+            to_first_worker,
+            "Coordinator",
+            move |_, _| {
+                move |(input, frontier), _| {
+                    let mut state = state.borrow_mut();
+                    input.for_each(|_, reports| {
+                        for report in reports.drain(..) {
+                            let epoch = match &report {
+                                Report::Read(ack) => ack.epoch,
+                                Report::Counted(count) => count.epoch,
+                                Report::StopAsked => {
+                                    state.stop_asked = true;
+                                    continue;
+                                }
+                            };
+                            state.reports.entry(epoch).or_default().push(report);
+                        }
+                    });
+                    let least = frontier.frontier().iter().map(|time| time.epoch).min();
+                    state.complete(least);
+                }
+            },
+        );
     }
 
     /// The last complete epoch, once there is one.
@@ -101,6 +99,11 @@ impl Coordinator {
     /// Whether every source has finished and every window has been counted.
     pub(crate) fn has_ended(&self) -> bool {
         self.0.borrow().ended
+    }
+
+    /// Whether a process has been asked to stop, not only this one.
+    pub(crate) fn stop_asked(&self) -> bool {
+        self.0.borrow().stop_asked
     }
 
     /// Whether every partition has been read to the end of a bounded run.
@@ -174,6 +177,7 @@ impl State {
                 Report::Counted(EpochCount { partition, records, .. }) => {
                     *self.windowed.entry(partition).or_default() += records;
                 }
+                Report::StopAsked => self.stop_asked = true,
             }
         }
         match least {

@@ -33,8 +33,9 @@ use timely::progress::operate::FrontierInterest;
 
 use self::line::{Intake, Line};
 use crate::clock::Clock;
-use crate::control::{Ack, Order, Turn};
+use crate::control::{Order, Report, Turn};
 use crate::failure::Failure;
+use crate::job::Stop;
 use crate::source::{Reader, Source, Wake};
 use crate::view::PartitionState;
 
@@ -61,7 +62,7 @@ pub(crate) struct IngestOptions {
 pub(crate) struct Ingested<'s, V: 'static> {
     pub(crate) events: Stream<'s, Time, Events<V>>,
     pub(crate) rejected: StreamVec<'s, Time, Rejected>,
-    pub(crate) acks: StreamVec<'s, Time, Ack>,
+    pub(crate) reports: StreamVec<'s, Time, Report>,
 }
 
 /// Counts what the workers of one process have read, for what is shown between epochs.
@@ -92,6 +93,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
     failure: Failure,
     meter: Meter,
     leaves: Rc<Cell<bool>>,
+    stop: Stop,
 ) -> Ingested<'s, D::Value> {
     let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
     // The coordinator's word holds no data back: the source holds capabilities of its own.
@@ -100,7 +102,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
     let nowhere = [(0, Antichain::new())];
     let (events, events_stream) = builder.new_output_connection(nowhere.clone());
     let (rejected, rejected_stream) = builder.new_output_connection(nowhere.clone());
-    let (acks, acks_stream) = builder.new_output_connection(nowhere);
+    let (reports, reports_stream) = builder.new_output_connection(nowhere);
 
     let address = builder.operator_info().address;
     let worker = scope.index();
@@ -120,7 +122,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
         let mut held = Some(Held { data, rejects, ack });
         let mut events_out = OutputBuilder::<_, NoopBuilder<_>>::from(events);
         let mut rejected_out = OutputBuilder::from(rejected);
-        let mut acks_out = OutputBuilder::from(acks);
+        let mut reports_out = OutputBuilder::from(reports);
         let mut batch = Events::default();
         let mut lines: Vec<Line> = Vec::new();
         let mut order = Order::Read;
@@ -141,14 +143,15 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
                 leaves.set(true);
             }
             let (Some(capabilities), Some(log)) = (&mut held, &mut reader) else { return };
-            let mut acks = acks_out.activate();
+            let mut reports = reports_out.activate();
 
             for turn in news {
-                acks.session(&capabilities.ack).give_iterator(
-                    lines
-                        .iter()
-                        .map(|line| line.ack(worker, capabilities.epoch(), &options, &clock)),
-                );
+                let epoch = capabilities.epoch();
+                let acks = lines.iter().map(|line| line.ack(worker, epoch, &options, &clock));
+                let asked = stop.is_requested().then_some(Report::StopAsked);
+                reports
+                    .session(&capabilities.ack)
+                    .give_iterator(acks.map(Report::Read).chain(asked));
                 capabilities.enter(turn.epoch);
                 for line in &mut lines {
                     if let Some(floor) = turn.floor
@@ -216,11 +219,9 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
                 .advance(watermark.unwrap_or(EventTime::MAX).floor_to(options.windows.quantum()));
             if bounded && lines.iter().all(|line| line.progress.finished) {
                 // The last word: it stands for all later epochs.
-                acks.session(&capabilities.ack).give_iterator(
-                    lines
-                        .iter()
-                        .map(|line| line.ack(worker, capabilities.epoch(), &options, &clock)),
-                );
+                let epoch = capabilities.epoch();
+                let acks = lines.iter().map(|line| line.ack(worker, epoch, &options, &clock));
+                reports.session(&capabilities.ack).give_iterator(acks.map(Report::Read));
                 held = None;
                 reader = None;
             } else if more {
@@ -233,7 +234,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
     Ingested {
         events: events_stream.probe_with(&frontier),
         rejected: rejected_stream,
-        acks: acks_stream,
+        reports: reports_stream,
     }
 }
 

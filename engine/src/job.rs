@@ -250,13 +250,14 @@ where
                 failure.clone(),
                 meter.clone(),
                 Rc::clone(&leaves),
+                stop.clone(),
             );
             let windowed = ingested.events.window(
                 options.windows,
                 self.aggregate.clone(),
                 pulse_stream.broadcast(),
             );
-            coordinator.listen(ingested.acks, windowed.counts);
+            coordinator.listen(ingested.reports, windowed.counts);
             board.listen(windowed.live, windowed.finals.clone());
             let finals = self.outputs.final_rows(index);
             let rejected = self.outputs.rejected(index);

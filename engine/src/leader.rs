@@ -239,8 +239,9 @@ impl Leader {
 
     /// Steps through an orderly stop: rest, let the outputs have everything, leave.
     fn lead_stop(&mut self, now: Duration) -> Result<(), JobError> {
+        let asked = self.stop.is_requested() || self.coordinator.stop_asked();
         match self.stopping {
-            Stopping::No if self.stop.is_requested() && 0 < self.epoch => {
+            Stopping::No if asked && 0 < self.epoch => {
                 self.stopping = Stopping::Completing { epoch: self.epoch, since: now };
                 self.turn(Order::Rest);
                 self.next_pulse_at = now;

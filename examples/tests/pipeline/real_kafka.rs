@@ -157,13 +157,7 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
     }
 
     // Two processes, each with an output directory of its own; together they have all rows.
-    let base = 20_000 + u16::try_from(std::process::id() % 20_000).unwrap();
-    let hosts = tempfile::tempdir().unwrap();
-    let lines = format!("127.0.0.1:{base}\n127.0.0.1:{}\n", base + 1);
-    strandline::engine::store::Directory::local(hosts.path())
-        .replace("hosts", lines.as_bytes())
-        .unwrap();
-    let hostfile = hosts.path().join("hosts");
+    let (_hosts, hostfile) = hostfile(20_000);
     let out = tempfile::tempdir().unwrap();
     let processes = ["0", "1"].map(|process| {
         Running::start(command(&[
@@ -172,7 +166,7 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
             "-p",
             process,
             "--hostfile",
-            hostfile.to_str().unwrap(),
+            &hostfile,
             "-w",
             "2",
             "--bootstrap",
@@ -198,6 +192,37 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
     let found = Found::read(out.path(), &MAIN_JOB).unwrap();
     found.compare(&expected, &MAIN_JOB).unwrap();
     assert_eq!(first.unwrap().rows, found.rows);
+}
+
+#[test]
+fn a_signal_to_any_process_stops_all_of_them() {
+    let (bootstrap, topic) = (bootstrap(), create_topic("two", 4));
+    let (_hosts, hostfile) = hostfile(41_000);
+    let out = tempfile::tempdir().unwrap();
+    let [leader, follower] = ["0", "1"].map(|process| {
+        let layout = ["-n", "2", "-p", process, "--hostfile", &hostfile, "-w", "1"];
+        let topic = ["--bootstrap", &bootstrap, "--topic", &topic, "--append"];
+        let out = ["--listen", "127.0.0.1:0", "--out", out.path().to_str().unwrap()];
+        Running::start(command(&[&layout[..], &topic, &out].concat()))
+    });
+    let address = leader.page();
+    wait("both workers are there", || (0 < metrics(&address)?["epoch"].as_u64()?).then_some(()));
+    follower.signal("TERM");
+    for process in [follower, leader] {
+        assert_eq!(process.end(Duration::from_secs(5)).0.code(), Some(0));
+    }
+}
+
+/// A file with the addresses of two processes, of ports that other runs of the tests do not take.
+fn hostfile(base: u16) -> (tempfile::TempDir, String) {
+    let port = base + u16::try_from(std::process::id() % 10_000).unwrap() * 2;
+    let directory = tempfile::tempdir().unwrap();
+    let lines = format!("127.0.0.1:{port}\n127.0.0.1:{}\n", port + 1);
+    strandline::engine::store::Directory::local(directory.path())
+        .replace("hosts", lines.as_bytes())
+        .unwrap();
+    let path = directory.path().join("hosts").to_str().unwrap().to_owned();
+    (directory, path)
 }
 
 #[test]
