@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_engine::clock::Clock;
-use strandline_engine::job::{Job, Stop};
+use strandline_engine::job::{Job, JobOptions, Stop};
 use strandline_engine::outputs::{Outputs, Sink};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::{Cell, Table};
@@ -278,4 +278,50 @@ fn a_new_partition_never_meets_a_closed_window() {
     assert_eq!(kept.rejected_codes(), [((2, 0), "late"), ((2, 1), "late")].into());
     assert!(kept.plain_rows().iter().all(|row| row.0 != "new"));
     assert!(summary.unwrap().ledger.balances());
+}
+
+/// Says when it is given a record that could not be read.
+struct Alarm(std::sync::mpsc::Sender<()>);
+
+impl Outputs<(u64,)> for Alarm {
+    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<(u64,)>>> {
+        Box::new(|_| Ok(()))
+    }
+    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
+        let heard = self.0.clone();
+        Box::new(move |_| Ok(heard.send(())?))
+    }
+}
+
+#[test]
+fn a_worker_that_sleeps_wakes_for_a_record() {
+    let log = SimulatedLog::new("toy", 2);
+    let (sender, heard) = std::sync::mpsc::channel();
+    let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
+    // Little else wakes a worker in this job.
+    let second = Duration::from_secs(1);
+    let options = JobOptions { publish_every: second, epoch_every: second, ..options() };
+    let (source, outputs) = (log.clone(), Alarm(sender));
+    let job = Job { source, decoder: Words, aggregate: Count, table, outputs, options };
+    let (view, stop) = (new_view(), Stop::default());
+    let asked = stop.clone();
+    let running = std::thread::spawn(move || {
+        job.run(timely::Config::process(2), &Clock::system(), &view, &asked)
+    });
+    let clock = Clock::system();
+    let mut waits: Vec<Duration> = (0..21)
+        .map(|i| {
+            std::thread::park_timeout(Duration::from_millis(10)); // the workers fall asleep
+            let appended = clock.elapsed();
+            text(&log, i % 2, "nonsense");
+            heard.recv_timeout(Duration::from_secs(20)).unwrap();
+            clock.elapsed() - appended
+        })
+        .collect();
+    waits.sort_unstable();
+    println!("from a record's append to its output: median {:?}", waits[waits.len() / 2]);
+    // A millisecond on a quiet machine; this one may be busy.
+    assert!(waits[waits.len() / 2] < Duration::from_millis(20), "{waits:?}");
+    stop.request();
+    assert_eq!(running.join().unwrap().unwrap().ledger.dead_letters(), 21);
 }
