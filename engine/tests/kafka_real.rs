@@ -275,6 +275,24 @@ fn looking_at_an_absent_topic_does_not_create_it() {
 }
 
 #[test]
+fn a_broker_that_refuses_us_is_an_error_that_says_so() {
+    let bootstrap = bootstrap();
+    // This listener has no authentication, and refuses those who insist on it.
+    let mut wrong = settings(&bootstrap, "any", &Lines::default());
+    for (name, value) in [
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", "somebody"),
+        ("sasl.password", "hunter2"),
+    ] {
+        wrong.options.push((name.to_owned(), value.to_owned()));
+    }
+    let line = KafkaSource::new(wrong).unwrap().plan(&|| false).unwrap_err().to_string();
+    assert!(line.contains(&bootstrap) && line.contains("sasl"), "{line}");
+    assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
+}
+
+#[test]
 fn a_partition_that_is_added_is_discovered_and_read_from_its_beginning() {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "grows", 2, &[]);

@@ -268,3 +268,27 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::kafka::settings::Report;
+
+    #[test]
+    fn an_outage_is_said_once_and_so_is_its_end() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&lines);
+        let mut settings = KafkaSettings::new("127.0.0.1:1", "t");
+        settings.report = Report::new(move |line| heard.lock().unwrap().push(line.to_owned()));
+        let connection = Connection::new(settings).unwrap();
+        for _ in 0..2 {
+            connection.say_back(); // Nobody said that it was away.
+            connection.say_away("no answer");
+            connection.say_away("still no answer");
+            connection.say_back();
+        }
+        let away = "cannot reach Kafka at 127.0.0.1:1: no answer; trying again";
+        let back = "Kafka at 127.0.0.1:1 answers";
+        assert_eq!(*lines.lock().unwrap(), [away, back, away, back]);
+    }
+}

@@ -71,7 +71,7 @@ impl Cursor {
         offset: Offset,
         low: impl FnOnce() -> Option<Offset>,
     ) -> Result<Step, Loss> {
-        if offset < self.position || self.finished() {
+        if offset < self.position {
             return Ok(Step::Leave);
         }
         self.pass(offset, low)?;

@@ -90,8 +90,44 @@ impl ClientContext for Ears {
 
 impl ConsumerContext for Ears {}
 
-/// What the client says without its name for its connection and the state that it was in.
+/// What the client says, without its names for a connection and for how long it was in a state.
 fn without_prefix(reason: &str) -> String {
     let reason = reason.split(" (after ").next().unwrap_or(reason);
+    let reason = reason.split_once("/bootstrap: ").map_or(reason, |(_, reason)| reason);
     reason.trim().replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_what_a_person_wants_to_know() {
+        for (said, wanted) in [
+            (
+                "localhost:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection \
+                 refused (after 0ms in state CONNECT)",
+                "Connect to ipv4#127.0.0.1:9092 failed: Connection refused",
+            ),
+            (
+                "kafka:9092/1: Failed to resolve 'kafka:9092': Name or service not known (after \
+                 5ms in state CONNECT)",
+                "kafka:9092/1: Failed to resolve 'kafka:9092': Name or service not known",
+            ),
+        ] {
+            assert_eq!(without_prefix(said), wanted);
+        }
+    }
+
+    #[test]
+    fn the_first_reason_of_an_outage_is_kept() {
+        let ears = Ears::new(&KafkaSettings::new("b", "t"));
+        assert!(!ears.take_uneasy());
+        ears.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "refused");
+        ears.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(ears.reason().as_deref(), Some("refused"));
+        assert!(ears.take_uneasy() && !ears.take_uneasy());
+        ears.forget();
+        assert_eq!(ears.reason(), None);
+    }
 }

@@ -160,10 +160,12 @@ impl KafkaSettings {
             .set("fetch.message.max.bytes", fetch_bytes.to_string())
             .set("fetch.max.bytes", "67108864")
             .set("fetch.min.bytes", "1")
-            // A partition that becomes readable again waits for the fetch that is under way.
+            // A partition whose queue was full waits for the fetch that is under way for the
+            // others. With 500 ms (the client's default) one partition that catches up beside
+            // idle ones was read at 0.45 M messages/s, with 50 ms at 1.25 M.
             .set("fetch.wait.max.ms", "50")
-            // How long a full queue is left alone. The client's default of a second starves a
-            // reader that empties a queue in milliseconds.
+            // How long a full queue is left alone. With a second (the client's default) that was
+            // 0.28 M messages/s: a queue is empty after some milliseconds.
             .set("fetch.queue.backoff.ms", "10")
             // Costs 0.5 CPU s in 10 million messages; a flipped bit would be a wrong result.
             .set("check.crcs", "true")
