@@ -522,7 +522,8 @@ fn a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing() {
     let source = KafkaSource::new(settings(&bootstrap, &topic, &lines)).unwrap();
     let mut reading = Reading::new(&source, &plan(&source));
     // Idempotent, so that the topic itself holds each number once.
-    let idempotent = [("enable.idempotence", "true"), ("linger.ms", "1")];
+    let idempotent =
+        [("enable.idempotence", "true"), ("linger.ms", "1"), ("reconnect.backoff.max.ms", "500")];
     let producer = producer(&bootstrap, &idempotent);
     for partition in 0..2 {
         fill(&producer, &topic, partition, 0, 5_000);

@@ -18,6 +18,7 @@ use strandline_engine::clock::Clock;
 use strandline_engine::source::kafka::{KafkaReader, KafkaSettings, KafkaSource, Report};
 use strandline_engine::source::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
 use strandline_operators::record::{Message, Partition};
+use strandline_operators::time::EventTime;
 
 /// No condition of these tests takes this long, on a busy machine either.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
@@ -189,7 +190,7 @@ impl Reading {
 fn own(message: Message<'_>) -> Seen {
     Seen {
         offset: message.offset.0,
-        timestamp_ms: message.timestamp.map(|time| time.as_millis()),
+        timestamp_ms: message.timestamp.map(EventTime::as_millis),
         payload: message.payload.map(<[u8]>::to_vec),
     }
 }
