@@ -142,6 +142,11 @@ impl Fleet {
         (0..self.options.devices).map(id)
     }
 
+    /// Messages a second of all devices together, while all of them live.
+    pub fn rate_hz(&self) -> f64 {
+        (0..self.options.devices).map(|device| self.options.rate_hz(device)).sum()
+    }
+
     /// When the next message arrives; `None` when every device has stopped.
     pub fn next_due(&mut self) -> Option<EventTime> {
         let (due_ns, _) = self.next_ring()?;

@@ -1,6 +1,6 @@
 //! What the Kafka client calls back: deliveries, failures, and whether there is a broker.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
@@ -19,6 +19,8 @@ pub(super) struct Deliveries {
     /// Whether no broker answers.
     pub(super) unreachable: AtomicBool,
     last_error: Mutex<Option<String>>,
+    /// What each message of the present run has beside its key and payload.
+    filler_bytes: AtomicUsize,
     bound: Option<Mutex<Bounded>>,
 }
 
@@ -40,7 +42,12 @@ impl Deliveries {
         let mut bounded = lock(self.bound.as_ref()?);
         let mut queued = sent;
         queued.subtract(bounded.settled);
-        Some(bounded.bound.room(queued))
+        let filler_bytes = self.filler_bytes.load(Ordering::Relaxed) as u64;
+        Some(bounded.bound.room(queued, filler_bytes))
+    }
+
+    pub(super) fn set_filler(&self, bytes: usize) {
+        self.filler_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn is_bounded(&self) -> bool {
@@ -87,7 +94,8 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
             }
         };
         let Some(bounded) = &self.bound else { return };
-        let amount = Amount::message(message.key_len(), message.payload_len());
+        let filler_bytes = self.filler_bytes.load(Ordering::Relaxed);
+        let amount = Amount::message(message.key_len() + message.payload_len() + filler_bytes);
         let mut bounded = lock(bounded);
         bounded.settled.add(amount);
         if delivered

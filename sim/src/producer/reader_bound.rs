@@ -9,9 +9,9 @@ use strandline_operators::record::{Offset, Partition};
 
 use crate::fleet::PAYLOAD_BYTES_MAX;
 
-/// What a message takes beside its key and payload, in bytes, at most: the header of a batch of
-/// one message, and that of the message.
-const OVERHEAD_BYTES_MAX: u64 = 61 + 21;
+/// What a message takes beside its key, payload and filler, in bytes, at most: the header of a
+/// batch of one message, and that of the message.
+const OVERHEAD_BYTES_MAX: u64 = 61 + 35;
 /// The longest message of a fleet in a broker, in bytes; its key is a device's id.
 const MESSAGE_BYTES_MAX: u64 = PAYLOAD_BYTES_MAX as u64 + 16 + OVERHEAD_BYTES_MAX;
 
@@ -29,9 +29,9 @@ impl Amount {
     /// below what such a partition holds (5 MiB, 100 000 batches).
     pub const EMBEDDED_AHEAD_MAX: Amount = Amount { messages: 10_000, bytes: 2 << 20 };
 
-    /// One message in a broker, were it alone in its batch.
-    pub(super) fn message(key_bytes: usize, payload_bytes: usize) -> Amount {
-        Amount { messages: 1, bytes: (key_bytes + payload_bytes) as u64 + OVERHEAD_BYTES_MAX }
+    /// One message with this much key, payload and filler in a broker, were it alone in its batch.
+    pub(super) fn message(bytes: usize) -> Amount {
+        Amount { messages: 1, bytes: bytes as u64 + OVERHEAD_BYTES_MAX }
     }
 
     pub(super) fn add(&mut self, other: Amount) {
@@ -44,10 +44,11 @@ impl Amount {
         self.bytes -= other.bytes;
     }
 
-    /// How many messages of whatever length fit between this and `limit`.
-    fn room_below(self, limit: Amount) -> u64 {
+    /// How many messages fit between this and `limit`, each as long as they get with this filler.
+    fn room_below(self, limit: Amount, filler_bytes: u64) -> u64 {
         let bytes = limit.bytes.saturating_sub(self.bytes);
-        limit.messages.saturating_sub(self.messages).min(bytes / MESSAGE_BYTES_MAX)
+        let messages = bytes / (MESSAGE_BYTES_MAX + filler_bytes);
+        limit.messages.saturating_sub(self.messages).min(messages)
     }
 }
 
@@ -88,10 +89,10 @@ impl ReaderBound {
         unread.amount.add(message);
     }
 
-    /// How many more messages may be sent now, where `queued` are under way to the broker (all of
-    /// them perhaps to the same partition).
-    pub(super) fn room(&mut self, queued: Amount) -> u64 {
-        let mut room = queued.room_below(self.limit);
+    /// How many more messages with this filler may be sent now, where `queued` are under way to the
+    /// broker (all of them perhaps to the same partition).
+    pub(super) fn room(&mut self, queued: Amount, filler_bytes: u64) -> u64 {
+        let mut room = queued.room_below(self.limit, filler_bytes);
         for (number, unread) in (0..).zip(&mut self.partitions) {
             let position = (self.position)(Partition(number));
             while let Some((offset, bytes)) = unread.messages.front()
@@ -102,7 +103,7 @@ impl ReaderBound {
             }
             let mut ahead = unread.amount;
             ahead.add(queued);
-            room = room.min(ahead.room_below(self.limit));
+            room = room.min(ahead.room_below(self.limit, filler_bytes));
         }
         room
     }
@@ -135,13 +136,13 @@ mod tests {
     #[test]
     fn there_is_room_up_to_the_limit_and_again_once_it_was_read() {
         let (mut bound, position) = of_10_messages();
-        assert_eq!(bound.room(NONE), 10);
+        assert_eq!(bound.room(NONE, 0), 10);
         (0..10).for_each(|offset| bound.delivered(Partition(1), Offset(offset), SMALL));
-        assert_eq!(bound.room(NONE), 0);
+        assert_eq!(bound.room(NONE, 0), 0);
         position.store(4, Ordering::SeqCst);
-        assert_eq!(bound.room(NONE), 4);
+        assert_eq!(bound.room(NONE, 0), 4);
         position.store(100, Ordering::SeqCst);
-        assert_eq!(bound.room(NONE), 10);
+        assert_eq!(bound.room(NONE, 0), 10);
     }
 
     /// The fullest partition decides, and nobody knows where the messages under way will go.
@@ -150,20 +151,21 @@ mod tests {
         let (mut bound, _) = of_10_messages();
         (0..6).for_each(|offset| bound.delivered(Partition(0), Offset(offset), SMALL));
         (0..2).for_each(|offset| bound.delivered(Partition(3), Offset(offset), SMALL));
-        assert_eq!(bound.room(NONE), 4);
-        assert_eq!(bound.room(Amount { messages: 3, bytes: 3 }), 1);
-        assert_eq!(bound.room(Amount { messages: 30, bytes: 30 }), 0);
+        assert_eq!(bound.room(NONE, 0), 4);
+        assert_eq!(bound.room(Amount { messages: 3, bytes: 3 }, 0), 1);
+        assert_eq!(bound.room(Amount { messages: 30, bytes: 30 }, 0), 0);
     }
 
     #[test]
     fn bytes_are_bounded_as_well() {
         let limit = Amount { messages: 1_000, bytes: 10 * MESSAGE_BYTES_MAX };
         let mut bound = ReaderBound::new(limit, |_| Offset(0));
-        assert_eq!(bound.room(NONE), 10);
+        assert_eq!(bound.room(NONE, 0), 10);
         let long = Amount { messages: 1, bytes: MESSAGE_BYTES_MAX };
         (0..7).for_each(|offset| bound.delivered(Partition(0), Offset(offset), long));
-        assert_eq!(bound.room(NONE), 3);
-        assert_eq!(bound.room(long), 2);
+        assert_eq!(bound.room(NONE, 0), 3);
+        assert_eq!(bound.room(long, 0), 2);
+        assert_eq!(bound.room(NONE, 2 * MESSAGE_BYTES_MAX), 1, "with filler there is less room");
     }
 
     /// Offsets need not be dense: a position beyond a gap releases what lies before it.
@@ -174,6 +176,6 @@ mod tests {
             bound.delivered(Partition(0), Offset(offset), SMALL);
         }
         position.store(91, Ordering::SeqCst);
-        assert_eq!(bound.room(NONE), 9);
+        assert_eq!(bound.room(NONE, 0), 9);
     }
 }

@@ -182,6 +182,33 @@ fn real_time_follows_the_clock() {
     assert_eq!((tally.delivered, tally.jumps), (tally.sent, 0));
 }
 
+/// On the embedded broker, a slow fleet's messages are filled up so that its partitions hold few
+/// batches; a fast one's are not, nor are those of a run at full speed.
+#[test]
+fn only_a_slow_fleet_in_real_time_is_filled_up() {
+    let sent_ahead = |rate_per_device_hz, pace| {
+        let broker = EmbeddedBroker::start(TOPIC, 1).unwrap();
+        let bound = ReaderBound::new(Amount::EMBEDDED_AHEAD_MAX, |_| Offset(0));
+        let producer = FleetProducer::new(&broker.producer_options(), Some(bound)).unwrap();
+        let (clock, hand) = Clock::set_by_hand(START);
+        let looks = Cell::new(0);
+        let stopped = || {
+            looks.set(looks.get() + 1);
+            hand.advance(Duration::from_millis(100));
+            200 < looks.get()
+        };
+        let mut fleet = fleet(FleetOptions { rate_per_device_hz, ..FleetOptions::default() });
+        producer.run(&mut fleet, pace, &clock, &stopped, &mut ignore).unwrap().sent
+    };
+    // Nobody reads, so the bound ends it: it lets 2 MiB pass.
+    let slow = sent_ahead(25.0, Pace::RealTime);
+    assert!((400..500).contains(&slow), "{slow}");
+    let fast = sent_ahead(2_500.0, Pace::RealTime);
+    assert!((8_000..10_000).contains(&fast), "{fast}");
+    let full_speed = sent_ahead(4.0, Pace::FullSpeed { messages: 20_000 });
+    assert!((8_000..10_000).contains(&full_speed), "{full_speed}");
+}
+
 /// A computer that slept for an hour, or whose clock was set back, goes on at the present: no
 /// hour of messages in one burst, no hour of silence.
 #[test]
