@@ -113,7 +113,7 @@ impl Fleet {
                 random,
                 drift_sign: if !drifts {
                     0
-                } else if number % 2 == 0 {
+                } else if number.is_multiple_of(2) {
                     1
                 } else {
                     -1
