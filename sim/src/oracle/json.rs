@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_refused() {
-        let cases: [&[u8]; 38] = [
+        let cases: [&[u8]; 40] = [
             b"",
             b"   ",
             b"nul",
@@ -321,6 +321,8 @@ mod tests {
             b"\"\\u12\"",
             b"\"\\u12g4\"",
             b"\"\n\"",
+            b"\"\0\"",
+            b"\"\x1f\"",
             b"\"\\ud800\"",
             b"\"\\udc00\"",
             b"\"\\ud800\\ud800\"",
