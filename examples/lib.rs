@@ -1,1 +1,1 @@
-#![doc = include_str!("README.md")]
+//! Holds no code: this package's examples are programs. `README.md` beside this file lists them.
