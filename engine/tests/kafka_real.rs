@@ -560,7 +560,9 @@ fn a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing() {
     };
     reading
         .until("some read after the outage", |r| {
-            killed.load(Ordering::SeqCst) && lines.all().len() == 2 && 12_000 < r.messages()
+            let lines = lines.all();
+            assert!(lines.len() <= 2, "said once: {lines:?}");
+            killed.load(Ordering::SeqCst) && lines.len() == 2 && 12_000 < r.messages()
         })
         .unwrap();
     let broker = outage.join().unwrap();

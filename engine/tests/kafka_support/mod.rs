@@ -21,7 +21,7 @@ use strandline_operators::record::{Message, Partition};
 use strandline_operators::time::EventTime;
 
 /// No condition of these tests takes this long, on a busy machine either.
-pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 /// Rings when the reader wakes its worker.
 #[derive(Clone, Default)]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use strandline_operators::record::{Offset, Partition};
 
+use crate::clock::Clock;
 use crate::source::kafka::lookup::{At, Lookup, Trouble};
 use crate::source::kafka::settings::KafkaSettings;
 use crate::source::{SourceError, Wake};
@@ -25,6 +26,9 @@ const ANSWER_WITHIN_FIRST: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 /// Time between questions.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How long a broker may have no answer, though it can be reached, before a person is told: longer
+/// than the election of a leader takes.
+const NO_ANSWER_FOR: Duration = Duration::from_secs(3);
 /// How many times in a row a broker has to say that a topic is absent, which was there before: one
 /// that just starts may not know it yet.
 const ABSENT_ANSWERS: u32 = 5;
@@ -79,6 +83,7 @@ impl Connection {
         cancelled: &Cancelled,
         ask: impl Fn(&Lookup, Duration) -> Result<T, Trouble>,
     ) -> Result<T, SourceError> {
+        let clock = Clock::system();
         let mut within = ANSWER_WITHIN_FIRST;
         loop {
             match ask(&self.lookup, within) {
@@ -87,6 +92,11 @@ impl Connection {
                     return Ok(answer);
                 }
                 Err(Trouble::Away(reason)) => self.say_away(&reason),
+                Err(Trouble::NotYet(reason)) => {
+                    if NO_ANSWER_FOR < clock.elapsed() {
+                        self.say_away(&reason);
+                    }
+                }
                 Err(trouble) => return Err(self.error(trouble)),
             }
             if cancelled.recv_timeout(ASK_EVERY) != Err(RecvTimeoutError::Timeout) {
@@ -148,6 +158,7 @@ impl Connection {
     }
 
     fn inquiry(connection: &Weak<Connection>, wake: &Wake) {
+        let mut clock = Clock::system();
         let mut absent = 0;
         let mut within = ANSWER_WITHIN_FIRST;
         while let Some(connection) = connection.upgrade() {
@@ -160,6 +171,7 @@ impl Connection {
                         state.inquiring = false;
                         return;
                     }
+                    clock = Clock::system();
                 }
                 Err(Trouble::Absent) => {
                     absent += 1;
@@ -173,6 +185,13 @@ impl Connection {
                 Err(Trouble::Away(reason) | Trouble::Refused(reason)) => {
                     absent = 0;
                     connection.say_away(&reason);
+                    within = (within * 2).min(ANSWER_WITHIN_MAX);
+                }
+                Err(Trouble::NotYet(reason)) => {
+                    absent = 0;
+                    if NO_ANSWER_FOR < clock.elapsed() {
+                        connection.say_away(&reason);
+                    }
                     within = (within * 2).min(ANSWER_WITHIN_MAX);
                 }
             }
@@ -235,7 +254,9 @@ impl Connection {
                 SourceError::TopicAbsent { topic: self.settings.topic.clone(), bootstrap }
             }
             Trouble::Fatal(reason) => self.failed(reason),
-            Trouble::Away(reason) => self.failed(format!("cannot reach {bootstrap}: {reason}")),
+            Trouble::Away(reason) | Trouble::NotYet(reason) => {
+                self.failed(format!("cannot reach {bootstrap}: {reason}"))
+            }
             Trouble::Refused(reason) => self.failed(format!(
                 "{bootstrap} refuses the connection: {reason}; check the options \
                  security.protocol, sasl.* and ssl.*"

@@ -44,8 +44,10 @@ pub(super) enum Trouble {
     Refused(String),
     /// The broker answered that this cannot be.
     Fatal(String),
-    /// The broker cannot be reached, or cannot answer just now.
+    /// The broker cannot be reached.
     Away(String),
+    /// The broker has no answer just now, as when a leader is being elected, or is slow.
+    NotYet(String),
 }
 
 impl Lookup {
@@ -65,7 +67,7 @@ impl Lookup {
             .fetch_metadata(Some(&self.topic), timeout)
             .map_err(|error| self.trouble(&error))?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == self.topic) else {
-            return Err(Trouble::Away("the broker did not mention the topic".into()));
+            return Err(Trouble::NotYet("the broker did not mention the topic".into()));
         };
         if let Some(error) = topic.error() {
             let code = RDKafkaErrorCode::from(error);
@@ -74,7 +76,7 @@ impl Lookup {
         self.consumer.context().forget();
         match u32::try_from(topic.partitions().len()) {
             Ok(count) if 0 < count => Ok(count),
-            _ => Err(Trouble::Away("the broker has no partitions of the topic yet".into())),
+            _ => Err(Trouble::NotYet("the broker has no partitions of the topic yet".into())),
         }
     }
 
@@ -107,7 +109,7 @@ impl Lookup {
         for partition in partitions {
             let Some(element) = answer.find_partition(&self.topic, raw(Partition(partition)))
             else {
-                return Err(Trouble::Away(format!(
+                return Err(Trouble::NotYet(format!(
                     "the broker said nothing of partition {partition}"
                 )));
             };
@@ -117,7 +119,7 @@ impl Lookup {
                 _ => None,
             };
             if found.is_none() && !matches!(at, At::Timestamp(_)) {
-                return Err(Trouble::Away(format!(
+                return Err(Trouble::NotYet(format!(
                     "the broker did not say where partition {partition} begins and ends"
                 )));
             }
@@ -158,22 +160,52 @@ impl Lookup {
             Some(RDKafkaErrorCode::InvalidTopic) => {
                 Trouble::Fatal("this is not a valid name of a topic".into())
             }
+            // The broker answered: it can be reached.
+            Some(code) if 0 <= code as i32 => Trouble::NotYet(plain(error)),
             _ => match (ears.refused(), ears.reason()) {
                 (Some(refused), _) => Trouble::Refused(refused),
                 (None, Some(reason)) => Trouble::Away(reason),
-                (None, None) => Trouble::Away(plain(error)),
+                (None, None) => Trouble::NotYet(plain(error)),
             },
         }
     }
 }
 
-/// An error without the names that the client library has for it.
+/// An error in words, without the names that the client library has for it.
 fn plain(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure) => {
             "no answer".into()
         }
-        Some(code) => code.to_string(),
+        Some(code) => {
+            let code = code.to_string();
+            let words = code.split_once(" (").and_then(|(_, words)| words.strip_suffix(')'));
+            words.unwrap_or(&code).to_owned()
+        }
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_in_words() {
+        for (code, words) in [
+            (RDKafkaErrorCode::NotLeaderForPartition, "Broker: Not leader for partition"),
+            (RDKafkaErrorCode::OperationTimedOut, "no answer"),
+        ] {
+            assert_eq!(plain(&KafkaError::MetadataFetch(code)), words);
+        }
+    }
+
+    #[test]
+    fn a_broker_that_answers_is_not_away() {
+        let lookup = Lookup::new(&KafkaSettings::new("127.0.0.1:1", "t")).unwrap();
+        let elects = KafkaError::OffsetFetch(RDKafkaErrorCode::NotLeaderForPartition);
+        assert!(matches!(lookup.trouble(&elects), Trouble::NotYet(_)));
+        let absent = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+        assert!(matches!(lookup.trouble(&absent), Trouble::Absent));
     }
 }
