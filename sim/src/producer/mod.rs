@@ -9,9 +9,8 @@
 //! A record's timestamp is the moment at which it is sent, whatever its event time: were it an old
 //! event time, a broker with retention by time would delete it at once.
 //!
-//! At full speed a message takes 0.16 microseconds to make, 0.6 to hand over, and 0.9 in the
-//! client's thread that sends it (CPU time, measured on a busy machine): so about a million a second
-//! where the broker does not need the same cores.
+//! At full speed a message takes 0.16 microseconds to make, 0.6 to hand over, and 0.7 in the
+//! client's thread that sends it: 0.8 million a second to a Kafka on the same two cores.
 
 use std::time::Duration;
 
