@@ -327,6 +327,36 @@ fn an_outage_is_survived() {
     assert_eq!(read, expected(FleetOptions::default(), messages));
 }
 
+/// A broker that comes after the simulator: its absence is said before the run, and not again in
+/// it.
+#[test]
+fn an_outage_before_the_run_is_not_said_again_in_it() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 2, 1).unwrap();
+    cluster.broker_down(-1).unwrap();
+    let options = ProducerOptions::new(&cluster.bootstrap_servers(), TOPIC);
+    let producer = FleetProducer::new(&options, None).unwrap();
+    let clock = Clock::system();
+    let reports = RefCell::new(Vec::new());
+    let looks = Cell::new(0);
+    let stopped = || {
+        looks.set(looks.get() + 1);
+        if looks.get() == 4 {
+            cluster.broker_up(-1).unwrap();
+        }
+        PATIENCE < clock.elapsed()
+    };
+    let mut report = |report| reports.borrow_mut().push(report);
+    producer.ensure_topic(2, &stopped, &mut report).unwrap();
+    assert!(matches!(reports.borrow()[..], [Report::Unreachable { .. }, Report::Reachable]));
+    let pace = Pace::FullSpeed { messages: 1_000 };
+    let mut fleet = fleet(FleetOptions::default());
+    let tally = producer.run(&mut fleet, pace, &clock, &stopped, &mut report).unwrap();
+    assert_eq!(tally.delivered, 1_000);
+    let is_progress = |report: &Report| matches!(report, Report::Progress(_));
+    assert!(reports.borrow()[2..].iter().all(is_progress), "{reports:?}");
+}
+
 #[test]
 fn a_topic_that_is_there_is_found_with_its_partitions() {
     let broker = EmbeddedBroker::start(TOPIC, 3).unwrap();

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use super::{FleetProducer, ProduceError, Report};
 const METADATA_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long to wait between two tries.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// How long the client's reports about an outage may take to arrive after it.
+const SETTLE: Duration = Duration::from_millis(20);
 /// How long the broker may take to create a topic.
 const CREATE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -59,6 +62,9 @@ impl FleetProducer {
             match self.client.client().fetch_metadata(None, METADATA_WAIT_MAX) {
                 Ok(metadata) => {
                     if said {
+                        // What the client still has to say about that outage has been said.
+                        self.client.poll(SETTLE);
+                        self.client.context().unreachable.store(false, Ordering::Relaxed);
                         report(Report::Reachable);
                     }
                     let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
