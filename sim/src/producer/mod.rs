@@ -15,133 +15,32 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer as _};
 use strandline_engine::clock::Clock;
 use strandline_operators::time::EventTime;
 
-use crate::fleet::{Fleet, Sent};
+use crate::fleet::Fleet;
 
 mod delivery;
+mod options;
 mod reader_bound;
+mod run;
 mod topic;
 
 use delivery::Deliveries;
+pub use options::{
+    Compression, FILLER_RATE_MAX_HZ, ProducerOptions, QUEUED_KIB_MAX, QUEUED_MESSAGES_MAX,
+};
 pub use reader_bound::{Amount, ReaderBound};
+use run::Run;
 pub use topic::Topic;
 
-/// The most messages that wait in the client: beyond that, sending waits.
-pub const QUEUED_MESSAGES_MAX: u32 = 200_000;
-/// The most that waits in the client, in KiB.
-pub const QUEUED_KIB_MAX: u32 = 65_536;
 /// How far a fleet in real time may fall behind and catch up; if it is further behind, it goes on
 /// at the present, and what it would have sent in between is never sent.
 pub const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 /// How long a stopped run waits for its last messages to be delivered.
 pub const FLUSH_MAX: Duration = Duration::from_secs(3);
-
-/// The longest wait before the caller's wish to stop is looked at again.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The same while the client or the bound has no room.
-const ROOM_EVERY: Duration = Duration::from_millis(2);
-/// The most messages a second to which [`ProducerOptions::filler_bytes`] are added; a faster fleet
-/// fills its batches by itself.
-pub const FILLER_RATE_MAX_HZ: f64 = 200.0;
-
-/// How often a run reports.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Messages that are sent before the client's reports are looked at.
-const BURST_MESSAGES: u32 = 1_024;
-
-/// How to produce.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProducerOptions {
-    /// The brokers, `host:port,…`.
-    pub bootstrap: String,
-    /// The topic.
-    pub topic: String,
-    /// How long messages are collected into batches.
-    pub linger: Duration,
-    /// How batches are compressed.
-    pub compression: Compression,
-    /// A header of this many bytes is added to each message of a slow fleet in real time: a broker
-    /// that keeps few bytes and is slow with many batches wants them large. 0 for any other.
-    pub filler_bytes: usize,
-    /// Any properties of librdkafka; they win over all others.
-    pub kafka_options: Vec<(String, String)>,
-}
-
-impl ProducerOptions {
-    /// How to produce to this topic: 5 ms of linger, no compression.
-    pub fn new(bootstrap: &str, topic: &str) -> ProducerOptions {
-        ProducerOptions {
-            bootstrap: bootstrap.to_owned(),
-            topic: topic.to_owned(),
-            linger: Duration::from_millis(5),
-            compression: Compression::None,
-            filler_bytes: 0,
-            kafka_options: Vec::new(),
-        }
-    }
-
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.bootstrap)
-            .set("client.id", "strandline-sim")
-            .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", self.linger.as_millis().to_string())
-            .set("compression.type", self.compression.name())
-            .set("queue.buffering.max.messages", QUEUED_MESSAGES_MAX.to_string())
-            .set("queue.buffering.max.kbytes", QUEUED_KIB_MAX.to_string())
-            .set("message.timeout.ms", "0") // retried until the run is stopped
-            .set("reconnect.backoff.max.ms", "2000");
-        for (name, value) in &self.kafka_options {
-            config.set(name, value);
-        }
-        config
-    }
-}
-
-/// How batches are compressed.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// gzip
-    Gzip,
-    /// Snappy
-    Snappy,
-    /// LZ4
-    Lz4,
-    /// Zstandard
-    Zstd,
-}
-
-impl Compression {
-    /// All of them.
-    pub const ALL: [Compression; 5] = [
-        Compression::None,
-        Compression::Gzip,
-        Compression::Snappy,
-        Compression::Lz4,
-        Compression::Zstd,
-    ];
-
-    /// The name that Kafka gives it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Snappy => "snappy",
-            Compression::Lz4 => "lz4",
-            Compression::Zstd => "zstd",
-        }
-    }
-}
 
 /// How fast to produce.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -292,206 +191,7 @@ impl FleetProducer {
         let is_slow = pace == Pace::RealTime && fleet.rate_hz() <= FILLER_RATE_MAX_HZ;
         let filler_bytes = if is_slow { self.filler_bytes } else { 0 };
         self.client.context().set_filler(filler_bytes);
-        let filler = (0 < filler_bytes).then(|| {
-            let zeros = vec![0; filler_bytes];
-            OwnedHeaders::new().insert(Header { key: "filler", value: Some(&zeros) })
-        });
-        let mut run = Run {
-            producer: self,
-            filler_bytes,
-            filler,
-            clock,
-            stopped,
-            report,
-            began: clock.elapsed(),
-            reported: clock.elapsed(),
-            said_unreachable: false,
-            tally: Tally::default(),
-            handed_over: Amount::default(),
-            room: 0,
-        };
-        match pace {
-            Pace::RealTime => run.in_real_time(fleet)?,
-            Pace::FullSpeed { messages } => run.at_full_speed(fleet, messages)?,
-        }
-        run.flush();
-        Ok(run.tally)
-    }
-}
-
-/// One run's state.
-struct Run<'a> {
-    producer: &'a FleetProducer,
-    filler_bytes: usize,
-    filler: Option<OwnedHeaders>,
-    clock: &'a Clock,
-    stopped: &'a dyn Fn() -> bool,
-    report: &'a mut dyn FnMut(Report),
-    began: Duration,
-    reported: Duration,
-    said_unreachable: bool,
-    tally: Tally,
-    handed_over: Amount,
-    /// How many messages may be sent before the bound is asked again.
-    room: u64,
-}
-
-impl Run<'_> {
-    fn in_real_time(&mut self, fleet: &mut Fleet) -> Result<(), ProduceError> {
-        let mut now = self.clock.wall();
-        while !(self.stopped)() {
-            let Some(due) = fleet.next_due() else { return Ok(()) };
-            let before = std::mem::replace(&mut now, self.clock.wall());
-            let was_set_back = now + CATCH_UP_MAX < before;
-            if was_set_back || due + CATCH_UP_MAX < now {
-                fleet.resume_at(now);
-                self.tally.jumps += 1;
-            }
-            let mut wait = LOOK_EVERY;
-            for _ in 0..BURST_MESSAGES {
-                if !self.has_room() {
-                    wait = ROOM_EVERY;
-                    break;
-                }
-                match fleet.next_due() {
-                    Some(due) if due <= now => {}
-                    Some(due) => {
-                        wait = due.since(now).min(LOOK_EVERY);
-                        break;
-                    }
-                    None => return Ok(()),
-                }
-                wait = Duration::ZERO;
-                let Some(sent) = fleet.send() else { return Ok(()) };
-                if !self.hand_over(&sent)? {
-                    return Ok(());
-                }
-            }
-            self.look_around(wait);
-        }
-        Ok(())
-    }
-
-    fn at_full_speed(&mut self, fleet: &mut Fleet, messages: u64) -> Result<(), ProduceError> {
-        while !(self.stopped)() {
-            let mut wait = Duration::ZERO;
-            for _ in 0..BURST_MESSAGES {
-                if self.tally.sent == messages {
-                    return Ok(());
-                }
-                if !self.has_room() {
-                    wait = ROOM_EVERY;
-                    break;
-                }
-                let Some(sent) = fleet.send() else { return Ok(()) };
-                if !self.hand_over(&sent)? {
-                    return Ok(());
-                }
-            }
-            self.look_around(wait);
-        }
-        Ok(())
-    }
-
-    /// Whether the bound, if there is one, lets one more message go.
-    fn has_room(&mut self) -> bool {
-        let deliveries = self.producer.client.context();
-        if !deliveries.is_bounded() {
-            return true;
-        }
-        if self.room == 0 {
-            self.room = deliveries.room(self.handed_over).unwrap_or(u64::MAX);
-        }
-        0 < self.room
-    }
-
-    /// Hands a message to the client, waiting while its queue is full; `false` if the run was
-    /// stopped meanwhile.
-    fn hand_over(&mut self, sent: &Sent<'_>) -> Result<bool, ProduceError> {
-        let mut record = BaseRecord::to(&self.producer.topic).key(sent.key);
-        record.payload = sent.payload;
-        record.headers.clone_from(&self.filler);
-        loop {
-            match self.producer.client.send(record) {
-                Ok(()) => break,
-                Err((error, again)) => {
-                    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                        return Err(ProduceError::Failed {
-                            topic: self.producer.topic.clone(),
-                            reason: error.to_string(),
-                        });
-                    }
-                    record = again;
-                    self.look_around(ROOM_EVERY);
-                    if (self.stopped)() {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        let payload_bytes = sent.payload.map_or(0, <[u8]>::len);
-        let message_bytes = sent.key.len() + payload_bytes;
-        self.handed_over.add(Amount::message(message_bytes + self.filler_bytes));
-        self.room = self.room.saturating_sub(1);
-        self.tally.sent += 1;
-        self.tally.bytes += message_bytes as u64;
-        self.tally.held_up += u64::from(sent.held_up);
-        self.tally.malformed += u64::from(sent.malformed.is_some());
-        Ok(true)
-    }
-
-    /// Waits, takes the client's reports, and reports.
-    fn look_around(&mut self, wait: Duration) {
-        self.producer.client.poll(wait);
-        self.count_deliveries();
-        let deliveries = self.producer.client.context();
-        let is_unreachable = deliveries.unreachable.load(std::sync::atomic::Ordering::Relaxed);
-        if is_unreachable && !self.said_unreachable {
-            self.said_unreachable = true;
-            let reason = deliveries.last_error().unwrap_or_else(|| "no answer".to_owned());
-            (self.report)(Report::Unreachable { reason });
-        }
-        let now = self.clock.elapsed();
-        if self.reported + REPORT_EVERY <= now {
-            self.reported = now;
-            (self.report)(Report::Progress(self.tally.clone()));
-        }
-    }
-
-    fn count_deliveries(&mut self) {
-        let client = &self.producer.client;
-        let deliveries = client.context();
-        let delivered_before = self.tally.delivered;
-        let under_way = u64::try_from(client.in_flight_count()).unwrap_or(0);
-        self.tally.failed = deliveries.failed.load(std::sync::atomic::Ordering::Relaxed);
-        let settled = self.tally.sent.saturating_sub(under_way);
-        self.tally.delivered = settled.saturating_sub(self.tally.failed).max(delivered_before);
-        self.tally.elapsed = self.clock.elapsed() - self.began;
-        self.tally.last_error = deliveries.last_error();
-        if delivered_before < self.tally.delivered && self.said_unreachable {
-            self.said_unreachable = false;
-            deliveries.unreachable.store(false, std::sync::atomic::Ordering::Relaxed);
-            (self.report)(Report::Reachable);
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut stopped_at = None;
-        loop {
-            self.look_around(Duration::ZERO);
-            if self.producer.client.in_flight_count() == 0 {
-                break;
-            }
-            if (self.stopped)() {
-                let since = *stopped_at.get_or_insert_with(|| self.clock.elapsed());
-                if since + FLUSH_MAX <= self.clock.elapsed() {
-                    break;
-                }
-            }
-            // Asks the client not to linger.
-            let _ = self.producer.client.flush(LOOK_EVERY);
-        }
-        self.count_deliveries();
+        Run::new(self, filler_bytes, clock, stopped, report).of(fleet, pace)
     }
 }
 
