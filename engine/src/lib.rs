@@ -13,7 +13,9 @@
 //! | [`clock`] | every look at the time |
 //! | [`view`] | snapshots of a running job: its only outward face |
 
+pub mod background;
 mod board;
+pub mod checkpoint;
 pub mod clock;
 mod control;
 mod coordinator;

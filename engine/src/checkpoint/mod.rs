@@ -1,0 +1,3 @@
+//! Checkpoints: what makes results exact across crashes.
+
+pub mod blobs;
