@@ -11,10 +11,9 @@ use strandline::operators::aggregate::Count;
 use strandline::operators::record::{Events, Offset, Partition};
 use strandline::operators::time::{EventTime, Time};
 use strandline::operators::watermark::{Activity, PartitionWatermark, Watermarks};
-use strandline::operators::window::{Tumbling, WindowAggregate};
+use strandline::operators::window::{Tumbling, WindowAggregate, WindowInputs};
 use timely::container::NoopBuilder;
 use timely::dataflow::operators::core::{Inspect, UnorderedInput};
-use timely::dataflow::operators::vec::ToStream;
 
 /// A partition and the time of the record that it brings, in milliseconds, or that it is silent.
 const STORY: &[(usize, Option<i64>)] = &[
@@ -35,7 +34,7 @@ fn main() {
         let windows = Tumbling::of(Duration::from_millis(10)).expect("whole milliseconds");
         let (mut input, mut capability) = worker.dataflow::<Time, _, _>(|scope| {
             let (input, events) = scope.new_unordered_input::<NoopBuilder<Events<()>>>();
-            events.window(windows, Count, None.to_stream(scope)).finals.inspect(|row| {
+            events.window(windows, Count, WindowInputs::none(scope)).finals.inspect(|row| {
                 println!("  FINAL: window from {:?}: {} records", row.window.start, row.output);
             });
             input

@@ -11,7 +11,7 @@ use std::time::Duration;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::time::Time;
-use strandline_operators::window::{Tumbling, WindowAggregate};
+use strandline_operators::window::{Tumbling, WindowAggregate, WindowInputs};
 use timely::dataflow::operators::core::{Concat, Probe};
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
@@ -255,7 +255,7 @@ where
             let windowed = ingested.events.window(
                 options.windows,
                 self.aggregate.clone(),
-                pulse_stream.broadcast(),
+                WindowInputs { pulses: pulse_stream.broadcast(), ..WindowInputs::none(scope) },
             );
             coordinator.listen(ingested.reports, windowed.counts);
             board.listen(windowed.live, windowed.finals.clone());

@@ -4,10 +4,14 @@
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use smallvec::smallvec;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::record::{Events, Offset, Partition};
 use strandline_operators::time::{EventTime, Time};
-use strandline_operators::window::{EpochCount, Live, Pulse, Tumbling, WindowAggregate};
+use strandline_operators::window::{
+    Cut, EpochCount, LAST_EPOCH, Live, PaneState, Pulse, Snapshot, Span, Tumbling, WindowAggregate,
+    WindowInputs,
+};
 use timely::container::{CapacityContainerBuilder, NoopBuilder};
 use timely::dataflow::operators::core::{UnorderedHandle, UnorderedInput};
 use timely::dataflow::operators::{ActivateCapability, Inspect, Probe};
@@ -38,6 +42,13 @@ struct Bench {
     events: UnorderedHandle<Time, NoopBuilder<Events<()>>>,
     pulses: UnorderedHandle<Time, CapacityContainerBuilder<Vec<Pulse>>>,
     pulse_capability: ActivateCapability<Time>,
+    cuts: UnorderedHandle<Time, CapacityContainerBuilder<Vec<Cut>>>,
+    /// Dropped: no cut is asked for any more.
+    cut_capability: Option<ActivateCapability<Time>>,
+    restored: UnorderedHandle<Time, CapacityContainerBuilder<Vec<PaneState<u64>>>>,
+    /// Dropped: nothing is restored any more.
+    restored_capability: Option<ActivateCapability<Time>>,
+    snapshots: Receiver<Snapshot<u64>>,
     finals: Receiver<Final>,
     live: Receiver<Live<u64>>,
     counts: Receiver<EpochCount>,
@@ -49,12 +60,24 @@ fn seconds(seconds: i64) -> EventTime {
 }
 
 impl Bench {
+    /// Nothing is restored, and no cut is asked for.
     fn new(worker: &mut Worker) -> (Bench, ActivateCapability<Time>) {
+        let (mut bench, capability) = Bench::with_state(worker);
+        bench.cut_capability = None;
+        bench.restored_capability = None;
+        (bench, capability)
+    }
+
+    fn with_state(worker: &mut Worker) -> (Bench, ActivateCapability<Time>) {
         worker.dataflow::<Time, _, _>(|scope| {
             let ((events, capability), stream) = scope.new_unordered_input();
             let ((pulses, pulse_capability), pulse_stream) = scope.new_unordered_input();
+            let ((cuts, cut_capability), cut_stream) = scope.new_unordered_input();
+            let ((restored, restored_capability), restored_stream) = scope.new_unordered_input();
             let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
-            let windowed = stream.window(windows, Count, pulse_stream);
+            let inputs =
+                WindowInputs { pulses: pulse_stream, cuts: cut_stream, restored: restored_stream };
+            let windowed = stream.window(windows, Count, inputs);
             let (sender, finals) = std::sync::mpsc::channel();
             windowed.finals.inspect_core(move |event| {
                 let Ok((stamp, rows)) = event else { return };
@@ -68,10 +91,50 @@ impl Bench {
             windowed.live.inspect(move |row| sender.send(row.clone()).unwrap_or(()));
             let (sender, counts) = std::sync::mpsc::channel();
             windowed.counts.inspect(move |count| sender.send(*count).unwrap_or(())).probe();
-            let bench =
-                Bench { events, pulses, pulse_capability, finals, live, counts, next_offset: 0 };
+            let (sender, snapshots) = std::sync::mpsc::channel();
+            windowed.snapshots.inspect(move |cut| sender.send(cut.clone()).unwrap_or(()));
+            let bench = Bench {
+                events,
+                pulses,
+                pulse_capability,
+                cuts,
+                cut_capability: Some(cut_capability),
+                restored,
+                restored_capability: Some(restored_capability),
+                snapshots,
+                finals,
+                live,
+                counts,
+                next_offset: 0,
+            };
             (bench, capability)
         })
+    }
+
+    fn cut(&mut self, epoch: u64) {
+        let capability = self.cut_capability.as_ref().unwrap();
+        self.cuts.activate().session(capability).give(Cut { epoch });
+    }
+
+    /// No cut of an epoch before this one will be asked for any more.
+    fn cuts_passed(&mut self, epoch: u64) {
+        let capability = self.cut_capability.as_mut().unwrap();
+        capability.downgrade(&Time::new(epoch, EventTime::MAX));
+    }
+
+    fn restore(&mut self, start: EventTime, count: u64) {
+        let span =
+            Span { partition: Partition(0), first: Offset(0), last: Offset(7), records: count };
+        let pane = PaneState { key: "key".into(), start, partial: count, spans: smallvec![span] };
+        let capability = self.restored_capability.as_ref().unwrap();
+        self.restored.activate().session(capability).give(pane);
+    }
+
+    /// (epoch, (start of the window in seconds, count) of each pane)
+    fn snapshots(&self) -> Vec<(u64, Vec<(i64, u64)>)> {
+        let pane = |pane: &PaneState<u64>| (pane.start.as_millis() / 1000, pane.partial);
+        let cuts = self.snapshots.try_iter();
+        cuts.map(|cut| (cut.epoch, cut.panes.iter().map(pane).collect())).collect()
     }
 
     fn send(&mut self, capability: &ActivateCapability<Time>, time: EventTime) {
@@ -202,5 +265,80 @@ fn a_pulse_shows_what_changed_and_holds_nothing_back() {
         source.downgrade(&Time::new(1, seconds(30)));
         bench.settle(worker);
         assert_eq!(bench.finals().len(), 2);
+    });
+}
+
+#[test]
+fn a_cut_is_the_state_at_the_end_of_its_epoch() {
+    timely::execute_directly(|worker| {
+        let (mut bench, start) = Bench::with_state(worker);
+        bench.restored_capability = None;
+        let slow = start.delayed(&Time::new(0, seconds(0)));
+        let ahead = start.delayed(&Time::new(1, seconds(0)));
+        drop(start);
+        bench.cut(0);
+        bench.cuts_passed(1);
+        bench.send(&ahead, seconds(5)); // of epoch 1: not in the cut, although it is here first
+        bench.send(&slow, seconds(3));
+        bench.send(&slow, seconds(12));
+        bench.settle(worker);
+        assert_eq!(bench.snapshots(), []);
+        drop(slow);
+        bench.settle(worker);
+        assert_eq!(bench.snapshots(), [(0, vec![(0, 1), (10, 1)])]);
+        drop(ahead);
+        bench.settle(worker);
+        assert_eq!(bench.snapshots(), [(LAST_EPOCH, vec![])], "epoch 1 was not asked for");
+    });
+}
+
+#[test]
+fn an_epoch_is_not_left_while_its_cut_may_be_asked_for() {
+    timely::execute_directly(|worker| {
+        let (mut bench, start) = Bench::with_state(worker);
+        bench.restored_capability = None;
+        let mut events = start.delayed(&Time::new(1, seconds(0)));
+        drop(start);
+        bench.send(&events, seconds(5));
+        events.downgrade(&Time::new(3, seconds(30)));
+        bench.settle(worker);
+        // The record is set aside, and waits with its window.
+        assert_eq!(bench.finals(), []);
+        bench.cut(0);
+        bench.cut(2);
+        bench.cuts_passed(3);
+        bench.settle(worker);
+        assert_eq!(bench.snapshots(), [(0, vec![]), (2, vec![])], "also where an epoch is empty");
+        assert_eq!(bench.finals(), [(Time::new(1, EventTime::from_millis(9_999)), 0, 1)]);
+    });
+}
+
+#[test]
+fn nothing_closes_before_everything_is_restored() {
+    timely::execute_directly(|worker| {
+        let (mut bench, start) = Bench::with_state(worker);
+        let mut events = start.delayed(&Time::new(8, seconds(0)));
+        drop(start);
+        bench.cuts_passed(9);
+        bench.send(&events, seconds(5));
+        events.downgrade(&Time::new(8, seconds(30)));
+        bench.settle(worker);
+        bench.restore(seconds(10), 4);
+        bench.settle(worker);
+        assert_eq!(bench.finals(), []);
+        bench.restore(seconds(0), 2);
+        bench.restored_capability = None;
+        bench.settle(worker);
+        let last = |second: i64| Time::new(8, EventTime::from_millis(second * 1000 - 1));
+        let mut finals = bench.finals();
+        finals.sort_unstable();
+        // What was restored belongs to no epoch of this run, or to the one that it met events in.
+        let windows: Vec<_> =
+            finals.iter().map(|(time, start, n)| (time.event, *start, *n)).collect();
+        assert_eq!(windows, [(last(10).event, 0, 3), (last(20).event, 10, 4)]);
+        drop(events);
+        bench.settle(worker);
+        let counted: u64 = bench.counts.try_iter().map(|count| count.records).sum();
+        assert_eq!(counted, 1, "restored records were counted when they were read");
     });
 }

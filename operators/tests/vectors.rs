@@ -8,11 +8,10 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::record::{Events, Offset, Partition};
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::watermark::{Activity, PartitionWatermark, Watermarks};
-use strandline_operators::window::{Tumbling, WindowAggregate};
+use strandline_operators::window::{Tumbling, WindowAggregate, WindowInputs};
 use timely::container::NoopBuilder;
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::core::UnorderedInput;
-use timely::dataflow::operators::vec::ToStream;
 
 /// Sums.
 #[derive(Clone)]
@@ -42,7 +41,7 @@ fn run_window_case(case: &Value) -> Vec<(String, i64, i64, i64)> {
             let ((input, capability), events) =
                 scope.new_unordered_input::<NoopBuilder<Events<i64>>>();
             let (sender, rows) = std::sync::mpsc::channel();
-            let finals = events.window(windows, Sum, None.to_stream(scope)).finals;
+            let finals = events.window(windows, Sum, WindowInputs::none(scope)).finals;
             finals.inspect(move |row| sender.send(row.clone()).unwrap());
             (input, capability, rows)
         });

@@ -37,6 +37,10 @@ where
     type Partial = AveragePartial;
     type Output = Option<f64>;
 
+    fn shape(&self) -> String {
+        "average".to_owned()
+    }
+
     #[inline]
     fn lift(&self, value: &V) -> AveragePartial {
         let mut partial = AveragePartial::default();

@@ -18,6 +18,10 @@ impl<V> Aggregate<V> for Count {
     type Partial = u64;
     type Output = u64;
 
+    fn shape(&self) -> String {
+        "count".to_owned()
+    }
+
     #[inline]
     fn lift(&self, _: &V) -> u64 {
         1

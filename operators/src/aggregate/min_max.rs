@@ -77,6 +77,10 @@ where
     type Partial = Rank;
     type Output = Option<f64>;
 
+    fn shape(&self) -> String {
+        "min".to_owned()
+    }
+
     #[inline]
     fn lift(&self, value: &V) -> Rank {
         rank(self.0(value)).unwrap_or(Rank::AFTER_ALL)
@@ -99,6 +103,10 @@ where
 {
     type Partial = Rank;
     type Output = Option<f64>;
+
+    fn shape(&self) -> String {
+        "max".to_owned()
+    }
 
     #[inline]
     fn lift(&self, value: &V) -> Rank {

@@ -30,6 +30,13 @@ pub trait Aggregate<V>: Clone + 'static {
     /// What a row holds.
     type Output: ExchangeData + Clone;
 
+    /// What it computes, in a few words for people: a checkpoint of another shape is refused. By
+    /// default the name of the partial result's type. What functions inside it do is not told
+    /// apart: give the column of another meaning another name.
+    fn shape(&self) -> String {
+        std::any::type_name::<Self::Partial>().to_owned()
+    }
+
     /// The partial result of one value.
     fn lift(&self, value: &V) -> Self::Partial;
 

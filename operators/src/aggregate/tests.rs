@@ -344,3 +344,9 @@ fn a_stored_sum_of_another_width_is_refused() {
     let error = serde_json::from_str::<ExactSum>(&narrower).unwrap_err();
     assert!(error.to_string().contains("34 limbs, but 33"), "{error}");
 }
+
+#[test]
+fn a_tuple_has_the_shapes_of_its_parts() {
+    let aggregate = (Count, Average(|value: &f64| Some(*value)), Max(|value: &f64| Some(*value)));
+    assert_eq!(Aggregate::<f64>::shape(&aggregate), "count, average, max");
+}

@@ -9,6 +9,10 @@ macro_rules! tuple_aggregate {
             type Partial = ($($name::Partial,)+);
             type Output = ($($name::Output,)+);
 
+            fn shape(&self) -> String {
+                [$(self.$index.shape()),+].join(", ")
+            }
+
             #[inline]
             fn lift(&self, value: &V) -> Self::Partial {
                 ($(self.$index.lift(value),)+)

@@ -83,6 +83,12 @@ impl<const N: usize> JsonFields<N> {
 impl<const N: usize> Decode for JsonFields<N> {
     type Value = Metrics<N>;
 
+    fn shape(&self) -> String {
+        let names = [&self.names.key, &self.names.time].into_iter().chain(&self.names.metrics);
+        let names: Vec<&str> = names.map(|name| &*name.text).collect();
+        format!("JSON with {}", names.join(", "))
+    }
+
     #[inline]
     fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
         if !self.strict_only

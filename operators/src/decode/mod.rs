@@ -44,6 +44,12 @@ pub trait Decode: Clone + Send + 'static {
     /// What a window aggregates of a record.
     type Value: Clone + 'static;
 
+    /// What it reads, in a few words for people: a checkpoint of another shape is refused. By
+    /// default the name of the value's type, which tells decoders of other types apart.
+    fn shape(&self) -> String {
+        std::any::type_name::<Self::Value>().to_owned()
+    }
+
     /// Reads one payload.
     ///
     /// # Errors

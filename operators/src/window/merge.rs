@@ -10,12 +10,14 @@
 //!    frontier has passed. Their rows leave at `(epoch, end - 1)`, so that operators downstream
 //!    can go on in event time.
 //! 3. While `min_epoch` is after the current epoch, the state is the consistent cut of the current
-//!    epoch. It is reported, the epoch is left, and what was set aside for the next is applied.
+//!    epoch. It is copied out if that was asked for, the epoch is left, and what was set aside for
+//!    the next is applied. The requests for cuts take part in `min_epoch`, so that none comes too
+//!    late, and so does state that comes back: it is there before anything is added to it.
 //! 4. The held capability moves to `(epoch, least event time that a row may still leave at)`: an
 //!    open window holds an event time, never an old epoch.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -30,6 +32,7 @@ use timely::progress::operate::FrontierInterest;
 
 use super::keys::{KeyId, Names};
 use super::partial::{Partial, Shipment};
+use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 use super::{EpochCount, Live, Pulse, Row, Span, Spans, Tumbling, Window, WindowKeys, Windowed};
 use crate::aggregate::Aggregate;
 use crate::record::Partition;
@@ -38,34 +41,44 @@ use crate::time::{EventTime, Time};
 pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
     scope: Scope<'s, Time>,
     shipments: StreamVec<'s, Time, Shipment<A::Partial>>,
-    pulses: StreamVec<'s, Time, Pulse>,
+    inputs: WindowInputs<'s, A::Partial>,
     windows: Tumbling,
     aggregate: A,
-) -> Windowed<'s, A::Output> {
+) -> Windowed<'s, A::Partial, A::Output> {
     let mut builder = OperatorBuilder::new("MergeWindows".to_owned(), scope);
-    let mut input = builder.new_input(shipments, Exchange::new(Shipment::route));
+    let to_group = Exchange::new(|shipment: &Shipment<A::Partial>| {
+        u64::from(KeyGroup::of_route(shipment.route()).0)
+    });
+    let mut input = builder.new_input(shipments, to_group);
     let (finals, finals_stream) = builder.new_output_connection([(0, unchanged())]);
     let (live, live_stream) = builder.new_output_connection([(0, unchanged())]);
     let (counts, counts_stream) = builder.new_output_connection([(0, unchanged())]);
+    let (snapshots, snapshots_stream) = builder.new_output_connection([(0, unchanged())]);
     // A pulse asks to look; it holds nothing back.
     let nowhere: [(usize, Antichain<()>); 0] = [];
-    let mut pulses = builder.new_input_connection(pulses, Pipeline, nowhere);
+    let mut pulses = builder.new_input_connection(inputs.pulses, Pipeline, nowhere.clone());
     builder.set_notify_for(1, FrontierInterest::Never);
+    let mut cuts = builder.new_input_connection(inputs.cuts, Pipeline, nowhere.clone());
+    let to_group =
+        Exchange::new(|pane: &PaneState<A::Partial>| u64::from(KeyGroup::of(&pane.key).0));
+    let mut restored = builder.new_input_connection(inputs.restored, to_group, nowhere);
 
     builder.build(move |capabilities| {
-        let [finals_held, live_held, counts_held] =
-            <[Capability<Time>; 3]>::try_from(capabilities).expect("one for each output");
-        let mut held = Some(Held { finals: finals_held, live: live_held, counts: counts_held });
+        let mut held = Some(Held::of(capabilities));
         let mut finals = OutputBuilder::from(finals);
         let mut live = OutputBuilder::from(live);
         let mut counts = OutputBuilder::from(counts);
+        let mut snapshots = OutputBuilder::from(snapshots);
         let mut state = State::new(windows, aggregate);
         let mut partials = Vec::new();
         move |frontiers| {
             let Some(capabilities) = &mut held else {
                 pulses.for_each(|_, pulses| pulses.clear());
+                cuts.for_each(|_, cuts| cuts.clear());
                 return;
             };
+            restored.for_each(|_, panes| panes.drain(..).for_each(|pane| state.restore(pane)));
+            cuts.for_each(|_, cuts| state.cuts.extend(cuts.drain(..).map(|cut| cut.epoch)));
             input.for_each(|capability, shipments| {
                 let stamps = capability.stamp();
                 let Some(time) = stamps.iter().min() else { return };
@@ -73,8 +86,9 @@ pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                 state.accept(*time, &mut partials);
             });
 
-            let arrival = Arrival::of(&frontiers[0]);
+            let arrival = Arrival::of(&frontiers[0], &frontiers[2], &frontiers[3]);
             let (mut finals, mut counts) = (finals.activate(), counts.activate());
+            let mut snapshots = snapshots.activate();
             loop {
                 let epoch = state.epoch;
                 while let Some((window, rows)) = state.close_next(arrival) {
@@ -86,8 +100,13 @@ pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                     break;
                 }
                 counts.session(&capabilities.counts).give_iterator(state.take_counts());
+                if state.cuts.remove(&epoch) {
+                    snapshots.session(&capabilities.snapshots).give(state.copy(epoch));
+                }
                 let Some(next) = state.next_epoch(arrival) else {
                     // Nothing will arrive and nothing is set aside: every window has closed.
+                    capabilities.enter(LAST_EPOCH);
+                    snapshots.session(&capabilities.snapshots).give(state.copy(LAST_EPOCH));
                     held = None;
                     return;
                 };
@@ -109,7 +128,12 @@ pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
             }
         }
     });
-    Windowed { finals: finals_stream, live: live_stream, counts: counts_stream }
+    Windowed {
+        finals: finals_stream,
+        live: live_stream,
+        counts: counts_stream,
+        snapshots: snapshots_stream,
+    }
 }
 
 fn unchanged() -> Antichain<()> {
@@ -126,19 +150,28 @@ struct Held {
     finals: Capability<Time>,
     live: Capability<Time>,
     counts: Capability<Time>,
+    snapshots: Capability<Time>,
 }
 
 impl Held {
+    fn of(capabilities: Vec<Capability<Time>>) -> Held {
+        let [finals, live, counts, snapshots] =
+            <[_; 4]>::try_from(capabilities).expect("one for each output");
+        Held { finals, live, counts, snapshots }
+    }
+
     fn enter(&mut self, epoch: u64) {
         self.finals.downgrade(&Time::new(epoch, self.finals.time().event));
         // What leaves on these ports belongs to an epoch and to no event time.
-        self.live.downgrade(&Time::new(epoch, EventTime::MAX));
-        self.counts.downgrade(&Time::new(epoch, EventTime::MAX));
+        let no_event_time = Time::new(epoch, EventTime::MAX);
+        for capability in [&mut self.live, &mut self.counts, &mut self.snapshots] {
+            capability.downgrade(&no_event_time);
+        }
     }
 }
 
-/// The coordinate-wise minimum of a frontier: nothing earlier can arrive. At the end of the stream
-/// both are the maximum.
+/// The coordinate-wise minimum of what can still arrive. At the end of the stream both are the
+/// maximum.
 #[derive(Copy, Clone, Debug)]
 struct Arrival {
     epoch: u64,
@@ -146,14 +179,25 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn of(frontier: &MutableAntichain<Time>) -> Arrival {
-        frontier.frontier().iter().fold(
-            Arrival { epoch: u64::MAX, event: EventTime::MAX },
-            |least, time| Arrival {
+    fn of(
+        events: &MutableAntichain<Time>,
+        cuts: &MutableAntichain<Time>,
+        restored: &MutableAntichain<Time>,
+    ) -> Arrival {
+        let least = |frontier: &MutableAntichain<Time>| {
+            let end = Arrival { epoch: u64::MAX, event: EventTime::MAX };
+            frontier.frontier().iter().fold(end, |least, time| Arrival {
                 epoch: least.epoch.min(time.epoch),
                 event: least.event.min(time.event),
-            },
-        )
+            })
+        };
+        let (events, cuts, restored) = (least(events), least(cuts), least(restored));
+        Arrival {
+            // After the last event there is nothing left to cut but the end.
+            epoch: if events.epoch < u64::MAX { events.epoch.min(cuts.epoch) } else { u64::MAX }
+                .min(restored.epoch),
+            event: events.event.min(restored.event),
+        }
     }
 }
 
@@ -180,6 +224,25 @@ struct Panes<P> {
     panes: Vec<Pane<P>>,
 }
 
+impl<P> Default for Panes<P> {
+    fn default() -> Self {
+        Panes { by_key: HashMap::with_hasher(FixedState::default()), panes: Vec::new() }
+    }
+}
+
+impl<P> Panes<P> {
+    fn get_mut(&mut self, key: KeyId) -> Option<&mut Pane<P>> {
+        self.by_key.get(&key).map(|index| &mut self.panes[*index as usize])
+    }
+
+    /// Adds the pane of a key that has none here.
+    fn insert(&mut self, key: KeyId, partial: P, spans: Spans) {
+        let index = u32::try_from(self.panes.len()).expect("fewer than 2^32 keys");
+        self.by_key.insert(key, index);
+        self.panes.push(Pane { key, partial, spans, changed: true });
+    }
+}
+
 /// What came for a later epoch: the least event coordinate it came at, and the partial results.
 type Aside<P> = (EventTime, Vec<Resolved<P>>);
 
@@ -192,6 +255,10 @@ struct State<V, A: Aggregate<V>> {
     /// What came for later epochs.
     aside: BTreeMap<u64, Aside<A::Partial>>,
     counts: BTreeMap<Partition, u64>,
+    /// The epochs of which a copy was asked for.
+    cuts: BTreeSet<u64>,
+    /// Windows that end at or before this are closed.
+    closed_before: EventTime,
     /// Whether anything changed since the last look.
     changed: bool,
     /// The window that the last pulse asked for.
@@ -209,6 +276,8 @@ impl<V, A: Aggregate<V>> State<V, A> {
             open: BTreeMap::new(),
             aside: BTreeMap::new(),
             counts: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            closed_before: EventTime::MIN,
             changed: false,
             shown: None,
             value: std::marker::PhantomData,
@@ -266,24 +335,44 @@ impl<V, A: Aggregate<V>> State<V, A> {
     fn apply(&mut self, Resolved { key, start, span, partial }: Resolved<A::Partial>) {
         self.changed = true;
         *self.counts.entry(span.partition).or_default() += span.records;
-        let panes = self.open.entry(start).or_insert_with(|| Panes {
-            by_key: HashMap::with_hasher(FixedState::default()),
-            panes: Vec::new(),
-        });
-        match panes.by_key.entry(key) {
-            hashbrown::hash_map::Entry::Occupied(found) => {
-                let pane = &mut panes.panes[*found.get() as usize];
-                self.aggregate.combine(&mut pane.partial, &partial);
-                add_span(&mut pane.spans, span);
-                pane.changed = true;
-            }
-            hashbrown::hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(u32::try_from(panes.panes.len()).expect("fewer than 2^32 keys"));
-                self.names.retain(key);
-                let spans = Spans::from_elem(span, 1);
-                panes.panes.push(Pane { key, partial, spans, changed: true });
-            }
+        let panes = self.open.entry(start).or_default();
+        if let Some(pane) = panes.get_mut(key) {
+            self.aggregate.combine(&mut pane.partial, &partial);
+            add_span(&mut pane.spans, span);
+            pane.changed = true;
+        } else {
+            self.names.retain(key);
+            panes.insert(key, partial, Spans::from_elem(span, 1));
         }
+    }
+
+    /// Takes back a pane of an earlier run: its records have been counted then.
+    fn restore(&mut self, state: PaneState<A::Partial>) {
+        let PaneState { key, start, partial, spans } = state;
+        let key = self.names.acquire(&key);
+        self.changed = true;
+        let panes = self.open.entry(start).or_default();
+        if let Some(pane) = panes.get_mut(key) {
+            self.aggregate.combine(&mut pane.partial, &partial);
+            spans.into_iter().for_each(|span| add_span(&mut pane.spans, span));
+            self.names.release(key);
+        } else {
+            panes.insert(key, partial, spans);
+        }
+    }
+
+    /// A copy of all panes. O(panes).
+    fn copy(&self, epoch: u64) -> Snapshot<A::Partial> {
+        let mut panes = Vec::with_capacity(self.open.values().map(|open| open.panes.len()).sum());
+        for (start, open) in &self.open {
+            panes.extend(open.panes.iter().map(|pane| PaneState {
+                key: self.names.name(pane.key),
+                start: *start,
+                partial: pane.partial.clone(),
+                spans: pane.spans.clone(),
+            }));
+        }
+        Snapshot { epoch, closed_before: self.closed_before, panes }
     }
 
     /// Up to where windows may close: nothing that arrives, and nothing set aside, can still be
@@ -298,6 +387,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
         arrival: Arrival,
     ) -> Option<(Window, impl Iterator<Item = Row<A::Output>> + use<'_, V, A>)> {
         let limit = self.limit(arrival);
+        self.closed_before = self.closed_before.max(limit);
         let first = self.open.first_entry()?;
         let window = self.windows.window_at(*first.key());
         if limit < window.end {
@@ -323,10 +413,11 @@ impl<V, A: Aggregate<V>> State<V, A> {
     }
 
     /// The epoch to enter when the current one is complete: the next that something was set aside
-    /// for, or the least that can still arrive. `None` at the end of the stream.
+    /// for, or that is cut, or the least that can still arrive. `None` at the end of the stream.
     fn next_epoch(&self, arrival: Arrival) -> Option<u64> {
         let aside = self.aside.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch);
-        Some(aside.min(arrival.epoch)).filter(|epoch| *epoch < u64::MAX)
+        let cut = self.cuts.range(self.epoch + 1..).next().copied().unwrap_or(u64::MAX);
+        Some(aside.min(cut).min(arrival.epoch)).filter(|epoch| *epoch < u64::MAX)
     }
 
     fn enter(&mut self, epoch: u64) {

@@ -16,8 +16,10 @@ use crate::time::Time;
 mod keys;
 mod merge;
 mod partial;
+mod state;
 mod tumbling;
 
+pub use state::{Cut, KEY_GROUPS, KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 pub use tumbling::Tumbling;
 
 use crate::record::{Offset, Partition};
@@ -68,8 +70,8 @@ pub trait WindowAggregate<'s, V: Clone + 'static> {
     ///
     /// A record is expected only while the window it falls into is open, that is, the stream
     /// carries no late records: the source decides what is late
-    /// ([`Tumbling::is_late`]). Each element of `pulses` makes every worker publish live rows; pass
-    /// an empty stream for none.
+    /// ([`Tumbling::is_late`]). `inputs` asks for live rows and copies of the state, and brings
+    /// state back; [`WindowInputs::none`] does nothing of the kind.
     ///
     /// Work per record is O(1); state is one pane for each key and open window.
     ///
@@ -78,20 +80,18 @@ pub trait WindowAggregate<'s, V: Clone + 'static> {
     /// use strandline_operators::aggregate::Count;
     /// use strandline_operators::record::{Events, Offset, Partition};
     /// use strandline_operators::time::{EventTime, Time};
-    /// use strandline_operators::window::{Tumbling, WindowAggregate};
+    /// use strandline_operators::window::{Tumbling, WindowAggregate, WindowInputs};
     /// use timely::container::NoopBuilder;
     /// use timely::dataflow::operators::Inspect;
     /// use timely::dataflow::operators::core::UnorderedInput;
-    /// use timely::dataflow::operators::vec::ToStream;
     ///
     /// let counts = timely::execute_directly(|worker| {
     ///     let (mut input, capability, counts) = worker.dataflow::<Time, _, _>(|scope| {
     ///         let ((input, capability), events) =
     ///             scope.new_unordered_input::<NoopBuilder<Events<()>>>();
     ///         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
-    ///         let no_pulses = None.to_stream(scope);
     ///         let (sender, counts) = std::sync::mpsc::channel();
-    ///         events.window(windows, Count, no_pulses).finals.inspect(move |row| {
+    ///         events.window(windows, Count, WindowInputs::none(scope)).finals.inspect(move |row| {
     ///             sender.send(row.output).unwrap();
     ///         });
     ///         (input, capability, counts)
@@ -111,8 +111,8 @@ pub trait WindowAggregate<'s, V: Clone + 'static> {
         self,
         windows: Tumbling,
         aggregate: A,
-        pulses: StreamVec<'s, Time, Pulse>,
-    ) -> Windowed<'s, A::Output>;
+        inputs: WindowInputs<'s, A::Partial>,
+    ) -> Windowed<'s, A::Partial, A::Output>;
 }
 
 impl<'s, V: Clone + 'static> WindowAggregate<'s, V> for Stream<'s, Time, Events<V>> {
@@ -120,22 +120,24 @@ impl<'s, V: Clone + 'static> WindowAggregate<'s, V> for Stream<'s, Time, Events<
         self,
         windows: Tumbling,
         aggregate: A,
-        pulses: StreamVec<'s, Time, Pulse>,
-    ) -> Windowed<'s, A::Output> {
+        inputs: WindowInputs<'s, A::Partial>,
+    ) -> Windowed<'s, A::Partial, A::Output> {
         let scope = self.scope();
         let partials = partial::partial_windows(self, windows, aggregate.clone());
-        merge::merge_windows(scope, partials, pulses, windows, aggregate)
+        merge::merge_windows(scope, partials, inputs, windows, aggregate)
     }
 }
 
 /// What comes out of windows.
-pub struct Windowed<'s, O: timely::ExchangeData + Clone> {
+pub struct Windowed<'s, P: 'static, O: timely::ExchangeData + Clone> {
     /// One row for each key and window, once, when the frontier has passed the window.
     pub finals: StreamVec<'s, Time, Row<O>>,
     /// What the open windows hold, at each pulse.
     pub live: StreamVec<'s, Time, Live<O>>,
     /// How many records the windows counted, by epoch and partition: one side of the ledger.
     pub counts: StreamVec<'s, Time, EpochCount>,
+    /// What each worker holds at each cut.
+    pub snapshots: StreamVec<'s, Time, Snapshot<P>>,
 }
 
 /// Asks for live rows.

@@ -1,0 +1,103 @@
+//! State as it leaves and comes back: what a consistent cut holds of the open windows.
+//!
+//! A cut is asked for on a stream of its own ([`Cut`]), and its copy leaves on another
+//! ([`Snapshot`]); what was kept of an earlier run comes in as a third ([`PaneState`]). The
+//! operator knows nothing of stores. Keys belong to a fixed number of groups, by a hash that is
+//! the same in every build, and a worker to the groups that are its number modulo the number of
+//! workers; so another number of workers can take over.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::generic::operator::empty;
+use timely::dataflow::{Scope, StreamVec};
+
+use super::keys::route;
+use super::{Pulse, Spans};
+use crate::time::{EventTime, Time};
+
+/// How many groups there are.
+pub const KEY_GROUPS: u16 = 256;
+
+/// A group of keys, from 0 to [`KEY_GROUPS`] - 1.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyGroup(pub u16);
+
+impl KeyGroup {
+    /// The group of a key: the same in every process, build and version.
+    ///
+    /// ```
+    /// use strandline_operators::window::KeyGroup;
+    ///
+    /// assert_eq!(KeyGroup::of("device-abc123"), KeyGroup(222));
+    /// ```
+    pub fn of(key: &str) -> KeyGroup {
+        KeyGroup::of_route(route(key))
+    }
+
+    /// From the middle of the hash: hash tables use its ends.
+    pub(super) fn of_route(route: u64) -> KeyGroup {
+        KeyGroup(u16::from(route.to_le_bytes()[4]))
+    }
+
+    /// Which of `workers` has the group.
+    pub fn worker(self, workers: usize) -> usize {
+        usize::from(self.0) % workers
+    }
+}
+
+/// Asks for a copy of the state at the end of an epoch.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The epoch.
+    pub epoch: u64,
+}
+
+/// The epoch that the state at the end of a stream belongs to: after all others.
+pub const LAST_EPOCH: u64 = u64::MAX;
+
+/// What one worker holds at a cut. Each worker sends one for each cut, and one at the end of the
+/// stream, for [`LAST_EPOCH`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot<P> {
+    /// The epoch whose end this is.
+    pub epoch: u64,
+    /// Windows that end at or before this are closed, here.
+    pub closed_before: EventTime,
+    /// The panes of open windows.
+    pub panes: Vec<PaneState<P>>,
+}
+
+/// A key and an open window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaneState<P> {
+    /// The key.
+    pub key: Arc<str>,
+    /// The start of the window.
+    pub start: EventTime,
+    /// What is aggregated so far.
+    pub partial: P,
+    /// Which records that covers.
+    pub spans: Spans,
+}
+
+/// What windows take in besides events.
+pub struct WindowInputs<'s, P: Clone + 'static> {
+    /// Asks for live rows. It holds nothing back.
+    pub pulses: StreamVec<'s, Time, Pulse>,
+    /// Asks for cuts. An epoch is left when the frontier of this stream has passed it too, so a
+    /// cut of an epoch has to be sent at that epoch or before; at the end of the events it is no
+    /// longer waited for. Each worker needs all of them.
+    pub cuts: StreamVec<'s, Time, Cut>,
+    /// What is kept of an earlier run, on any worker: it belongs to the epochs before those of the
+    /// events. No window closes before this stream has ended.
+    pub restored: StreamVec<'s, Time, PaneState<P>>,
+}
+
+impl<'s, P: Clone + 'static> WindowInputs<'s, P> {
+    /// Nothing: no live rows, no cuts, nothing restored.
+    pub fn none(scope: Scope<'s, Time>) -> WindowInputs<'s, P> {
+        WindowInputs { pulses: empty(scope), cuts: empty(scope), restored: empty(scope) }
+    }
+}
