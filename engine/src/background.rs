@@ -39,6 +39,13 @@ impl Bell {
         changed.notify_one();
     }
 
+    /// Whether it has been rung since it was last asked or waited for: for whoever runs tasks
+    /// without threads.
+    pub fn take(&self) -> bool {
+        let (rung, _) = &*self.0;
+        std::mem::take(&mut *rung.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Waits until it has been rung since the last wait, or until `limit` has passed.
     fn wait(&self, limit: Option<Duration>) {
         let (rung, changed) = &*self.0;

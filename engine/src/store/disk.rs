@@ -5,8 +5,10 @@
 //! them safe is not here but in [`Directory`](super::Directory), so that it is tested too.
 #![expect(clippy::disallowed_methods, reason = "this is where files are touched")]
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -69,6 +71,12 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Returns when the names in a directory are on the medium.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// A number for the hidden names of one user of this disk, which no other user has. It is
+    /// random; a simulation, which has to be able to repeat itself, gives its own.
+    fn unique_number(&self) -> u64 {
+        RandomState::new().build_hasher().finish()
+    }
 }
 
 /// The computer's own file systems.

@@ -112,6 +112,9 @@ impl Disk for FaultyDisk {
         self.check(Operation::SyncDir, path)?;
         self.inner.sync_dir(path)
     }
+    fn unique_number(&self) -> u64 {
+        self.inner.unique_number()
+    }
 }
 
 #[derive(Debug)]

@@ -15,8 +15,6 @@ mod error;
 mod faulty;
 mod staged;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,7 +73,7 @@ impl Directory {
 
     /// A directory of `disk`.
     pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Directory {
-        let process = RandomState::new().build_hasher().finish();
+        let process = disk.unique_number();
         let staged = Arc::new(StagedNames { process, next: AtomicU64::new(0) });
         let mut path = path.into();
         if path.as_os_str().is_empty() {
