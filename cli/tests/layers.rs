@@ -21,11 +21,13 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("strandline-benches", &["strandline"]),
 ];
 
-/// Dependencies that belong to one layer alone.
-const ONLY_IN: [(&str, &[&str]); 4] = [
-    ("tokio", &["strandline-dashboard"]),
+/// Dependencies that belong to some layers alone.
+const ONLY_IN: [(&str, &[&str]); 5] = [
+    // What runs the page, and the object store of checkpoints.
+    ("tokio", &["strandline-dashboard", "strandline-engine"]),
     ("hyper", &["strandline-dashboard"]),
     ("parquet", &["strandline-engine", "strandline-sim"]),
+    ("object_store", &["strandline-engine"]),
     ("rdkafka-sys", &["strandline-engine"]),
 ];
 

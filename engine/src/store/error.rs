@@ -82,7 +82,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// What `source`, which came from doing `action` to `path`, means to a user.
-    pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

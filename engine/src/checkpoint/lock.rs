@@ -1,0 +1,189 @@
+//! One process at a time on a directory of checkpoints.
+//!
+//! The operating system holds the lock for as long as the process lives, however it ends, so that
+//! nothing a killed process leaves behind can block the next one. That two jobs cannot both write
+//! checkpoints does not rest on it: the numbered manifests see to that, also in object stores. It
+//! turns a job that would be fenced after it has worked for a while into one that says at its
+//! start what is wrong.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a lock is held, not written, synced and renamed: the store has no such file"
+)]
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::store::{Directory, StoreError};
+
+/// The file that is locked. Its name is not one of a blob. It is never removed: whoever holds the
+/// lock on a file that was removed holds nothing.
+const LOCK_FILE: &str = ".lock";
+
+/// A directory of checkpoints is this process's until this is dropped.
+///
+/// ```
+/// use strandline_engine::checkpoint::lock::{Lock, LockError};
+///
+/// let there = tempfile::tempdir().unwrap();
+/// let held = Lock::acquire(there.path())?;
+/// assert!(matches!(Lock::acquire(there.path()), Err(LockError::Held { .. })));
+/// drop(held);
+/// Lock::acquire(there.path())?;
+/// # Ok::<(), LockError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct Lock {
+    file: File,
+}
+
+/// Why a directory could not be locked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// A living process has it.
+    #[error(
+        "{} is in use by {}: stop that process first, or name another directory",
+        .directory.display(),
+        match .holder { Some(pid) => format!("process {pid}"), None => "another process".into() }
+    )]
+    Held {
+        /// The directory.
+        directory: PathBuf,
+        /// The process id of who has it, if it was still to be read.
+        holder: Option<u32>,
+    },
+    /// The file cannot be made or locked: no permission, a read-only or full disk, a file system
+    /// without locks.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+impl Lock {
+    /// Takes the directory, making it if it is missing. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`] where another process, or another lock of this process, has it, and
+    /// what the disk says.
+    pub fn acquire(directory: &Path) -> Result<Lock, LockError> {
+        Directory::local(directory).create()?;
+        let path = directory.join(LOCK_FILE);
+        let failed = |action| {
+            let path = path.clone();
+            move |error| LockError::Failed(StoreError::new(action, &path, error))
+        };
+        // Not truncated: until it is locked, it is somebody else's.
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(failed("open"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // Some systems do not let a locked file be read; the message does without, then.
+                let _ = file.read_to_string(&mut text);
+                let holder = text.trim().parse().ok();
+                return Err(LockError::Held { directory: directory.to_owned(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
+        }
+        // For the message of others alone, so it is not synced.
+        let pid = format!("{}\n", std::process::id());
+        file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(failed("write"))?;
+        Ok(Lock { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // So that nobody who is quick reads a holder that is gone.
+        let _ = self.file.set_len(0);
+        // Closing alone would not do while a process that another thread is starting still has a
+        // copy of the open file.
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
+    /// Names the directory that a process started by a test holds until it is killed.
+    const HOLD: &str = "STRANDLINE_TEST_HOLD";
+
+    /// Not a test by itself: [`holder`] runs it in another process.
+    #[test]
+    fn hold_until_killed() {
+        let Some(directory) = std::env::var_os(HOLD) else { return };
+        let _lock = Lock::acquire(Path::new(&directory)).unwrap();
+        println!("\nheld");
+        loop {
+            std::thread::park();
+        }
+    }
+
+    /// Another process that holds the directory.
+    fn holder(directory: &Path) -> Child {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "checkpoint::lock::tests::hold_until_killed", "--nocapture"])
+            .env(HOLD, directory)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "held"), "it ended without the lock");
+        child
+    }
+
+    #[test]
+    fn a_living_process_is_named_and_a_killed_one_blocks_nobody() {
+        let there = tempfile::tempdir().unwrap();
+        let directory = there.path().join("a/checkpoints");
+        let mut child = holder(&directory);
+        let refused = Lock::acquire(&directory).unwrap_err();
+        let expected = format!("{} is in use by process {}", directory.display(), child.id());
+        assert!(refused.to_string().starts_with(&expected), "{refused}");
+        assert!(!refused.to_string().contains('\n'));
+
+        child.kill().unwrap(); // SIGKILL, where there are signals
+        child.wait().unwrap();
+        let lock = Lock::acquire(&directory).unwrap();
+        match Lock::acquire(&directory).unwrap_err() {
+            LockError::Held { holder, .. } => assert_eq!(holder, Some(std::process::id())),
+            other => panic!("{other}"),
+        }
+        drop(lock);
+    }
+
+    #[test]
+    fn a_lock_that_was_dropped_is_free() {
+        let there = tempfile::tempdir().unwrap();
+        drop(Lock::acquire(there.path()).unwrap());
+        drop(Lock::acquire(there.path()).unwrap());
+    }
+
+    #[test]
+    fn who_was_refused_has_not_erased_the_holder() {
+        let there = tempfile::tempdir().unwrap();
+        let _lock = Lock::acquire(there.path()).unwrap();
+        for _ in 0..2 {
+            let LockError::Held { holder, .. } = Lock::acquire(there.path()).unwrap_err() else {
+                panic!("it is held")
+            };
+            assert_eq!(holder, Some(std::process::id()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_directory_is_named() {
+        let there = tempfile::tempdir().unwrap();
+        let file = there.path().join("file");
+        File::create(&file).unwrap();
+        let error = Lock::acquire(&file).unwrap_err();
+        assert!(matches!(error, LockError::Failed(StoreError::NotADirectory { .. })), "{error}");
+    }
+}

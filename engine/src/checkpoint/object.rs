@@ -1,0 +1,434 @@
+//! Blobs in a directory, or in S3 and what speaks its protocol.
+//!
+//! Both are the crate `object_store`'s. In a directory a blob is written beside its place, synced,
+//! hard-linked to its name (which the operating system refuses if the name is taken), and the
+//! directory is synced. In S3 it is one request with `If-None-Match: *`. What this module adds is
+//! the difference between what these promise and what [`Blobs`] does: who is told that a name is
+//! taken can rely on what is there, a listing that nothing foreign breaks, and errors that say
+//! what to do.
+
+#[cfg(feature = "s3")]
+mod s3;
+
+use std::error::Error;
+use std::io;
+use std::ops::Range;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use tokio::runtime::Runtime;
+
+use super::blobs::{BlobEntry, BlobError, Blobs};
+use crate::store::{Directory, Disk, EntryKind, LocalDisk, StoreError};
+
+/// How much of what a server says is passed on, characters.
+const SAID_CHARS_MAX: usize = 300;
+
+/// Blobs in a directory or an object store. It has a small runtime of its own: its methods must
+/// not be called from within another one.
+///
+/// ```
+/// use strandline_engine::checkpoint::blobs::{BlobError, Blobs};
+/// use strandline_engine::checkpoint::object::ObjectBlobs;
+///
+/// let there = tempfile::tempdir().unwrap();
+/// let blobs = ObjectBlobs::open(there.path().join("checkpoints").to_str().unwrap())?;
+/// blobs.put_new("manifest-1", b"first".to_vec())?;
+/// let again = blobs.put_new("manifest-1", b"second".to_vec());
+/// assert!(matches!(again, Err(BlobError::Taken { .. })));
+/// assert_eq!(blobs.get("manifest-1")?, b"first");
+/// # Ok::<(), BlobError>(())
+/// ```
+#[derive(Debug)]
+pub struct ObjectBlobs {
+    place: String,
+    kind: Kind,
+    runtime: Runtime,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Local(Local),
+    #[cfg(feature = "s3")]
+    S3(s3::Bucket),
+}
+
+/// A directory, opened when it exists.
+#[derive(Debug)]
+struct Local {
+    directory: Directory,
+    opened: OnceLock<Arc<LocalFileSystem>>,
+}
+
+impl Local {
+    /// The store, unless the directory does not exist.
+    fn open(&self) -> Result<Option<Arc<LocalFileSystem>>, object_store::Error> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(Some(Arc::clone(opened)));
+        }
+        match LocalFileSystem::new_with_prefix(self.directory.path()) {
+            Ok(opened) => {
+                let opened = Arc::new(opened.with_fsync(true));
+                Ok(Some(Arc::clone(self.opened.get_or_init(|| opened))))
+            }
+            Err(error) => match io_error(&error) {
+                Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+impl ObjectBlobs {
+    /// The blobs at `place`: the path of a directory, or a URL such as `s3://bucket/prefix`, for
+    /// which credentials, region and endpoint come from the usual variables (`AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`). Nothing is touched yet.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Failed`] where a URL is of another kind, or this build does not know S3 (its
+    /// feature `s3`).
+    pub fn open(place: &str) -> Result<ObjectBlobs, BlobError> {
+        let refused = |reason: &str| {
+            Err(BlobError::Failed { place: place.to_owned(), reason: reason.to_owned() })
+        };
+        match place.split_once("://") {
+            None => ObjectBlobs::local(place),
+            #[cfg(feature = "s3")]
+            Some(("s3", rest)) => ObjectBlobs::s3(place, rest),
+            #[cfg(not(feature = "s3"))]
+            Some(("s3", _)) => refused(
+                "this build cannot keep checkpoints in S3: build it with `--features s3`, or name \
+                 a directory",
+            ),
+            Some(_) => refused("checkpoints go to a directory, or to s3://BUCKET/PREFIX"),
+        }
+    }
+
+    /// The blobs in a directory, which is made when the first one is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Failed`] where the system is out of resources.
+    pub fn local(path: impl Into<PathBuf>) -> Result<ObjectBlobs, BlobError> {
+        let directory = Directory::local(path);
+        let place = directory.path().display().to_string();
+        // The file operations leave for threads that are there while they are needed.
+        let runtime = started(&place, tokio::runtime::Builder::new_current_thread().build())?;
+        let kind = Kind::Local(Local { directory, opened: OnceLock::new() });
+        Ok(ObjectBlobs { place, kind, runtime })
+    }
+
+    #[cfg(feature = "s3")]
+    fn s3(place: &str, rest: &str) -> Result<ObjectBlobs, BlobError> {
+        let bucket = s3::Bucket::from_env(rest).map_err(|error| BlobError::Failed {
+            place: place.to_owned(),
+            reason: said_in_a_line(&error),
+        })?;
+        // A thread, so that somebody notices when a server closes a connection that is not used.
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name("checkpoints").enable_all();
+        let runtime = started(place, builder.build())?;
+        Ok(ObjectBlobs { place: place.to_owned(), kind: Kind::S3(bucket), runtime })
+    }
+
+    /// The directory, where it is one: what to put a [`Lock`](super::lock::Lock) into.
+    pub fn directory(&self) -> Option<&FilePath> {
+        match &self.kind {
+            Kind::Local(local) => Some(local.directory.path()),
+            #[cfg(feature = "s3")]
+            Kind::S3(_) => None,
+        }
+    }
+
+    /// Tries whether blobs can be stored there. In an object store it also tries that a name is
+    /// not given twice, which not all of them know: nothing else would notice until two
+    /// coordinators had replaced each other's manifests.
+    ///
+    /// # Errors
+    ///
+    /// What is in the way.
+    pub fn check_writable(&self) -> Result<(), BlobError> {
+        match &self.kind {
+            Kind::Local(local) => {
+                local.directory.check_writable().map_err(|error| self.failed_as(&error))
+            }
+            #[cfg(feature = "s3")]
+            Kind::S3(_) => {
+                let name = format!("probe-{:016x}", s3::random());
+                self.put_new(&name, b"1".to_vec())?;
+                let again = self.put_new(&name, b"2".to_vec());
+                self.delete(&name)?;
+                match again {
+                    Err(BlobError::Taken { .. }) => Ok(()),
+                    Err(error) => Err(error),
+                    Ok(()) => Err(self.failed_as(
+                        &"the store replaces what must not be replaced (it ignores If-None-Match): \
+                          use one that knows conditional writes, or a directory",
+                    )),
+                }
+            }
+        }
+    }
+
+    /// Removes what a process left behind that died while it stored a blob; returns how many files
+    /// it was. What a living process is storing would fail, so hold the [lock](super::lock::Lock),
+    /// and do it before the job runs. Nothing to do in an object store.
+    ///
+    /// # Errors
+    ///
+    /// The first that could not be removed.
+    pub fn remove_leftovers(&self) -> Result<usize, BlobError> {
+        #[cfg_attr(not(feature = "s3"), expect(irrefutable_let_patterns, reason = "without S3"))]
+        let Kind::Local(local) = &self.kind else { return Ok(0) };
+        let directory = &local.directory;
+        let mut removed = directory.remove_leftovers().map_err(|error| self.failed_as(&error))?;
+        for entry in directory.list().map_err(|error| self.failed_as(&error))? {
+            if entry.kind == EntryKind::File && is_staged(&entry.name) {
+                directory.remove_file(&entry.name).map_err(|error| self.failed_as(&error))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The store that reads, and the path of a blob in it; [`BlobError::Absent`] where there is no
+    /// directory.
+    fn reading(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path), BlobError> {
+        if !is_plain(name) {
+            return Err(self.not_plain(name));
+        }
+        match &self.kind {
+            Kind::Local(local) => match local.open() {
+                Ok(Some(store)) => Ok((store, Path::from(name))),
+                Ok(None) => Err(self.absent(name)),
+                Err(error) => Err(self.failed("open", name, &error)),
+            },
+            #[cfg(feature = "s3")]
+            Kind::S3(bucket) => Ok((bucket.reading(), bucket.path(name))),
+        }
+    }
+
+    /// The store that puts, and the path of a blob in it. Makes the directory.
+    fn putting(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path), BlobError> {
+        match &self.kind {
+            Kind::Local(local) => {
+                local.directory.create().map_err(|error| self.failed_as(&error))?;
+                self.reading(name)
+            }
+            #[cfg(feature = "s3")]
+            Kind::S3(bucket) => {
+                let (_, path) = self.reading(name)?;
+                Ok((bucket.putting(), path))
+            }
+        }
+    }
+
+    /// What follows when the store says that `name` is taken.
+    fn taken(&self, name: &str) -> BlobError {
+        match &self.kind {
+            // Whoever took it may not have got to syncing the directory, or failed in it.
+            Kind::Local(local) => {
+                if let Err(error) = LocalDisk.sync_dir(local.directory.path()) {
+                    return self.failed_as(&store_error("sync", local.directory.path(), &error));
+                }
+            }
+            // S3 says nearly the same where two requests collided, and neither may have won.
+            #[cfg(feature = "s3")]
+            Kind::S3(bucket) => {
+                let there = self.runtime.block_on(bucket.reading().head(&bucket.path(name)));
+                match there {
+                    Ok(_) => {}
+                    Err(object_store::Error::NotFound { .. }) => {
+                        return self.failed_as(&format!(
+                            "cannot write {name}: another write was under way; try again"
+                        ));
+                    }
+                    Err(error) => return self.failed("write", name, &error),
+                }
+            }
+        }
+        BlobError::Taken { place: self.place.clone(), name: name.to_owned() }
+    }
+
+    fn absent(&self, name: &str) -> BlobError {
+        BlobError::Absent { place: self.place.clone(), name: name.to_owned() }
+    }
+
+    fn not_plain(&self, name: &str) -> BlobError {
+        self.failed_as(&format!(
+            "`{}` cannot name a blob: use letters, digits, `-`, `_` and `.`, not beginning with `.`",
+            name.escape_debug()
+        ))
+    }
+
+    fn failed_as(&self, reason: &impl ToString) -> BlobError {
+        BlobError::Failed { place: self.place.clone(), reason: reason.to_string() }
+    }
+
+    /// What an error means that came from doing `action` to `name`.
+    fn failed(&self, action: &'static str, name: &str, error: &object_store::Error) -> BlobError {
+        match &self.kind {
+            Kind::Local(local) => match io_error(error) {
+                Some(error) => {
+                    self.failed_as(&store_error(action, &local.directory.path().join(name), error))
+                }
+                None => {
+                    self.failed_as(&format!("cannot {action} {name}: {}", said_in_a_line(error)))
+                }
+            },
+            #[cfg(feature = "s3")]
+            Kind::S3(_) => self.failed_as(&format!(
+                "cannot {action} {name}: {}; {}",
+                said_in_a_line(error),
+                s3::advice(error)
+            )),
+        }
+    }
+}
+
+impl Blobs for ObjectBlobs {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
+        let (store, path) = self.putting(name)?;
+        let put = store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
+        match self.runtime.block_on(put) {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => Err(self.taken(name)),
+            Err(error) => Err(self.failed("write", name, &error)),
+        }
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>, BlobError> {
+        let (store, path) = self.reading(name)?;
+        let got = self.runtime.block_on(async { store.get(&path).await?.bytes().await });
+        match got {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(object_store::Error::NotFound { .. }) => Err(self.absent(name)),
+            Err(error) => Err(self.failed("read", name, &error)),
+        }
+    }
+
+    fn get_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
+        let (store, path) = self.reading(name)?;
+        let got = self.runtime.block_on(async {
+            // No store takes an empty range; all of them say whether the blob is that long.
+            let has = store.head(&path).await?.size;
+            if has < range.end || range.is_empty() {
+                return Ok((has, Vec::new()));
+            }
+            store.get_range(&path, range.clone()).await.map(|bytes| (has, bytes.into()))
+        });
+        match got {
+            Ok((has, bytes)) => {
+                let wanted = range.end.checked_sub(range.start);
+                if range.end <= has && wanted == Some(bytes.len() as u64) {
+                    return Ok(bytes);
+                }
+                let Range { start, end } = range;
+                Err(self.failed_as(&format!(
+                    "{name} has {has} bytes, and those from {start} to {end} were asked for: it is \
+                     damaged"
+                )))
+            }
+            Err(object_store::Error::NotFound { .. }) => Err(self.absent(name)),
+            Err(error) => Err(self.failed("read", name, &error)),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<BlobEntry>, BlobError> {
+        let mut entries = match &self.kind {
+            // The crate's listing fails where it meets a name that it cannot express.
+            Kind::Local(local) => {
+                let listed = local.directory.list().map_err(|error| self.failed_as(&error))?;
+                let files = listed.into_iter().filter(|entry| entry.kind == EntryKind::File);
+                let mut entries = Vec::new();
+                for name in files.map(|entry| entry.name).filter(|name| is_plain(name)) {
+                    let (store, path) = self.reading(&name)?;
+                    match self.runtime.block_on(store.head(&path)) {
+                        Ok(meta) => entries.push(BlobEntry { name, bytes: meta.size }),
+                        // Removed meanwhile.
+                        Err(object_store::Error::NotFound { .. }) => {}
+                        Err(error) => return Err(self.failed("look at", &name, &error)),
+                    }
+                }
+                entries
+            }
+            #[cfg(feature = "s3")]
+            Kind::S3(bucket) => self
+                .runtime
+                .block_on(bucket.list())
+                .map_err(|error| self.failed("list", "it", &error))?,
+        };
+        entries.retain(|entry| is_plain(&entry.name));
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), BlobError> {
+        let (store, path) = match self.reading(name) {
+            Err(BlobError::Absent { .. }) => return Ok(()),
+            other => other?,
+        };
+        match self.runtime.block_on(store.delete(&path)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("remove", name, &error)),
+        }
+    }
+}
+
+fn started(place: &str, runtime: io::Result<Runtime>) -> Result<Runtime, BlobError> {
+    runtime.map_err(|error| BlobError::Failed {
+        place: place.to_owned(),
+        reason: format!("cannot start a thread: {error}; raise the limit on threads or memory"),
+    })
+}
+
+/// Whether a blob may be called that.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+/// Whether the crate calls a file that while it writes a blob: its name, `#` and a number.
+fn is_staged(name: &str) -> bool {
+    name.split_once('#').is_some_and(|(blob, number)| {
+        is_plain(blob) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// What the operating system said, if it was the operating system.
+fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    match error.source().and_then(io_error) {
+        None => error.downcast_ref(),
+        deepest => deepest,
+    }
+}
+
+/// The words for an error of the operating system.
+fn store_error(action: &'static str, path: &FilePath, error: &io::Error) -> StoreError {
+    let copy = match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    };
+    StoreError::new(action, path, copy)
+}
+
+/// An error and its causes in one line of a bearable length.
+fn said_in_a_line(error: &dyn Error) -> String {
+    let text = error.to_string();
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SAID_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests;

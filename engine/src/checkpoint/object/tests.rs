@@ -1,0 +1,260 @@
+#![expect(clippy::disallowed_methods, reason = "looks at the files behind the store's back")]
+
+use std::fs;
+use std::sync::Barrier;
+
+use super::*;
+
+fn local(directory: &FilePath) -> ObjectBlobs {
+    ObjectBlobs::open(directory.to_str().unwrap()).unwrap()
+}
+
+fn entry(name: &str, bytes: u64) -> BlobEntry {
+    BlobEntry { name: name.to_owned(), bytes }
+}
+
+fn is_absent(result: Result<Vec<u8>, BlobError>) -> bool {
+    matches!(result, Err(BlobError::Absent { .. }))
+}
+
+fn reason(result: Result<impl std::fmt::Debug, BlobError>) -> String {
+    match result.unwrap_err() {
+        BlobError::Failed { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What [`Blobs`] promises, of any store that is empty.
+fn keeps_the_promises(blobs: &ObjectBlobs) {
+    // Where nothing was ever stored.
+    assert_eq!(blobs.list().unwrap(), []);
+    assert!(is_absent(blobs.get("a")));
+    assert!(is_absent(blobs.get_range("a", 0..0)));
+    blobs.delete("a").unwrap();
+
+    blobs.check_writable().unwrap();
+    assert_eq!(blobs.list().unwrap(), []);
+
+    blobs.put_new("b-2", b"0123456789".to_vec()).unwrap();
+    blobs.put_new("a_1.x", Vec::new()).unwrap();
+    assert_eq!(blobs.list().unwrap(), [entry("a_1.x", 0), entry("b-2", 10)]);
+    assert_eq!(blobs.get("a_1.x").unwrap(), b"");
+
+    // A name that is taken stays as it is.
+    let again = blobs.put_new("b-2", b"other".to_vec());
+    let place = blobs.place();
+    assert_eq!(again, Err(BlobError::Taken { place, name: "b-2".to_owned() }));
+    assert_eq!(blobs.get("b-2").unwrap(), b"0123456789");
+
+    for (range, bytes) in [(0..10, &b"0123456789"[..]), (3..5, b"34"), (10..10, b""), (4..4, b"")] {
+        assert_eq!(blobs.get_range("b-2", range.clone()).unwrap(), bytes, "{range:?}");
+    }
+    for (start, end) in [(0, 11), (9, 12), (10, 11), (20, 30), (20, 20), (5, 4)] {
+        let said = reason(blobs.get_range("b-2", Range { start, end }));
+        assert!(said.contains("has 10 bytes") && said.contains("damaged"), "{said}");
+    }
+
+    for name in ["", ".", "..", ".lock", "a/b", "../a", "a#1", "a b", "ä", "a\0"] {
+        for said in [
+            reason(blobs.put_new(name, b"x".to_vec())),
+            reason(blobs.get(name)),
+            reason(blobs.get_range(name, 0..1)),
+            reason(blobs.delete(name)),
+        ] {
+            assert!(said.contains("cannot name a blob"), "{name:?}: {said}");
+        }
+    }
+
+    // Many at once, from many threads: one of them wins.
+    let (threads, start) = (8_u8, Barrier::new(8));
+    let winners: Vec<u8> = std::thread::scope(|scope| {
+        let (blobs, start) = (&blobs, &start);
+        let puts: Vec<_> = (0..threads)
+            .map(|i| {
+                scope.spawn(move || {
+                    start.wait();
+                    (i, blobs.put_new("contended", vec![i; 100_000]))
+                })
+            })
+            .collect();
+        let results = puts.into_iter().map(|put| put.join().unwrap());
+        results
+            .filter_map(|(i, result)| match result {
+                Ok(()) => Some(i),
+                Err(BlobError::Taken { .. }) => None,
+                Err(error) => panic!("{error}"),
+            })
+            .collect()
+    });
+    assert_eq!(winners.len(), 1);
+    assert_eq!(blobs.get("contended").unwrap(), vec![winners[0]; 100_000]);
+
+    for BlobEntry { name, .. } in blobs.list().unwrap() {
+        blobs.delete(&name).unwrap();
+        blobs.delete(&name).unwrap();
+    }
+    assert_eq!(blobs.list().unwrap(), []);
+}
+
+#[test]
+fn a_directory_keeps_the_promises() {
+    let there = tempfile::tempdir().unwrap();
+    let directory = there.path().join("a b/ä#1");
+    keeps_the_promises(&local(&directory));
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "nothing hidden is left");
+}
+
+#[test]
+fn a_directory_is_made_when_something_is_stored() {
+    let there = tempfile::tempdir().unwrap();
+    let directory = there.path().join("a/checkpoints");
+    let blobs = local(&directory);
+    assert_eq!(blobs.directory(), Some(&*directory));
+    assert_eq!(blobs.list().unwrap(), []);
+    assert_eq!(blobs.remove_leftovers().unwrap(), 0);
+    assert!(is_absent(blobs.get("a")));
+    assert!(!there.path().join("a").exists());
+    blobs.put_new("a", b"1".to_vec()).unwrap();
+    assert_eq!(fs::read(directory.join("a")).unwrap(), b"1");
+    // And again, if somebody removes it.
+    fs::remove_dir_all(there.path().join("a")).unwrap();
+    assert_eq!(blobs.list().unwrap(), []);
+    assert!(is_absent(blobs.get("a")));
+    blobs.put_new("a", b"2".to_vec()).unwrap();
+    assert_eq!(blobs.get("a").unwrap(), b"2");
+}
+
+#[test]
+fn what_others_put_there_is_not_listed() {
+    let there = tempfile::tempdir().unwrap();
+    let blobs = local(there.path());
+    blobs.put_new("mine", b"1".to_vec()).unwrap();
+    for foreign in [".lock", "mine#1", "a b", "new\nline", "ä"] {
+        fs::write(there.path().join(foreign), b"").unwrap();
+    }
+    fs::create_dir_all(there.path().join("directory")).unwrap();
+    fs::write(there.path().join("directory/inside"), b"").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        fs::write(there.path().join(std::ffi::OsStr::from_bytes(b"\xff")), b"").unwrap();
+        std::os::unix::fs::symlink(there.path(), there.path().join("loop")).unwrap();
+        std::os::unix::fs::symlink("nowhere", there.path().join("dangling")).unwrap();
+    }
+    assert_eq!(blobs.list().unwrap(), [entry("mine", 1)]);
+}
+
+/// Of a process that is killed, the crate's file stays: found by looking while a large blob is
+/// being stored, so that this breaks if the crate calls it something else.
+#[test]
+fn a_blob_that_is_being_stored_is_not_seen_and_what_a_killed_process_left_goes() {
+    let there = tempfile::tempdir().unwrap();
+    let blobs = local(there.path());
+    let names = || {
+        let entries = fs::read_dir(there.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let mut staged = Vec::new();
+    std::thread::scope(|scope| {
+        let put = scope.spawn(|| blobs.put_new("large", vec![7; 64 << 20]));
+        while !put.is_finished() {
+            let listed = blobs.list().unwrap();
+            assert!(listed.is_empty() || listed == [entry("large", 64 << 20)], "{listed:?}");
+            staged.extend(names().into_iter().filter(|name| name != "large"));
+        }
+        put.join().unwrap().unwrap();
+    });
+    assert!(!staged.is_empty(), "it was too quick to be seen");
+    assert!(staged.iter().all(|name| is_staged(name)), "{staged:?}");
+
+    for left in [&staged[0], "gone#1", "gone#22"] {
+        fs::write(there.path().join(left), b"half").unwrap();
+    }
+    fs::write(there.path().join("not ours#1"), b"").unwrap();
+    assert_eq!(blobs.remove_leftovers().unwrap(), 3);
+    let mut left = names();
+    left.sort();
+    assert_eq!(left, ["large", "not ours#1"]);
+}
+
+#[test]
+fn what_is_no_directory_is_said() {
+    let there = tempfile::tempdir().unwrap();
+    let file = there.path().join("file");
+    fs::write(&file, b"").unwrap();
+    for place in [file.clone(), file.join("below")] {
+        let blobs = local(&place);
+        for said in [
+            reason(blobs.put_new("a", b"1".to_vec())),
+            reason(blobs.check_writable()),
+            reason(blobs.get("a")),
+            reason(blobs.list()),
+        ] {
+            assert!(said.contains("is not a directory: move it away"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_the_system_says_is_said_in_the_words_of_the_store() {
+    let blobs = local(FilePath::new("checkpoints"));
+    for (kind, words) in [
+        (io::ErrorKind::StorageFull, "no space left to write checkpoints/a: free some space"),
+        (io::ErrorKind::QuotaExceeded, "no space left to write checkpoints/a: free some space"),
+        (io::ErrorKind::ReadOnlyFilesystem, "cannot write checkpoints/a: the file system is read-"),
+        (io::ErrorKind::PermissionDenied, "permission denied for checkpoints/a: give this user"),
+        (io::ErrorKind::TimedOut, "cannot write checkpoints/a: timed out; check that disk"),
+    ] {
+        let source = Box::new(io::Error::from(kind));
+        let error = object_store::Error::Generic { store: "a disk", source };
+        let said = blobs.failed("write", "a", &error).to_string();
+        assert!(said.starts_with(&format!("checkpoints: {words}")), "{said}");
+    }
+}
+
+#[test]
+fn a_place_of_another_kind_is_refused() {
+    for place in ["http://host/bucket", "gs://bucket", "file:///tmp"] {
+        assert!(reason(ObjectBlobs::open(place)).contains("s3://BUCKET/PREFIX"), "{place}");
+    }
+    if cfg!(not(feature = "s3")) {
+        assert!(reason(ObjectBlobs::open("s3://bucket/a")).contains("--features s3"));
+    }
+}
+
+/// The variable `STRANDLINE_S3` names where, such as `s3://bucket/prefix`; the `AWS_` variables say
+/// how to get there. Run by hand: `cargo test -p strandline-engine --features s3 -- --ignored s3`.
+#[cfg(feature = "s3")]
+mod s3 {
+    use super::*;
+
+    fn place(below: &str) -> String {
+        let place = std::env::var("STRANDLINE_S3").expect("STRANDLINE_S3 names no s3://bucket");
+        format!("{place}/{below}-{:016x}", super::super::s3::random())
+    }
+
+    #[test]
+    #[ignore = "needs a server"]
+    fn an_s3_keeps_the_promises() {
+        let place = place("promises");
+        let blobs = ObjectBlobs::open(&place).unwrap();
+        assert_eq!((blobs.place(), blobs.directory()), (place.clone(), None));
+        keeps_the_promises(&blobs);
+        // What is beside and below is not there.
+        for (outside, name) in [(format!("{place}-beside"), "a"), (format!("{place}/below"), "b")] {
+            ObjectBlobs::open(&outside).unwrap().put_new(name, b"1".to_vec()).unwrap();
+        }
+        assert_eq!(blobs.list().unwrap(), []);
+        assert_eq!(blobs.remove_leftovers().unwrap(), 0);
+    }
+
+    #[test]
+    #[ignore = "needs a server"]
+    fn a_bucket_that_is_absent_is_said() {
+        let blobs = ObjectBlobs::open("s3://absent-for-sure/prefix").unwrap();
+        for said in [reason(blobs.check_writable()), reason(blobs.list())] {
+            assert!(said.ends_with("create the bucket, or name another"), "{said}");
+            assert!(!said.contains('\n'));
+        }
+    }
+}
