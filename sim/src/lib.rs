@@ -13,6 +13,7 @@
 //! | [`oracle`] | what a job's outputs must be, computed the naive way |
 //! | [`judge`] | reads a job's outputs back and holds them against the oracle's |
 //! | [`random`] | random numbers that are the same everywhere |
+//! | [`simulation`] | a whole job under one seeded scheduler, crashed anywhere |
 //!
 //! The program `strandline-sim` is [`fleet`] and [`producer`] behind a command line.
 
@@ -23,3 +24,4 @@ pub mod log;
 pub mod oracle;
 pub mod producer;
 pub mod random;
+pub mod simulation;

@@ -1,0 +1,6 @@
+//! Simulation.
+pub mod blobs;
+pub mod disk;
+pub mod outside;
+pub mod scheduler;
+pub mod trace;

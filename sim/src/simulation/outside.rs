@@ -1,0 +1,258 @@
+//! The border between simulated processes and what outlives them: disk, blobs.
+//!
+//! Every operation that a process does out there passes here. It is counted and traced; it may
+//! fail, by chance or because a spell of trouble is on; and it may be the last one of its process.
+//! A process that is dead changes nothing any more, whatever its threads still do while they are
+//! taken down: that is what makes a crash between any two operations, and in the middle of one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::trace::Trace;
+use crate::random::SplitMix64;
+
+/// One start of a simulated process.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u32);
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}", self.0)
+    }
+}
+
+/// What outlives processes. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Outside(Arc<Mutex<State>>);
+
+/// How often operations fail by chance.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+pub struct FaultRates {
+    /// The share of operations on files that fail.
+    pub disk: f64,
+    /// The share of operations on blobs that fail.
+    pub blobs: f64,
+}
+
+/// Trouble that lasts for a while.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Spell {
+    /// Every operation that changes the disk fails so.
+    Disk(io::ErrorKind),
+    /// Every operation on blobs fails.
+    Blobs,
+}
+
+/// A kind of operation, as far as faults go.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    ReadDisk,
+    ChangeDisk,
+    ReadBlobs,
+    ChangeBlobs,
+}
+
+/// What becomes of an operation.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// It is done.
+    Done,
+    /// It fails. The effect says how much of it happens all the same.
+    Failed { kind: io::ErrorKind, effect: Effect },
+}
+
+/// How much of an operation happens although its caller hears of an error, or dies.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub(super) enum Effect {
+    Nothing,
+    /// Of a write: some of its bytes. Of anything else: nothing.
+    Part {
+        share: f64,
+    },
+    All,
+    /// It happens later, unless something else has been put in its place (blobs).
+    Later,
+}
+
+#[derive(Debug)]
+struct State {
+    trace: Trace,
+    random: SplitMix64,
+    rates: FaultRates,
+    spell: Option<Spell>,
+    operations: u64,
+    /// The process that does the operation of this number dies of it.
+    fatal: Option<u64>,
+    deaths: u64,
+    processes: BTreeMap<ProcessId, Process>,
+    numbers: u64,
+}
+
+#[derive(Copy, Clone, Debug, Default)]
+struct Process {
+    dead: bool,
+    faults: u64,
+}
+
+impl Outside {
+    /// A world without trouble; chance comes from `seed`.
+    pub fn new(seed: u64, trace: Trace) -> Outside {
+        Outside(Arc::new(Mutex::new(State {
+            trace,
+            random: SplitMix64::stream(seed, 0x6f75_7473_6964_6500),
+            rates: FaultRates::default(),
+            spell: None,
+            operations: 0,
+            fatal: None,
+            deaths: 0,
+            processes: BTreeMap::new(),
+            numbers: 0,
+        })))
+    }
+
+    /// Sets how often operations fail by chance.
+    pub fn set_rates(&self, rates: FaultRates) {
+        self.lock().rates = rates;
+    }
+
+    /// Begins, changes or ends a spell of trouble.
+    pub fn set_spell(&self, spell: Option<Spell>) {
+        let mut state = self.lock();
+        if state.spell != spell {
+            state.spell = spell;
+            match spell {
+                Some(spell) => state.trace.line(format_args!("  trouble: {spell:?}")),
+                None => state.trace.line(format_args!("  the trouble is over")),
+            }
+        }
+    }
+
+    /// Operations so far, of all processes.
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    /// Lets the process die that does the operation of this number; the first is number 0.
+    pub fn crash_at_operation(&self, number: Option<u64>) {
+        self.lock().fatal = number;
+    }
+
+    /// From now on, nothing that the process does has an effect.
+    pub fn kill(&self, process: ProcessId) {
+        self.lock().kill(process);
+    }
+
+    /// Whether the process has died.
+    pub fn is_dead(&self, process: ProcessId) -> bool {
+        self.lock().processes.get(&process).is_some_and(|process| process.dead)
+    }
+
+    /// How many processes have died.
+    pub fn deaths(&self) -> u64 {
+        self.lock().deaths
+    }
+
+    /// How many operations of the process failed: what excuses an error of its.
+    pub fn faults(&self, process: ProcessId) -> u64 {
+        self.lock().processes.get(&process).map_or(0, |process| process.faults)
+    }
+
+    /// A number that was not given before.
+    pub(super) fn next_number(&self) -> u64 {
+        let mut state = self.lock();
+        state.numbers += 1;
+        state.numbers
+    }
+
+    /// The trace of the run.
+    pub fn trace(&self) -> Trace {
+        self.lock().trace.clone()
+    }
+
+    /// Draws a number below `bound`.
+    pub(super) fn below(&self, bound: u64) -> u64 {
+        self.lock().random.below(bound)
+    }
+
+    /// Decides what becomes of an operation.
+    pub(super) fn enter(
+        &self,
+        process: ProcessId,
+        kind: Kind,
+        name: fmt::Arguments<'_>,
+    ) -> Verdict {
+        let mut state = self.lock();
+        if state.processes.get(&process).is_some_and(|process| process.dead) {
+            return Verdict::Failed { kind: io::ErrorKind::Other, effect: Effect::Nothing };
+        }
+        let number = state.operations;
+        state.operations += 1;
+        let verdict = state.judge(process, kind, number);
+        match verdict {
+            Verdict::Done => state.trace.line(format_args!("  #{number} {process} {name}")),
+            Verdict::Failed { kind, effect } => {
+                let dies = if state.fatal == Some(number) { ", and the process dies" } else { "" };
+                let fails = format_args!("fails: {kind:?}, effect {effect:?}{dies}");
+                state.trace.line(format_args!("  #{number} {process} {name} {fails}"));
+            }
+        }
+        verdict
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn kill(&mut self, process: ProcessId) {
+        let entry = self.processes.entry(process).or_default();
+        if !entry.dead {
+            entry.dead = true;
+            self.deaths += 1;
+            self.trace.line(format_args!("  {process} is dead"));
+        }
+    }
+
+    fn judge(&mut self, process: ProcessId, kind: Kind, number: u64) -> Verdict {
+        let changes = matches!(kind, Kind::ChangeDisk | Kind::ChangeBlobs);
+        if self.fatal == Some(number) {
+            self.kill(process);
+            let effect = if changes { self.effect(kind) } else { Effect::Nothing };
+            return Verdict::Failed { kind: io::ErrorKind::Other, effect };
+        }
+        let (rate, spell) = match (kind, self.spell) {
+            (Kind::ReadDisk, _) => (self.rates.disk, None),
+            (Kind::ChangeDisk, Some(Spell::Disk(error))) => (self.rates.disk, Some(error)),
+            (Kind::ChangeDisk, _) => (self.rates.disk, None),
+            (_, Some(Spell::Blobs)) => (self.rates.blobs, Some(io::ErrorKind::TimedOut)),
+            _ => (self.rates.blobs, None),
+        };
+        let by_chance = 0.0 < rate && self.random.happens(rate);
+        let Some(error) = spell.or_else(|| by_chance.then_some(io::ErrorKind::Other)) else {
+            return Verdict::Done;
+        };
+        self.processes.entry(process).or_default().faults += 1;
+        let effect = match (kind, error) {
+            // A network may lose the answer.
+            (Kind::ChangeBlobs, _) => self.effect(kind),
+            // A medium may have done part of it.
+            (Kind::ChangeDisk, io::ErrorKind::Other) => self.effect(kind),
+            (Kind::ChangeDisk, _) => Effect::Part { share: self.random.unit() },
+            _ => Effect::Nothing,
+        };
+        Verdict::Failed { kind: error, effect }
+    }
+
+    fn effect(&mut self, kind: Kind) -> Effect {
+        let share = self.random.unit();
+        match (self.random.below(4), kind) {
+            (0, _) => Effect::Nothing,
+            (1, _) => Effect::All,
+            (2, Kind::ChangeBlobs) => Effect::Later,
+            _ => Effect::Part { share },
+        }
+    }
+}
