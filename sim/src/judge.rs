@@ -87,6 +87,16 @@ impl Found {
     /// A line that says what is wrong: a file that cannot be read, a column that is missing, a row
     /// in the folder of another date, or one that is there twice.
     pub fn read(out: &Path, columns: &[(&str, Expected)]) -> Result<Found, String> {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        Found::read_in(&Directory::local(out), &names)
+    }
+
+    /// The same, of a directory on whatever disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_in(out: &Directory, columns: &[&str]) -> Result<Found, String> {
         let mut found = Found::default();
         for (date, batch) in batches(out, "parquet", &mut found.files)? {
             let (keys, starts, ends) = (
@@ -100,7 +110,7 @@ impl Found {
                 in_folder(&date, Some(start))?;
                 let values = columns
                     .iter()
-                    .map(|(name, _)| value(named(&batch, name)?, index))
+                    .map(|name| value(named(&batch, name)?, index))
                     .collect::<Result<_, String>>()?;
                 let row = FoundRow {
                     key: key.clone(),
@@ -200,7 +210,7 @@ fn compare_rejected(
 }
 
 fn rejected(
-    out: &Path,
+    out: &Directory,
     folder: &str,
     files: &mut usize,
 ) -> Result<BTreeMap<(i32, i64), FoundRejected>, String> {
@@ -230,11 +240,11 @@ fn rejected(
 
 /// The rows of all visible Parquet files in `out/folder/date=…/`, with the name of their folder.
 fn batches(
-    out: &Path,
+    out: &Directory,
     folder: &str,
     files: &mut usize,
 ) -> Result<Vec<(String, RecordBatch)>, String> {
-    let folder = Directory::local(out.join(folder));
+    let folder = out.subdirectory(folder).map_err(text)?;
     let mut batches = Vec::new();
     for date in folder.list().map_err(text)? {
         if date.kind != EntryKind::Directory {

@@ -147,6 +147,21 @@ pub struct Outcome {
 ///
 /// If the window is shorter than a millisecond.
 pub fn outcome(log: &[Vec<LoggedRecord>], options: &OracleOptions) -> Outcome {
+    outcome_where(log, options, |_, is_late| is_late)
+}
+
+/// The same, where `decide` says which records are late: it gets the partition and offset of a
+/// record, and whether it is late by the watermark of its partition. For runs in which that is not
+/// a function of the log alone, because partitions were idle or came while the job ran.
+///
+/// # Panics
+///
+/// If the window is shorter than a millisecond.
+pub fn outcome_where(
+    log: &[Vec<LoggedRecord>],
+    options: &OracleOptions,
+    mut decide: impl FnMut((u32, u64), bool) -> bool,
+) -> Outcome {
     let window_ms = millis(options.window);
     assert!(0 < window_ms, "a window is at least a millisecond");
     let mut open: BTreeMap<(i64, String), OpenRow> = BTreeMap::new();
@@ -178,7 +193,8 @@ pub fn outcome(log: &[Vec<LoggedRecord>], options: &OracleOptions) -> Outcome {
 
             let start = ts.div_euclid(window_ms) * window_ms;
             let end = start.saturating_add(window_ms);
-            if watermark_ms.is_some_and(|watermark| end <= watermark) {
+            let is_late = watermark_ms.is_some_and(|watermark| end <= watermark);
+            if decide((partition, record.offset), is_late) {
                 ledger.late += 1;
                 outcome.late.insert((partition, record.offset), ts);
                 continue;

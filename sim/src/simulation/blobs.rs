@@ -6,6 +6,7 @@
 //! again, or is dead. Such a late request is done as any other: a name that has been taken
 //! meanwhile is not replaced. Listings are up to date, as those of S3 are.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strandline_engine::checkpoint::blobs::{BlobEntry, BlobError, Blobs};
 
-use super::outside::{Effect, Kind, Outside, ProcessId, Verdict};
+use super::outside::{Effect, Happened, Kind, Outside, ProcessId, Verdict};
 
 /// A store of blobs. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ impl MemoryBlobs {
     pub fn settle(&self) {
         let mut stored = self.stored();
         while let Some(request) = stored.under_way.pop_front() {
-            stored.serve(request);
+            stored.serve(request, &self.outside);
         }
     }
 
@@ -83,10 +84,13 @@ impl MemoryBlobs {
 }
 
 impl Stored {
-    fn serve(&mut self, request: Request) {
+    fn serve(&mut self, request: Request, outside: &Outside) {
         match request {
             Request::Put { name, bytes } => {
-                self.blobs.entry(name).or_insert(bytes);
+                if let Entry::Vacant(vacant) = self.blobs.entry(name.clone()) {
+                    vacant.insert(bytes.clone());
+                    outside.happened(Happened::Stored { name, bytes });
+                }
             }
             Request::Delete { name } => {
                 self.blobs.remove(&name);
@@ -112,7 +116,7 @@ impl Client {
             let mut stored = self.blobs.stored();
             if let Some(request) = stored.under_way.pop_front() {
                 outside.trace().line(format_args!("  a late request arrives: {request}"));
-                stored.serve(request);
+                stored.serve(request, outside);
             }
         }
         verdict
@@ -138,13 +142,13 @@ impl Client {
                 {
                     return Err(BlobError::Taken { place: PLACE.to_owned(), name: name.clone() });
                 }
-                stored.serve(request);
+                stored.serve(request, &self.blobs.outside);
                 Ok(())
             }
             Verdict::Failed { effect, .. } => {
                 let mut stored = self.blobs.stored();
                 match effect {
-                    Effect::All => stored.serve(request),
+                    Effect::All => stored.serve(request, &self.blobs.outside),
                     Effect::Later => stored.under_way.push_back(request),
                     Effect::Nothing | Effect::Part { .. } => {}
                 }

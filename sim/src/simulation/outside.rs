@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::trace::Trace;
@@ -76,9 +77,29 @@ pub(super) enum Effect {
     Later,
 }
 
+/// What happened out there for good, in order: what laws are checked by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A blob was stored.
+    Stored {
+        /// Its name.
+        name: String,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// A file got another name.
+    Renamed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is now.
+        to: PathBuf,
+    },
+}
+
 #[derive(Debug)]
 struct State {
     trace: Trace,
+    journal: Vec<Happened>,
     random: SplitMix64,
     rates: FaultRates,
     spell: Option<Spell>,
@@ -101,6 +122,7 @@ impl Outside {
     pub fn new(seed: u64, trace: Trace) -> Outside {
         Outside(Arc::new(Mutex::new(State {
             trace,
+            journal: Vec::new(),
             random: SplitMix64::stream(seed, 0x6f75_7473_6964_6500),
             rates: FaultRates::default(),
             spell: None,
@@ -157,6 +179,15 @@ impl Outside {
     /// How many operations of the process failed: what excuses an error of its.
     pub fn faults(&self, process: ProcessId) -> u64 {
         self.lock().processes.get(&process).map_or(0, |process| process.faults)
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_journal(&self) -> Vec<Happened> {
+        std::mem::take(&mut self.lock().journal)
+    }
+
+    pub(super) fn happened(&self, what: Happened) {
+        self.lock().journal.push(what);
     }
 
     /// A number that was not given before.

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strandline_engine::store::{Disk, DiskFile, Entry, EntryKind};
 
 use self::medium::{Medium, Node};
-use super::outside::{Effect, Kind, Outside, ProcessId, Verdict};
+use super::outside::{Effect, Happened, Kind, Outside, ProcessId, Verdict};
 use crate::random::SplitMix64;
 
 /// A disk. Clones are the same one.
@@ -160,7 +160,12 @@ impl Disk for Mounted {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let name = format_args!("rename {} {}", from.display(), to.display());
-        self.change(name, |medium| medium.rename(from, to))
+        self.change(name, |medium| {
+            medium.rename(from, to)?;
+            let (from, to) = (from.to_owned(), to.to_owned());
+            self.disk.outside.happened(Happened::Renamed { from, to });
+            Ok(())
+        })
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
