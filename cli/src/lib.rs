@@ -13,6 +13,7 @@
 //! | [`sim`] | the world around a job: devices, an embedded broker, an oracle |
 //! | [`options`] | what a program can be told |
 //! | [`program`] | a job as a program |
+//! | [`supervise`] | starts a program again that failed |
 
 pub mod demonstration;
 pub mod duration;
@@ -20,6 +21,7 @@ pub mod options;
 pub mod program;
 mod signals;
 mod status;
+pub mod supervise;
 
 pub use strandline_dashboard as dashboard;
 pub use strandline_engine as engine;

@@ -82,16 +82,20 @@ impl Bucket {
     }
 }
 
-/// What to do about an error.
+/// What to do about an error. Of a listing, the crate passes on what the server said as text alone.
 pub(super) fn advice(error: &Error) -> &'static str {
+    let said = error.to_string();
     match error {
         Error::NotFound { .. } => "create the bucket, or name another",
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they allow in that bucket"
-        }
+        _ if said.contains("NoSuchBucket") => "create the bucket, or name another",
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ACCESS,
+        _ if said.contains("403 Forbidden") => ACCESS,
         _ => "check AWS_ENDPOINT_URL, AWS_REGION and the network",
     }
 }
+
+const ACCESS: &str =
+    "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they allow in that bucket";
 
 /// A number that no other process has.
 pub(super) fn random() -> u64 {

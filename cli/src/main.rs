@@ -1,0 +1,42 @@
+//! The program `strandline`: what is to be done around jobs. A job is a program of its own (see
+//! `strandline::program`).
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use strandline::supervise::{SUPERVISED, Supervise, Supervised};
+
+/// What is to be done around Strandline jobs
+#[derive(Debug, Parser)]
+#[command(name = "strandline", disable_help_subcommand = true)]
+enum Strandline {
+    Supervise(Supervise),
+    #[command(name = SUPERVISED, hide = true)]
+    Supervised(Supervised),
+}
+
+fn main() -> ExitCode {
+    match Strandline::try_parse() {
+        Ok(Strandline::Supervise(supervise)) => supervise.run(),
+        Ok(Strandline::Supervised(supervised)) => supervised.run(),
+        Err(error) => wrong_arguments(&error),
+    }
+}
+
+/// One line about what is wrong, or the help.
+fn wrong_arguments(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => eprint!("{text}"),
+        _ => {
+            let what = text.lines().take_while(|line| !line.is_empty());
+            eprintln!("{}", what.map(str::trim).collect::<Vec<_>>().join(" "));
+        }
+    }
+    ExitCode::from(2)
+}
