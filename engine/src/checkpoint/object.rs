@@ -7,6 +7,7 @@
 //! taken can rely on what is there, a listing that nothing foreign breaks, and errors that say
 //! what to do.
 
+mod local;
 #[cfg(feature = "s3")]
 mod s3;
 
@@ -14,15 +15,15 @@ use std::error::Error;
 use std::io;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::runtime::Runtime;
 
+use self::local::Local;
 use super::blobs::{BlobEntry, BlobError, Blobs};
-use crate::store::{Directory, Disk, EntryKind, LocalDisk, StoreError};
+use crate::store::{Directory, Disk, LocalDisk, StoreError};
 
 /// How much of what a server says is passed on, characters.
 const SAID_CHARS_MAX: usize = 300;
@@ -54,32 +55,6 @@ enum Kind {
     Local(Local),
     #[cfg(feature = "s3")]
     S3(s3::Bucket),
-}
-
-/// A directory, opened when it exists.
-#[derive(Debug)]
-struct Local {
-    directory: Directory,
-    opened: OnceLock<Arc<LocalFileSystem>>,
-}
-
-impl Local {
-    /// The store, unless the directory does not exist.
-    fn open(&self) -> Result<Option<Arc<LocalFileSystem>>, object_store::Error> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(Some(Arc::clone(opened)));
-        }
-        match LocalFileSystem::new_with_prefix(self.directory.path()) {
-            Ok(opened) => {
-                let opened = Arc::new(opened.with_fsync(true));
-                Ok(Some(Arc::clone(self.opened.get_or_init(|| opened))))
-            }
-            Err(error) => match io_error(&error) {
-                Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                _ => Err(error),
-            },
-        }
-    }
 }
 
 impl ObjectBlobs {
@@ -118,7 +93,7 @@ impl ObjectBlobs {
         let place = directory.path().display().to_string();
         // The file operations leave for threads that are there while they are needed.
         let runtime = started(&place, tokio::runtime::Builder::new_current_thread().build())?;
-        let kind = Kind::Local(Local { directory, opened: OnceLock::new() });
+        let kind = Kind::Local(Local::new(directory));
         Ok(ObjectBlobs { place, kind, runtime })
     }
 
@@ -182,17 +157,11 @@ impl ObjectBlobs {
     ///
     /// The first that could not be removed.
     pub fn remove_leftovers(&self) -> Result<usize, BlobError> {
-        #[cfg_attr(not(feature = "s3"), expect(irrefutable_let_patterns, reason = "without S3"))]
-        let Kind::Local(local) = &self.kind else { return Ok(0) };
-        let directory = &local.directory;
-        let mut removed = directory.remove_leftovers().map_err(|error| self.failed_as(&error))?;
-        for entry in directory.list().map_err(|error| self.failed_as(&error))? {
-            if entry.kind == EntryKind::File && is_staged(&entry.name) {
-                directory.remove_file(&entry.name).map_err(|error| self.failed_as(&error))?;
-                removed += 1;
-            }
+        match &self.kind {
+            Kind::Local(local) => local.remove_leftovers().map_err(|error| self.failed_as(&error)),
+            #[cfg(feature = "s3")]
+            Kind::S3(_) => Ok(0),
         }
-        Ok(removed)
     }
 
     /// The store that reads, and the path of a blob in it; [`BlobError::Absent`] where there is no
@@ -344,12 +313,9 @@ impl Blobs for ObjectBlobs {
 
     fn list(&self) -> Result<Vec<BlobEntry>, BlobError> {
         let mut entries = match &self.kind {
-            // The crate's listing fails where it meets a name that it cannot express.
             Kind::Local(local) => {
-                let listed = local.directory.list().map_err(|error| self.failed_as(&error))?;
-                let files = listed.into_iter().filter(|entry| entry.kind == EntryKind::File);
                 let mut entries = Vec::new();
-                for name in files.map(|entry| entry.name).filter(|name| is_plain(name)) {
+                for name in local.names().map_err(|error| self.failed_as(&error))? {
                     let (store, path) = self.reading(&name)?;
                     match self.runtime.block_on(store.head(&path)) {
                         Ok(meta) => entries.push(BlobEntry { name, bytes: meta.size }),
@@ -394,13 +360,6 @@ fn started(place: &str, runtime: io::Result<Runtime>) -> Result<Runtime, BlobErr
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
-}
-
-/// Whether the crate calls a file that while it writes a blob: its name, `#` and a number.
-fn is_staged(name: &str) -> bool {
-    name.split_once('#').is_some_and(|(blob, number)| {
-        is_plain(blob) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
 }
 
 /// What the operating system said, if it was the operating system.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Barrier;
 
+use super::local::is_staged;
 use super::*;
 
 fn local(directory: &FilePath) -> ObjectBlobs {
