@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use strandline::engine::clock::Clock;
 use strandline::engine::job::{Job, JobOptions, Stop, Summary};
-use strandline::engine::outputs::{Outputs, Sink};
+use strandline::engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
 use strandline::engine::source::Source;
 use strandline::engine::source::simulated::SimulatedLog;
 use strandline::engine::table::Table;
 use strandline::engine::view::{Snapshot, View};
 use strandline::operators::aggregate::{Average, Count, Max, Min};
 use strandline::operators::decode::{JsonFields, Metrics};
-use strandline::operators::record::{Partition, Rejected};
+use strandline::operators::record::Partition;
 use strandline::operators::time::EventTime;
-use strandline::operators::window::{Row, Tumbling};
+use strandline::operators::window::Tumbling;
 use strandline::sim::fleet::{Fleet, FleetOptions};
 
 /// A final row of the main job: count, average temperature and humidity, battery range.
@@ -55,12 +55,15 @@ pub fn topic(devices: usize, partitions: u32, messages: u64) -> SimulatedLog {
 #[derive(Copy, Clone, Debug)]
 pub struct Nowhere;
 
-impl<O: 'static> Outputs<O> for Nowhere {
-    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<O>>> {
-        Box::new(|_| Ok(()))
+impl<R> Output<R> for Nowhere {
+    fn write(&mut self, _: Vec<R>) -> Result<(), Trouble> {
+        Ok(())
     }
-    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
-        Box::new(|_| Ok(()))
+}
+
+impl<O: 'static> Outputs<O> for Nowhere {
+    fn open(&self, _process: usize, _visibility: Visibility) -> OpenOutputs<O> {
+        OpenOutputs { final_rows: Box::new(Nowhere), rejected: Box::new(Nowhere) }
     }
 }
 
@@ -76,13 +79,8 @@ pub fn run_main_job<S: Source>(source: S, workers: usize) -> Summary {
     let metric = |index| move |message: &Metrics<3>| message.get(index);
     let clock = Clock::system();
     let view = View::new(Snapshot::empty("iot-metrics", Arc::clone(&table), clock.wall()));
-    let job = Job {
-        source,
-        decoder: decoder(),
-        aggregate: (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2))),
-        table,
-        outputs: Nowhere,
-        options: JobOptions::new(windows),
-    };
+    let aggregate = (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2)));
+    let options = JobOptions::new(windows);
+    let job = Job::new(source, decoder(), aggregate, table, Nowhere, options);
     job.run(timely::Config::process(workers), &clock, &view, &Stop::default()).expect("a job")
 }

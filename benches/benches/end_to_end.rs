@@ -43,7 +43,7 @@ fn drain(source: &KafkaSource) -> u64 {
             let _ = wake.send(());
         }))
         .expect("a reader");
-    let mut open = source.plan(&|| false).expect("a plan");
+    let mut open = source.plan(&[], &|| false).expect("a plan").partitions;
     for start in &open {
         reader.assign(*start).expect("a partition");
     }

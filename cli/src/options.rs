@@ -86,9 +86,23 @@ pub struct Options {
     /// Remove the rows that the output directory already holds
     #[arg(long)]
     pub replace: bool,
-    /// Where checkpoints go; there are none in this version
-    #[arg(long, value_name = "DIR|none", value_parser = no_checkpoint, default_value = "none")]
+    /// Where checkpoints go, with which a run that ended goes on: a directory, s3://…, or none
+    #[arg(
+        long, value_name = "DIR|none", value_parser = checkpoint, default_value = "data/checkpoints"
+    )]
     pub checkpoint: Checkpoint,
+    /// How often a checkpoint is made; outputs show what is in one
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
+    pub checkpoint_every: Duration,
+    /// How many checkpoints are kept
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub keep: u32,
+    /// Start over, although there is a checkpoint
+    #[arg(long)]
+    pub fresh: bool,
+    /// A consumer group under which the offsets of checkpoints are committed, for monitoring
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
 
     /// Where the page is served, or none
     #[arg(
@@ -113,8 +127,10 @@ pub enum Listen {
 }
 
 /// Where checkpoints go.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checkpoint {
+    /// To this directory or URL.
+    At(String),
     /// Nowhere.
     Nowhere,
 }
@@ -172,6 +188,16 @@ impl Options {
         }
         if strandline_operators::window::Tumbling::of(self.window).is_none() {
             return Err("--window: a window is at least a millisecond long, such as 10s".into());
+        }
+        if self.checkpoint_every.is_zero() {
+            return Err(
+                "--checkpoint-every: at least a millisecond, such as 5s; for none at all: \
+                        --checkpoint none"
+                    .into(),
+            );
+        }
+        if self.keep == 0 {
+            return Err("--keep: at least one checkpoint is kept".into());
         }
         if self.bounded && self.bootstrap.is_none() {
             return Err("--bounded reads to the end of what is there, and an embedded broker has \
@@ -295,10 +321,11 @@ fn listen(text: &str) -> Result<Listen, String> {
         .map_err(|_| "an address and a port such as 127.0.0.1:5000, or none".into())
 }
 
-fn no_checkpoint(text: &str) -> Result<Checkpoint, String> {
+fn checkpoint(text: &str) -> Result<Checkpoint, String> {
     match text {
         "none" => Ok(Checkpoint::Nowhere),
-        _ => Err("this version has no checkpoints: leave it out, or say none".into()),
+        "" => Err("a directory, an URL such as s3://bucket/prefix, or none".into()),
+        place => Ok(Checkpoint::At(place.to_owned())),
     }
 }
 
@@ -323,7 +350,9 @@ mod tests {
         assert_eq!(options.listen, Listen::At("127.0.0.1:5000".parse().unwrap()));
         assert_eq!((options.devices, options.rate), (8, 4.0));
         assert_eq!(options.out, PathBuf::from("data/aggregates"));
-        assert!(!options.bounded && !options.simulate && !options.quiet);
+        assert_eq!(options.checkpoint, Checkpoint::At("data/checkpoints".into()));
+        assert_eq!((options.checkpoint_every, options.keep), (Duration::from_secs(5), 3));
+        assert!(!options.fresh && !options.bounded && !options.simulate && !options.quiet);
     }
 
     #[test]
@@ -336,7 +365,9 @@ mod tests {
             (&["--from", "yesterday"], "2026-01-31T12:00:00Z"),
             (&["--listen", "5000"], "127.0.0.1:5000"),
             (&["--kafka-option", "nonsense"], "NAME=VALUE"),
-            (&["--checkpoint", "dir"], "no checkpoints"),
+            (&["--checkpoint", ""], "or none"),
+            (&["--checkpoint-every", "0s"], "--checkpoint none"),
+            (&["--keep", "0"], "at least one"),
             (&["--append", "--replace"], "cannot be used with"),
             (&["--bounded"], "--bootstrap"),
             (&["-n", "2", "-p", "2", "--bootstrap", "x:1"], "from 0 to 1"),

@@ -1,18 +1,21 @@
 //! A job as a program: options in, outputs, a page and a status line out, an exit code at the end.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use strandline_dashboard::{Dashboard, PageOptions};
+use strandline_engine::checkpoint::lock::Lock;
+use strandline_engine::checkpoint::object::ObjectBlobs;
+use strandline_engine::checkpoint::{CheckpointError, Checkpoints, catalog};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
-use strandline_engine::sink::{
-    self, Existing, FileOutputs, LatestJson, Roll, RunId, SinkOptions, Stopped,
-};
+use strandline_engine::report::Report;
+use strandline_engine::sink::{self, Existing, FileOutputs, LatestJson, Roll, RunId};
 use strandline_engine::source::SourceError;
-use strandline_engine::source::kafka::{self, KafkaSettings, KafkaSource};
+use strandline_engine::source::kafka::{KafkaSettings, KafkaSource};
 use strandline_engine::store::Directory;
 use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
@@ -22,12 +25,15 @@ use strandline_operators::window::Tumbling;
 
 use crate::demonstration::World;
 use crate::duration;
-use crate::options::{Listen, Options};
+use crate::options::{Checkpoint, Listen, Options};
 use crate::signals;
 use crate::status::Voice;
 
 /// The exit code where options, ports or directories are not usable.
 const UNUSABLE: u8 = 2;
+/// How often an epoch begins, at least: idle partitions stop holding the others back at such a
+/// moment.
+const EPOCH_EVERY: Duration = Duration::from_secs(1);
 /// How long browsers may take to let go of the page at the end.
 const PAGE_SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
 /// The first port of the processes of a job where no host file is given: timely's.
@@ -61,7 +67,7 @@ enum Trouble {
 impl<D, A> Program<D, A>
 where
     D: Decode + Sync,
-    A: Aggregate<D::Value, Output: Cells> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send> + Send + Sync,
 {
     /// Runs with the arguments, environment and files of the process, until it is done or stopped.
     /// Everything that goes wrong is one line on the standard error stream.
@@ -120,21 +126,37 @@ where
         let source = KafkaSource::new(kafka_settings(options, &world, voice))
             .map_err(|error| unusable(&error))?;
         let out = Directory::local(&options.out);
-        let existing = match (options.append || world.is_embedded() || !leads, options.replace) {
-            (_, true) if leads => Existing::Replace,
-            (true, _) => Existing::Append,
+        let mut keeping = match world.is_embedded() {
+            // The data dies with the process.
+            true => None,
+            false => Keeping::open(options, clock)?,
+        };
+        let existing = match (&keeping, leads) {
+            (Some(keeping), true) if keeping.continues => Existing::Continue,
+            (Some(_), false) => Existing::Continue,
+            _ if options.replace && leads => Existing::Replace,
+            _ if options.append || world.is_embedded() || !leads => Existing::Append,
             _ => Existing::Refuse,
         };
         sink::prepare(&out, existing, leads.then_some(&latest))
             .map_err(|error| unusable(&error))?;
 
-        self::introduce(options, &world, page.as_ref(), self.name, voice);
-        let outputs =
-            self::start_outputs::<A::Output>(options, &out, &table, windows, clock, voice, &stop)
-                .map_err(|error| Trouble::Failed(error.to_string()))?;
+        self::introduce(options, &world, keeping.as_ref(), page.as_ref(), self.name, voice);
         let report = report(voice);
+        let outputs = FileOutputs {
+            out: out.clone(),
+            run: RunId::fresh(clock),
+            roll: Roll { every: options.roll_every, ..Roll::default() },
+            clock: clock.clone(),
+            report: report.clone(),
+            table: Table::clone(&table),
+            topic: options.topic.clone(),
+            windows,
+        };
         let latest_json = leads
-            .then(|| LatestJson::spawn(&out, &view, options.publish_every, clock, &report))
+            .then(|| {
+                LatestJson::spawn(&out, &view, options.publish_every, clock, &report, existing)
+            })
             .transpose()
             .map_err(|error| Trouble::Failed(error.to_string()))?;
         let speaker = voice.clone();
@@ -153,20 +175,18 @@ where
         };
         let status = voice.follow(&view, clock);
 
-        let job = Job {
-            source,
-            decoder: self.decoder,
-            aggregate: self.aggregate,
-            table,
-            outputs: outputs.clone(),
-            options: JobOptions {
-                watermark: options.watermark,
-                max_future: options.max_future,
-                idle_after: options.idle_after,
-                publish_every: options.publish_every,
-                ..JobOptions::new(windows)
-            },
+        let job_options = JobOptions {
+            watermark: options.watermark,
+            max_future: options.max_future,
+            idle_after: options.idle_after,
+            publish_every: options.publish_every,
+            epoch_every: EPOCH_EVERY.min(options.checkpoint_every),
+            ..JobOptions::new(windows)
         };
+        let checkpoints = keeping.as_mut().and_then(|keeping| keeping.checkpoints.take());
+        let job = Job::new(source, self.decoder, self.aggregate, table, outputs, job_options)
+            .with_checkpoints(checkpoints)
+            .with_report(report);
         let result = job.run(config, clock, &view, &stop);
         over.request();
         drop((status, simulation));
@@ -174,16 +194,12 @@ where
             Ok(summary) => summary,
             Err(JobError::Source(SourceError::Stopped)) => Summary::default(),
             Err(error) => {
-                // What had been handed over is written all the same, if the disk takes it now; the
-                // first error is the cause.
-                stop.request();
-                drop((outputs.close(), latest_json.map(|latest| latest.close())));
-                return Err(Trouble::Failed(error.to_string()));
+                // The first error is the cause.
+                drop(latest_json.map(|latest| latest.close()));
+                return Err(trouble(&error));
             }
         };
-        let closed = outputs.close();
         let latest_closed = latest_json.map_or(Ok(()), |latest| latest.close());
-        closed.map_err(|error| Trouble::Failed(error.to_string()))?;
         latest_closed.map_err(|error| Trouble::Failed(error.to_string()))?;
         if let Some(page) = page {
             page.shutdown(PAGE_SHUTDOWN_LIMIT);
@@ -202,36 +218,68 @@ fn kafka_settings(options: &Options, world: &World, voice: &Voice) -> KafkaSetti
         start: options.from,
         bounded: options.bounded,
         embedded: world.is_embedded(),
-        report: kafka::Report::new(move |line| voice.warn(line)),
+        group: options.group.clone(),
+        report: Report::new(move |line| voice.warn(line)),
         ..KafkaSettings::new(&world.bootstrap, &options.topic)
     }
 }
 
-fn report(voice: &Voice) -> sink::Report {
+fn report(voice: &Voice) -> Report {
     let voice = voice.clone();
-    sink::Report::new(move |line| voice.warn(line))
+    Report::new(move |line| voice.warn(line))
 }
 
-fn start_outputs<O: Cells + Send + 'static>(
-    options: &Options,
-    out: &Directory,
-    table: &Table,
-    windows: Tumbling,
-    clock: &Clock,
-    voice: &Voice,
-    stop: &Stop,
-) -> Result<FileOutputs<O>, sink::SinkError> {
-    let stop = stop.clone();
-    let sinks = SinkOptions {
-        out: out.clone(),
-        run: RunId::fresh(clock),
-        worker: options.process,
-        roll: Roll { every: options.roll_every, ..Roll::default() },
-        clock: clock.clone(),
-        report: report(voice),
-        stopped: Stopped::new(move || stop.is_requested()),
-    };
-    FileOutputs::start(&sinks, table, &options.topic, windows)
+/// Whether it is for the user to change something.
+fn trouble(error: &JobError) -> Trouble {
+    let line = error.to_string();
+    match error {
+        JobError::Checkpoint(
+            CheckpointError::NoneVerifies { .. }
+            | CheckpointError::OtherJob { .. }
+            | CheckpointError::Finished { .. },
+        ) => Trouble::Unusable(line),
+        _ => Trouble::Failed(line),
+    }
+}
+
+/// The checkpoints of a job, and the lock on them.
+struct Keeping {
+    /// Until the job takes them.
+    checkpoints: Option<Checkpoints>,
+    place: String,
+    /// Whether there is one that this run continues.
+    continues: bool,
+    _lock: Option<Lock>,
+}
+
+impl Keeping {
+    /// What the options ask for, if they do. Only the process that leads takes the lock.
+    fn open(options: &Options, clock: &Clock) -> Result<Option<Keeping>, Trouble> {
+        let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
+        let Checkpoint::At(place) = &options.checkpoint else { return Ok(None) };
+        let blobs = ObjectBlobs::open(place).map_err(|error| unusable(&error))?;
+        let leads = options.process == 0;
+        let lock = blobs.directory().filter(|_| leads).map(Lock::acquire);
+        let lock = lock.transpose().map_err(|error| unusable(&error))?;
+        let mut continues = false;
+        if leads {
+            blobs.check_writable().map_err(|error| unusable(&error))?;
+            blobs.remove_leftovers().map_err(|error| unusable(&error))?;
+            let all = catalog::list(&blobs).map_err(|error| unusable(&error))?;
+            let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());
+            continues = !options.fresh && newest.is_some_and(|manifest| manifest.cut.is_some());
+        }
+        let checkpoints = Checkpoints {
+            blobs: Arc::new(blobs),
+            every: options.checkpoint_every,
+            keep: options.keep as usize,
+            fresh: options.fresh,
+            job: RunId::fresh(clock),
+            shape: BTreeMap::new(),
+        };
+        let (checkpoints, place) = (Some(checkpoints), place.clone());
+        Ok(Some(Keeping { checkpoints, place, continues, _lock: lock }))
+    }
 }
 
 /// How timely lays out the workers.
@@ -271,6 +319,7 @@ fn timely_config(options: &Options) -> Result<timely::Config, Trouble> {
 fn introduce(
     options: &Options,
     world: &World,
+    keeping: Option<&Keeping>,
     page: Option<&Dashboard>,
     name: &str,
     voice: &Voice,
@@ -300,6 +349,13 @@ fn introduce(
         "outputs  {}: latest.json, parquet/, late/, dead_letters/",
         options.out.display()
     ));
+    match keeping {
+        Some(Keeping { place, continues: true, .. }) => {
+            voice.say(&format!("keeping  checkpoints in {place}: goes on from the newest"));
+        }
+        Some(Keeping { place, .. }) => voice.say(&format!("keeping  checkpoints in {place}")),
+        None => voice.say("keeping  no checkpoints"),
+    }
     if let Some(page) = page {
         voice.say(&format!("page     http://{}", page.local_addr()));
     }
@@ -324,10 +380,12 @@ fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) 
         summary.final_rows
     ));
     if !summary.finished && 0 < summary.open_windows {
-        voice.say(&format!(
-            "open windows: {}; they are not final and do not continue (no checkpoints)",
-            summary.open_windows
-        ));
+        let continuation = match summary.continues {
+            true => "continue at the next start",
+            false => "do not continue (no checkpoints)",
+        };
+        let open = summary.open_windows;
+        voice.say(&format!("open windows: {open}; they are not final and {continuation}"));
     }
     if options.bounded && summary.finished {
         let line = json!({
@@ -336,7 +394,7 @@ fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) 
             "dead_letters": ledger.dead_letters(),
             "windows": summary.final_rows,
             "seconds": seconds,
-            "records_per_second": ledger.read as f64 / seconds,
+            "records_per_second": (ledger.read - summary.read_before) as f64 / seconds,
         });
         println!("{line}");
     }

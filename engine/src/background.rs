@@ -73,6 +73,12 @@ pub trait Spawn: Send + Sync + 'static {
     ///
     /// If there is no thread for it.
     fn spawn(&self, name: &str, bell: Bell, task: Box<dyn Task>) -> io::Result<Box<dyn Join>>;
+
+    /// Whether tasks go on while whoever gave them something to do waits. Otherwise nobody waits
+    /// for them, and queues have no bound.
+    fn is_parallel(&self) -> bool {
+        true
+    }
 }
 
 /// Waits for a task.
@@ -103,6 +109,10 @@ impl Background {
     /// If there is no thread for it.
     pub fn spawn(&self, name: &str, bell: Bell, task: impl Task) -> io::Result<Box<dyn Join>> {
         self.0.spawn(name, bell, Box::new(task))
+    }
+
+    pub(crate) fn is_parallel(&self) -> bool {
+        self.0.is_parallel()
     }
 }
 

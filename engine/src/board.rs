@@ -21,6 +21,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::Map;
 
+use crate::checkpoint::manifest::CutRecord;
 use crate::table::{CellRow, Cells};
 use crate::view::WindowView;
 
@@ -54,14 +55,14 @@ struct KnownRow {
 }
 
 impl Board {
-    /// Shows nothing yet.
-    pub(crate) fn new(windows: Tumbling) -> Board {
+    /// Shows nothing yet; counts on from what an earlier run kept, if that is continued.
+    pub(crate) fn new(windows: Tumbling, kept: Option<&CutRecord>) -> Board {
         Board(Rc::new(RefCell::new(State {
             windows,
             open: BTreeMap::new(),
             rows: BTreeMap::new(),
             final_before: EventTime::MIN,
-            final_rows: 0,
+            final_rows: kept.map_or(0, |kept| kept.final_rows),
             asked: None,
             displayed: None,
             changed: false,

@@ -5,12 +5,13 @@
 //! source waits for another: progress tracking finds out when all of them have moved.
 
 use serde::{Deserialize, Serialize};
-use strandline_operators::record::{Offset, Partition};
+use strandline_operators::record::Offset;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::EpochCount;
 
+use crate::checkpoint::manifest::PartitionCut;
 use crate::source::PartitionStart;
-use crate::view::{Ledger, PartitionState};
+use crate::view::PartitionState;
 
 /// A new epoch, said by the coordinator to every source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub(crate) struct Turn {
     pub(crate) floor: Option<EventTime>,
     /// Partitions to read from this epoch on.
     pub(crate) assign: Vec<Assignment>,
+    /// No window that ends at or before this may be opened again, by a partition that is new.
+    pub(crate) closed_before: EventTime,
     /// Whether the partitions have ends: a source that has read all of its own is finished.
     pub(crate) bounded: bool,
     /// What to do besides.
@@ -39,33 +42,28 @@ pub(crate) enum Order {
 }
 
 /// A partition and the worker that reads it.
-#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Assignment {
     pub(crate) worker: usize,
     pub(crate) start: PartitionStart,
+    /// Where an earlier run left it.
+    pub(crate) kept: Option<PartitionCut>,
 }
 
 /// What a source had read of a partition when it left an epoch.
-#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ack {
     /// The epoch that is over.
     pub(crate) epoch: u64,
     pub(crate) worker: usize,
-    pub(crate) partition: Partition,
-    /// Everything before this offset belongs to this epoch or an earlier one.
-    pub(crate) next_offset: Offset,
+    /// Everything before its `next_offset` belongs to this epoch or an earlier one. The floor is
+    /// that of the next epoch: windows may close by it before the next epoch has a record.
+    /// `windowed` is not a source's to say.
+    pub(crate) cut: PartitionCut,
     pub(crate) end: Offset,
-    pub(crate) max_event_time: Option<EventTime>,
-    pub(crate) floor: EventTime,
-    pub(crate) watermark: EventTime,
     pub(crate) state: PartitionState,
     /// When its last record was read.
     pub(crate) last_record_at: Option<EventTime>,
-    /// Records since the start; `windowed` is not a source's to say.
-    pub(crate) ledger: Ledger,
-    pub(crate) skipped: u64,
-    /// Records whose message had no timestamp.
-    pub(crate) untimed: u64,
 }
 
 /// What is said to the coordinator.

@@ -1,25 +1,32 @@
-//! What worker 0 knows of all partitions: the ledger, epoch by epoch.
+//! What worker 0 knows of all partitions: the ledger, epoch by epoch, and the cuts.
 //!
 //! Sources acknowledge an epoch and windows count it, each with a capability of that epoch. When
 //! the frontier here has passed an epoch, every word about it has arrived: the numbers belong to
 //! one consistent cut, and `read = windowed + late + dead letters` has to hold. The sides are
 //! counted in different places, so a record that gets lost between them shows.
+//!
+//! What processes make durable is heard on an input of its own, whose frontier follows the disks:
+//! the ledger does not wait for them. When that frontier has passed a cut, everything of it is
+//! durable, and its record is complete.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use strandline_operators::record::Partition;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::watermark::{Activity, PartitionWatermark, Watermarks};
-use strandline_operators::window::EpochCount;
+use strandline_operators::window::{EpochCount, LAST_EPOCH};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::{Concat, Map};
+use timely::progress::frontier::MutableAntichain;
 
+use crate::checkpoint::durable::Sealed;
+use crate::checkpoint::manifest::{CutRecord, PartitionCut, ProcessCut};
 use crate::control::{Ack, Report};
 use crate::view::{Ledger, PartitionState, PartitionView};
 
@@ -30,29 +37,67 @@ pub(crate) struct Coordinator(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     delay: Duration,
+    /// Workers of the whole job.
+    workers: usize,
     reports: BTreeMap<u64, Vec<Report>>,
     partitions: BTreeMap<Partition, Ack>,
     windowed: BTreeMap<Partition, u64>,
+    /// Final rows before this run.
+    rows_before: u64,
     /// Epochs before this one are complete.
     complete_before: u64,
     /// Nothing more will be reported.
     ended: bool,
     /// Some process has been asked to stop.
     stop_asked: bool,
+    /// The cuts that were asked for, with the partitions once they are known.
+    cuts: BTreeMap<u64, Option<Vec<PartitionCut>>>,
+    /// What processes have sealed.
+    sealed: BTreeMap<u64, Vec<Sealed>>,
+    /// Cuts that are durable and have no manifest yet.
+    durable: VecDeque<CutRecord>,
+    /// The last cut that is dealt with.
+    cut_before: Option<u64>,
 }
 
 impl Coordinator {
-    /// Knows nothing yet; partitions' watermarks are `delay` behind their greatest event times.
-    pub(crate) fn new(delay: Duration) -> Coordinator {
-        Coordinator(Rc::new(RefCell::new(State {
+    /// Knows what an earlier run kept, if that is continued; partitions' watermarks are `delay`
+    /// behind their greatest event times.
+    pub(crate) fn new(delay: Duration, workers: usize, kept: Option<&CutRecord>) -> Coordinator {
+        let mut state = State {
             delay,
+            workers,
             reports: BTreeMap::new(),
             partitions: BTreeMap::new(),
             windowed: BTreeMap::new(),
+            rows_before: 0,
             complete_before: 0,
             ended: false,
             stop_asked: false,
-        })))
+            cuts: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            durable: VecDeque::new(),
+            cut_before: None,
+        };
+        if let Some(kept) = kept {
+            state.complete_before = kept.epoch + 1;
+            state.rows_before = kept.final_rows;
+            for cut in &kept.partitions {
+                state.windowed.insert(cut.partition, cut.ledger.windowed);
+                let (end, last_record_at) = (cut.next_offset, None);
+                let state_then = PartitionState::Active;
+                let ack = Ack {
+                    epoch: kept.epoch,
+                    worker: 0,
+                    cut: cut.clone(),
+                    end,
+                    state: state_then,
+                    last_record_at,
+                };
+                state.partitions.insert(cut.partition, ack);
+            }
+        }
+        Coordinator(Rc::new(RefCell::new(state)))
     }
 
     /// Brings the reports of all workers here, on worker 0.
@@ -60,35 +105,50 @@ impl Coordinator {
         &self,
         reports: StreamVec<'s, Time, Report>,
         counts: StreamVec<'s, Time, EpochCount>,
+        sealed: StreamVec<'s, Time, Sealed>,
     ) {
         let state = Rc::clone(&self.0);
-        let to_first_worker = Exchange::new(|_: &Report| 0);
+        let reports_to_first = Exchange::new(|_: &Report| 0);
+        let sealed_to_first = Exchange::new(|_: &Sealed| 0);
         let _: StreamVec<'s, Time, ()> = reports
             .concat(counts.map(Report::Counted))
-            .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-            to_first_worker,
+            .binary_frontier::<_, CapacityContainerBuilder<Vec<()>>, _, _, _, _>(
+            sealed,
+            reports_to_first,
+            sealed_to_first,
             "Coordinator",
             move |_, _| {
-                move |(input, frontier), _| {
+                move |(reports, reported), (sealed, durable), _| {
                     let mut state = state.borrow_mut();
-                    input.for_each(|_, reports| {
-                        for report in reports.drain(..) {
-                            let epoch = match &report {
-                                Report::Read(ack) => ack.epoch,
-                                Report::Counted(count) => count.epoch,
-                                Report::StopAsked => {
-                                    state.stop_asked = true;
-                                    continue;
-                                }
-                            };
-                            state.reports.entry(epoch).or_default().push(report);
+                    reports.for_each(|_, reports| {
+                        reports.drain(..).for_each(|report| state.hear(report));
+                    });
+                    state.complete(least_epoch(reported));
+                    sealed.for_each(|_, sealed| {
+                        for part in sealed.drain(..) {
+                            state.sealed.entry(part.epoch).or_default().push(part);
                         }
                     });
-                    let least = frontier.frontier().iter().map(|time| time.epoch).min();
-                    state.complete(least);
+                    state.complete_cuts(least_epoch(durable));
                 }
             },
         );
+    }
+
+    /// The cut at the end of this epoch is asked for. The end of the events is one without being
+    /// asked for.
+    pub(crate) fn expect_cut(&self, epoch: u64) {
+        self.0.borrow_mut().cuts.insert(epoch, None);
+    }
+
+    /// The next cut that is durable.
+    pub(crate) fn next_durable_cut(&self) -> Option<CutRecord> {
+        self.0.borrow_mut().durable.pop_front()
+    }
+
+    /// Whether the cut of this epoch has either become durable or been given up.
+    pub(crate) fn cut_is_over(&self, epoch: u64) -> bool {
+        self.0.borrow().cut_before.is_some_and(|last| epoch <= last)
     }
 
     /// The last complete epoch, once there is one.
@@ -128,15 +188,15 @@ impl Coordinator {
         let view = |(partition, ack): (&Partition, &Ack)| PartitionView {
             partition: *partition,
             worker: ack.worker,
-            position: ack.next_offset,
+            position: ack.cut.next_offset,
             end: ack.end,
-            max_event_time: ack.max_event_time,
-            watermark: ack.watermark,
+            max_event_time: ack.cut.max_event_time,
+            watermark: ack.cut.watermark,
             state: ack.state,
             last_record_at: ack.last_record_at,
             ledger: state.ledger(*partition),
-            skipped: ack.skipped,
-            untimed: ack.untimed,
+            skipped: ack.cut.skipped,
+            untimed: ack.cut.untimed,
         };
         state.partitions.iter().map(view).collect()
     }
@@ -152,7 +212,7 @@ impl Coordinator {
                 PartitionState::Finished => Activity::Finished,
             };
             let watermark =
-                PartitionWatermark::restored(state.delay, ack.floor, ack.max_event_time);
+                PartitionWatermark::restored(state.delay, ack.cut.floor, ack.cut.max_event_time);
             watermarks.set(*partition, watermark, activity);
         }
         watermarks
@@ -164,22 +224,43 @@ impl Coordinator {
     }
 }
 
+fn least_epoch(frontier: &MutableAntichain<Time>) -> Option<u64> {
+    frontier.frontier().iter().map(|time| time.epoch).min()
+}
+
 impl State {
+    fn hear(&mut self, report: Report) {
+        let epoch = match &report {
+            Report::Read(ack) => ack.epoch,
+            Report::Counted(count) => count.epoch,
+            Report::StopAsked => {
+                self.stop_asked = true;
+                return;
+            }
+        };
+        self.reports.entry(epoch).or_default().push(report);
+    }
+
     /// Takes over what was reported of the epochs before `least`; of all, where nothing more can
     /// come.
     fn complete(&mut self, least: Option<u64>) {
         let later = least.map_or_else(BTreeMap::new, |least| self.reports.split_off(&least));
-        for report in std::mem::replace(&mut self.reports, later).into_values().flatten() {
-            match report {
-                Report::Read(ack) => {
-                    self.partitions.insert(ack.partition, ack);
+        let reports = std::mem::replace(&mut self.reports, later);
+        for (epoch, reports) in reports {
+            self.note_cuts_before(epoch);
+            for report in reports {
+                match report {
+                    Report::Read(ack) => {
+                        self.partitions.insert(ack.cut.partition, ack);
+                    }
+                    Report::Counted(EpochCount { partition, records, .. }) => {
+                        *self.windowed.entry(partition).or_default() += records;
+                    }
+                    Report::StopAsked => self.stop_asked = true,
                 }
-                Report::Counted(EpochCount { partition, records, .. }) => {
-                    *self.windowed.entry(partition).or_default() += records;
-                }
-                Report::StopAsked => self.stop_asked = true,
             }
         }
+        self.note_cuts_before(least.unwrap_or(u64::MAX));
         match least {
             Some(least) => self.complete_before = self.complete_before.max(least),
             None => {
@@ -189,8 +270,76 @@ impl State {
         }
     }
 
+    /// Takes note of where the partitions are, for the cuts before `epoch`: nothing of that epoch
+    /// has been taken over yet.
+    fn note_cuts_before(&mut self, epoch: u64) {
+        let asked = self.cuts.range(..epoch).any(|(_, noted)| noted.is_none());
+        if !asked {
+            return;
+        }
+        let now = self.partition_cuts();
+        for noted in self.cuts.range_mut(..epoch).map(|(_, noted)| noted) {
+            noted.get_or_insert_with(|| now.clone());
+        }
+    }
+
+    fn partition_cuts(&self) -> Vec<PartitionCut> {
+        let cut = |(partition, ack): (&Partition, &Ack)| PartitionCut {
+            ledger: self.ledger(*partition),
+            ..ack.cut.clone()
+        };
+        self.partitions.iter().map(cut).collect()
+    }
+
+    /// Completes the cuts of the epochs before `least`; of all, where nothing more can come.
+    fn complete_cuts(&mut self, least: Option<u64>) {
+        // The frontiers are heard of one after the other: first what a cut is made of.
+        let end = if self.ended { u64::MAX } else { self.complete_before };
+        let least = least.unwrap_or(u64::MAX).min(end);
+        let later = self.cuts.split_off(&least);
+        for (epoch, partitions) in std::mem::replace(&mut self.cuts, later) {
+            let parts = self.sealed.remove(&epoch).unwrap_or_default();
+            if let Some(partitions) = partitions {
+                self.complete_cut(epoch, false, partitions, parts);
+            }
+            self.cut_before = Some(epoch);
+        }
+        if least == u64::MAX
+            && let Some(parts) = self.sealed.remove(&LAST_EPOCH)
+        {
+            let partitions = self.partition_cuts();
+            self.complete_cut(self.complete_before - 1, true, partitions, parts);
+            self.cut_before = Some(LAST_EPOCH);
+        }
+    }
+
+    fn complete_cut(
+        &mut self,
+        epoch: u64,
+        finished: bool,
+        partitions: Vec<PartitionCut>,
+        parts: Vec<Sealed>,
+    ) {
+        let processes: Vec<ProcessCut> = parts.into_iter().filter_map(|part| part.part).collect();
+        // Where the events ended before every worker had heard of the cut, some have given it up.
+        if processes.iter().map(|process| process.workers).sum::<usize>() != self.workers {
+            return;
+        }
+        let rows: u64 = processes.iter().map(|process| process.final_rows).sum();
+        let closed = processes.iter().map(|process| process.closed_by_some).max();
+        self.durable.push_back(CutRecord {
+            epoch,
+            finished,
+            closed_before: closed.unwrap_or(EventTime::MIN),
+            final_rows: self.rows_before + rows,
+            partitions,
+            processes,
+        });
+    }
+
     fn ledger(&self, partition: Partition) -> Ledger {
-        let mut ledger = self.partitions.get(&partition).map(|ack| ack.ledger).unwrap_or_default();
+        let mut ledger =
+            self.partitions.get(&partition).map(|ack| ack.cut.ledger).unwrap_or_default();
         ledger.windowed = self.windowed.get(&partition).copied().unwrap_or_default();
         ledger
     }

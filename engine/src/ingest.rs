@@ -33,7 +33,7 @@ use timely::progress::operate::FrontierInterest;
 
 use self::line::{Intake, Line};
 use crate::clock::Clock;
-use crate::control::{Order, Report, Turn};
+use crate::control::{Assignment, Order, Report, Turn};
 use crate::failure::Failure;
 use crate::job::Stop;
 use crate::source::{Reader, Source, Wake};
@@ -146,13 +146,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
             let mut reports = reports_out.activate();
 
             for turn in news {
-                let epoch = capabilities.epoch();
-                let acks = lines.iter().map(|line| line.ack(worker, epoch, &options, &clock));
-                let asked = stop.is_requested().then_some(Report::StopAsked);
-                reports
-                    .session(&capabilities.ack)
-                    .give_iterator(acks.map(Report::Read).chain(asked));
-                capabilities.enter(turn.epoch);
+                // First, because it is part of the cut: with the next epoch's capability, windows
+                // close by it.
                 for line in &mut lines {
                     if let Some(floor) = turn.floor
                         && line.state(&options, &clock) == PartitionState::Idle
@@ -160,13 +155,23 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
                         line.watermark.lift(floor);
                     }
                 }
+                let epoch = capabilities.epoch();
+                let acks = lines.iter().map(|line| line.ack(worker, epoch, &options, &clock));
+                let asked = stop.is_requested().then_some(Report::StopAsked);
+                reports
+                    .session(&capabilities.ack)
+                    .give_iterator(acks.map(Report::Read).chain(asked));
+                capabilities.enter(turn.epoch);
                 // A partition that is new begins at the floor of the others, and never before what
-                // this worker has promised not to send any more.
-                let floor =
-                    turn.floor.unwrap_or(EventTime::MIN).max(capabilities.data.time().event);
-                for assignment in turn.assign.iter().filter(|a| a.worker == worker) {
-                    match log.assign(assignment.start) {
-                        Ok(()) => lines.push(Line::new(assignment.start, floor, &options, &clock)),
+                // this worker has promised not to send any more, or what was closed before it.
+                let floor = turn.floor.unwrap_or(EventTime::MIN);
+                let floor = floor.max(capabilities.data.time().event).max(turn.closed_before);
+                for Assignment { worker: reader, start, kept } in turn.assign {
+                    if reader != worker {
+                        continue;
+                    }
+                    match log.assign(start) {
+                        Ok(()) => lines.push(Line::new(start, kept, floor, &options, &clock)),
                         Err(error) => return failure.report(error),
                     }
                 }

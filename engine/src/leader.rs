@@ -1,16 +1,17 @@
-//! Worker 0's part besides working: it turns epochs, asks for live rows, publishes the view, and
-//! sees to it that a run ends.
+//! Worker 0's part besides working: it turns epochs, asks for cuts and live rows, publishes the
+//! view, and sees to it that a run ends.
 //!
 //! This is driven between steps of the worker, not by an operator, because it is where the clock
 //! is looked at: operators never do.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use strandline_operators::record::Partition;
 use strandline_operators::time::{EventTime, Time};
-use strandline_operators::window::Pulse;
+use strandline_operators::window::{Cut, Pulse};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::ActivateCapability;
 use timely::dataflow::operators::core::UnorderedHandle;
@@ -19,6 +20,8 @@ use timely::dataflow::operators::core::probe::Handle as ProbeHandle;
 use timely::dataflow::{Scope, StreamVec};
 
 use crate::board::Board;
+use crate::checkpoint::keeper::Keeper;
+use crate::checkpoint::manifest::{CutRecord, PartitionCut};
 use crate::clock::Clock;
 use crate::control::{Assignment, Order, Turn};
 use crate::coordinator::Coordinator;
@@ -48,9 +51,25 @@ impl<D: Clone + 'static> Say<D> {
         (Say { handle, capability }, stream)
     }
 
-    fn say(&mut self, word: D) {
+    pub(crate) fn say(&mut self, word: D) {
         self.handle.activate().session(&self.capability).give(word);
     }
+
+    pub(crate) fn say_all(&mut self, words: Vec<D>) {
+        self.handle.activate().session(&self.capability).give_iterator(words.into_iter());
+    }
+
+    /// Says nothing more about the epochs before this one.
+    pub(crate) fn pass(&mut self, epoch: u64) {
+        self.capability.downgrade(&Time::new(epoch, EventTime::MAX));
+    }
+}
+
+/// Where the leader speaks into the dataflow.
+pub(crate) struct Inputs {
+    pub(crate) turns: Say<Turn>,
+    pub(crate) pulses: Say<Pulse>,
+    pub(crate) cuts: Say<Cut>,
 }
 
 pub(crate) struct LeaderOptions {
@@ -61,12 +80,23 @@ pub(crate) struct LeaderOptions {
     pub(crate) local_workers: usize,
 }
 
-pub(crate) struct Leader {
+pub(crate) struct Leader<P, O> {
     options: LeaderOptions,
     /// `None` once there is nothing more to say: the dataflow may end.
-    inputs: Option<(Say<Turn>, Say<Pulse>)>,
+    inputs: Option<Inputs>,
+    /// Where cuts become checkpoints, if they do; `None` too when the last one has.
+    keeper: Option<Keeper<P, O>>,
+    committed_before: Option<EventTime>,
     /// Partitions that no worker has been told to read.
     unassigned: Vec<PartitionStart>,
+    /// What an earlier run kept of partitions.
+    kept: BTreeMap<Partition, PartitionCut>,
+    closed_before: EventTime,
+    /// Records that were read of the partitions of this process before this run.
+    read_before: u64,
+    /// Likewise, of all partitions.
+    read_before_run: u64,
+    at_start: bool,
     /// Whether the run ends where the partitions ended at the start.
     bounded: bool,
     discovered: Option<Receiver<Vec<PartitionStart>>>,
@@ -103,13 +133,14 @@ enum Stopping {
     Leaving,
 }
 
-impl Leader {
+impl<P, O> Leader<P, O> {
     #[expect(clippy::too_many_arguments, reason = "each is one thing that it leads by")]
     pub(crate) fn new(
         options: LeaderOptions,
-        turns: Say<Turn>,
-        pulses: Say<Pulse>,
+        inputs: Inputs,
+        keeper: Option<Keeper<P, O>>,
         plan: Vec<PartitionStart>,
+        kept: Option<&CutRecord>,
         discovered: Option<Receiver<Vec<PartitionStart>>>,
         coordinator: Coordinator,
         board: Board,
@@ -118,12 +149,20 @@ impl Leader {
         clock: Clock,
         stop: Stop,
         meter: Meter,
-    ) -> Leader {
+    ) -> Leader<P, O> {
         let now = clock.elapsed();
         let workers = options.workers;
+        let partitions = kept.map(|kept| kept.partitions.clone()).unwrap_or_default();
         Leader {
             options,
-            inputs: Some((turns, pulses)),
+            inputs: Some(inputs),
+            committed_before: keeper.as_ref().map(Keeper::committed_before),
+            keeper,
+            kept: partitions.into_iter().map(|cut| (cut.partition, cut)).collect(),
+            closed_before: kept.map_or(EventTime::MIN, |kept| kept.closed_before),
+            read_before: 0,
+            read_before_run: kept.map_or(0, |kept| kept.ledger().read),
+            at_start: true,
             bounded: plan.iter().all(|start| start.end.is_some()),
             unassigned: plan,
             discovered,
@@ -135,7 +174,7 @@ impl Leader {
             clock,
             stop,
             meter,
-            epoch: 0,
+            epoch: kept.map_or(0, |kept| kept.epoch),
             next_turn_at: now,
             next_pulse_at: now,
             stopping: Stopping::No,
@@ -151,9 +190,20 @@ impl Leader {
         if self.coordinator.has_ended() {
             self.inputs = None;
         }
+        if let Some(keeper) = &mut self.keeper
+            && keeper.keep(&self.coordinator, self.clock.wall())
+        {
+            // The last manifest of a run that has come to its end.
+            self.keeper = None;
+        }
+        if let Some(keeper) = &self.keeper {
+            self.committed_before = Some(keeper.committed_before());
+        } else if self.committed_before.is_some() {
+            self.committed_before = Some(EventTime::MAX);
+        }
         self.lead_stop(now)?;
         if self.next_turn_at <= now && self.stopping == Stopping::No && self.may_turn() {
-            self.turn(Order::Read);
+            self.turn(Order::Read, now);
             self.next_turn_at = now + self.options.job.epoch_every;
         }
         self.measure(now);
@@ -178,9 +228,11 @@ impl Leader {
         self.publish(if finished { Phase::Finished } else { Phase::Stopping });
         Summary {
             ledger: self.coordinator.ledger(),
+            read_before: self.read_before_run,
             final_rows: self.board.final_rows(),
             open_windows: self.board.open_windows().len() as u64,
             finished,
+            continues: !finished && self.committed_before.is_some(),
         }
     }
 
@@ -195,13 +247,24 @@ impl Leader {
         self.epoch < complete_before + EPOCHS_IN_FLIGHT_MAX
     }
 
-    fn turn(&mut self, order: Order) {
+    fn turn(&mut self, order: Order, now: Duration) {
         let floor = self.coordinator.floor();
         let assign = if order == Order::Read { self.assign() } else { Vec::new() };
-        let bounded = self.bounded;
-        let Some((turns, _)) = &mut self.inputs else { return };
+        let (bounded, closed_before) = (self.bounded, self.closed_before);
+        let Some(inputs) = &mut self.inputs else { return };
+        let left = self.epoch;
+        if let Some(keeper) = &mut self.keeper
+            && !self.at_start
+            && keeper.asks_for_cut(&self.coordinator, left, order, now)
+        {
+            inputs.cuts.say(Cut { epoch: left, closing: order != Order::Read });
+        }
         self.epoch += 1;
-        turns.say(Turn { epoch: self.epoch, floor, assign, bounded, order });
+        self.at_start = false;
+        // Only after the last cut of the epoch has been asked for.
+        inputs.cuts.pass(self.epoch);
+        let epoch = self.epoch;
+        inputs.turns.say(Turn { epoch, floor, assign, closed_before, bounded, order });
     }
 
     /// Which worker reads a new partition. At the start that is the partition's number modulo the
@@ -211,9 +274,10 @@ impl Leader {
         if let Some(discovered) = &self.discovered {
             self.unassigned.extend(discovered.try_iter().flatten());
         }
-        let (at_start, workers) = (self.epoch == 0, self.options.workers);
-        let partitions_of = &mut self.partitions_of;
+        let (at_start, workers) = (self.at_start, self.options.workers);
+        let (partitions_of, kept) = (&mut self.partitions_of, &mut self.kept);
         let mut assign = Vec::new();
+        let mut read_before = 0;
         self.unassigned.retain(|start| {
             let worker = if at_start {
                 Some(start.partition.0 as usize % workers)
@@ -223,35 +287,42 @@ impl Leader {
             };
             if let Some(worker) = worker {
                 partitions_of[worker] += 1;
-                assign.push(Assignment { worker, start: *start });
+                let kept = kept.remove(&start.partition);
+                if worker < self.options.local_workers {
+                    read_before += kept.as_ref().map_or(0, |kept| kept.ledger.read);
+                }
+                assign.push(Assignment { worker, start: *start, kept });
             }
             worker.is_none()
         });
+        self.read_before += read_before;
         assign
     }
 
     fn pulse(&mut self) {
         let begun_by = self.clock.wall() - self.options.job.publish_every;
         let show = self.board.choose(begun_by, self.coordinator.all_finished());
-        let Some((_, pulses)) = &mut self.inputs else { return };
-        pulses.say(Pulse { show });
+        let Some(inputs) = &mut self.inputs else { return };
+        inputs.pulses.say(Pulse { show });
     }
 
     /// Steps through an orderly stop: rest, let the outputs have everything, leave.
     fn lead_stop(&mut self, now: Duration) -> Result<(), JobError> {
         let asked = self.stop.is_requested() || self.coordinator.stop_asked();
         match self.stopping {
-            Stopping::No if asked && 0 < self.epoch => {
+            Stopping::No if asked && !self.at_start => {
                 self.stopping = Stopping::Completing { epoch: self.epoch, since: now };
-                self.turn(Order::Rest);
+                self.turn(Order::Rest, now);
                 self.next_pulse_at = now;
             }
             Stopping::Completing { epoch, since } => {
+                let settled = self.keeper.as_ref().is_none_or(|keeper| keeper.is_settled(epoch));
                 let passed = self.coordinator.complete_epoch().is_some_and(|e| epoch <= e)
                     && self.written.with_frontier(|f| f.iter().all(|time| epoch < time.epoch));
-                if passed || self.coordinator.has_ended() {
+                let ended = self.coordinator.has_ended() && self.keeper.is_none();
+                if (passed && settled) || ended {
                     self.stopping = Stopping::Leaving;
-                    self.turn(Order::Leave);
+                    self.turn(Order::Leave, now);
                 } else if since + STOP_LIMIT < now {
                     return Err(JobError::StopTimedOut(STOP_LIMIT));
                 }
@@ -312,8 +383,9 @@ impl Leader {
             watermark,
             ledger: self.coordinator.ledger(),
             epoch: self.coordinator.complete_epoch().unwrap_or(0),
-            in_flight: self.meter.records().saturating_sub(local_read),
+            in_flight: (self.meter.records() + self.read_before).saturating_sub(local_read),
             final_rows: self.board.final_rows(),
+            committed_before: self.committed_before,
             records_per_second: self.records_per_second(),
             open_windows: open_windows.collect(),
             open_windows_count: open.len() as u64,

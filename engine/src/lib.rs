@@ -24,6 +24,8 @@ mod ingest;
 pub mod job;
 mod leader;
 pub mod outputs;
+pub mod report;
+mod scribe;
 pub mod sink;
 pub mod source;
 pub mod store;

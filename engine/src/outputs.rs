@@ -1,60 +1,158 @@
 //! Where the rows of a job go: the boundary between the dataflow and durable outputs.
+//!
+//! A process has one set of outputs, which one task drives ([`scribe`](crate::scribe)): an output
+//! is never called from two sides, and never by a worker. There are two ways in which rows become
+//! visible. Without checkpoints an output shows them as it likes. With checkpoints it shows what
+//! belongs to a cut, and only when that is *committed*: it first makes everything durable without
+//! showing it ([`seal`](Output::seal)), says what that is ([`list`](Output::list)), and shows it
+//! when it hears that the manifest which lists it is durable ([`commit`](Output::commit)). After a
+//! crash it hears which cut counts ([`recover`](Output::recover)).
 
 use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 
 use strandline_operators::record::Rejected;
-use strandline_operators::time::Time;
 use strandline_operators::window::Row;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Operator;
 
-use crate::failure::Failure;
+pub use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
+use crate::checkpoint::section::BlobWriter;
+use crate::sink::RunId;
 
-/// Takes what one worker brings. Encoding and syncing belong on another thread: a worker that
-/// waits here holds up its part of the dataflow.
-pub trait Sink<R>: 'static {
+/// Why an output does not do something just now. One line that says what to do.
+pub type Trouble = Arc<dyn Error + Send + Sync>;
+
+/// How rows become visible.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// When the output finds it right.
+    AsTheyCome,
+    /// When the checkpoint that they belong to is durable.
+    WithCheckpoints,
+}
+
+/// Opens the outputs of a job.
+pub trait Outputs<O>: Send + Sync + 'static {
+    /// Opens those of this process, the number `process` of the job's.
+    fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O>;
+}
+
+/// The outputs of a process.
+pub struct OpenOutputs<O> {
+    /// For final rows.
+    pub final_rows: Box<dyn Output<Row<O>>>,
+    /// For late records and dead letters.
+    pub rejected: Box<dyn Output<Rejected>>,
+}
+
+impl<O> std::fmt::Debug for OpenOutputs<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OpenOutputs")
+    }
+}
+
+/// How an output is.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    /// What stands in the way, while something does: it has been reported to the user.
+    pub trouble: Option<Trouble>,
+    /// Whether so much waits because of that that no more should be written.
+    pub is_full: bool,
+    /// Rows that were written and are not durable.
+    pub waiting: u64,
+}
+
+/// Keeps records of one kind. Whatever happens, records that were written are kept until they are
+/// durable; a failure is told by [`condition`](Self::condition).
+///
+/// All methods but [`write`](Self::write) have a default that suits an output for which a record
+/// is done with when it is written.
+pub trait Output<R>: Send + 'static {
     /// Takes over some records.
     ///
     /// # Errors
     ///
-    /// What ends the job: the records of this and earlier calls may not become durable.
-    fn write(&mut self, records: Vec<R>) -> Result<(), Box<dyn Error + Send + Sync>>;
-}
+    /// What no later try can mend: it ends the job.
+    fn write(&mut self, records: Vec<R>) -> Result<(), Trouble>;
 
-impl<R, F> Sink<R> for F
-where
-    F: FnMut(Vec<R>) -> Result<(), Box<dyn Error + Send + Sync>> + 'static,
-{
-    fn write(&mut self, records: Vec<R>) -> Result<(), Box<dyn Error + Send + Sync>> {
-        self(records)
+    /// Does what is due by the clock.
+    fn tick(&mut self) {}
+
+    /// How long it is until something is due; `None` if nothing is before the next write.
+    fn due_in(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How it is.
+    fn condition(&self) -> Condition {
+        Condition::default()
+    }
+
+    /// Everything that was written up to now belongs to epochs before this one.
+    fn enter(&mut self, _epoch: u64) {}
+
+    /// Makes durable what is complete, without showing it. `closing`: the run ends here, so
+    /// everything is complete.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way. It is called again, until it succeeds, before anything else is
+    /// written.
+    fn seal(&mut self, _closing: bool) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    /// Lists what is sealed and was not committed, as part of the cut of `epoch`, and puts what
+    /// is not sealed into the checkpoint's blob.
+    fn list(&mut self, _epoch: u64, _blob: &mut BlobWriter) -> OutputCut {
+        OutputCut::default()
+    }
+
+    /// Shows what belongs to the cut of `epoch`.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way. It is called again, until it succeeds.
+    fn commit(&mut self, _epoch: u64) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    /// After the start, before anything is written: shows what belongs to the cut, if it is not
+    /// shown yet, and removes what belongs to later ones.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way. It is called again, until it succeeds.
+    fn recover(&mut self, _recovery: &Recovery) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    /// Takes back rows that waited for their file when the cut was made: of each, its bytes.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    fn restore(&mut self, _pending: &Pending, _rows: Vec<&[u8]>) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    /// Without checkpoints: makes everything durable and visible.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way. It may be called again.
+    fn finish(&mut self) -> Result<(), Trouble> {
+        Ok(())
     }
 }
 
-/// Opens the sinks of a job, for each worker of this process.
-pub trait Outputs<O>: Send + Sync + 'static {
-    /// For final rows.
-    fn final_rows(&self, worker: usize) -> Box<dyn Sink<Row<O>>>;
-    /// For late records and dead letters.
-    fn rejected(&self, worker: usize) -> Box<dyn Sink<Rejected>>;
-}
-
-/// Hands the records of a stream to a sink of this worker. Nothing comes out but progress: once
-/// the frontier of the output has passed a time, the sink has everything of it.
-pub(crate) fn write_to<'s, R: Clone + 'static>(
-    records: StreamVec<'s, Time, R>,
-    name: &str,
-    mut sink: Box<dyn Sink<R>>,
-    failure: Failure,
-) -> StreamVec<'s, Time, ()> {
-    records.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, name, move |_, _| {
-        move |input, _| {
-            input.for_each(|_, records| {
-                if let Err(error) = sink.write(std::mem::take(records)) {
-                    failure.report(crate::job::JobError::Output(error));
-                }
-            });
-        }
-    })
+/// Which cut counts after a start.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Recovery {
+    /// The job: what carries its name and a later epoch was not committed.
+    pub job: RunId,
+    /// The epoch of the cut; `None` if there is none yet.
+    pub epoch: Option<u64>,
+    /// What the cut lists.
+    pub staged: Vec<Staged>,
 }

@@ -158,6 +158,9 @@ pub struct Snapshot {
     pub in_flight: u64,
     /// Final rows so far.
     pub final_rows: u64,
+    /// With checkpoints: the rows of windows that end at or before this are durable, and visible
+    /// in the outputs.
+    pub committed_before: Option<EventTime>,
     /// Records read a second, over the last seconds.
     pub records_per_second: f64,
     /// The partitions, by number.
@@ -187,6 +190,7 @@ impl Snapshot {
             epoch: 0,
             in_flight: 0,
             final_rows: 0,
+            committed_before: None,
             records_per_second: 0.0,
             partitions: Vec::new(),
             open_windows: Vec::new(),
@@ -234,6 +238,11 @@ impl Serialize for Document<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("window", &window)?;
         map.serialize_entry("final", &is_final)?;
+        if let Some(committed) = snapshot.committed_before {
+            let window = snapshot.window.as_ref();
+            let is_committed = window.is_some_and(|view| view.window.end <= committed);
+            map.serialize_entry("committed", &is_committed)?;
+        }
         map.serialize_entry("watermark", &snapshot.watermark.map(EventTime::as_millis))?;
         map.serialize_entry("ledger", &ledger)?;
         map.serialize_entry("in_flight", &snapshot.in_flight)?;

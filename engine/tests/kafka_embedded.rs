@@ -191,7 +191,7 @@ fn looking_at_an_absent_topic_does_not_create_it() {
     let absent = fresh("absent");
     let source = source(&cluster, &absent, &Lines::default());
     for _ in 0..3 {
-        let error = source.plan(&|| false).unwrap_err();
+        let error = source.plan(&[], &|| false).unwrap_err();
         assert!(matches!(error, SourceError::TopicAbsent { .. }), "{error}");
         let line = error.to_string();
         assert!(line.contains(&absent) && line.contains(&cluster.bootstrap_servers()), "{line}");
@@ -254,7 +254,7 @@ fn a_job_that_waits_for_its_broker_can_be_stopped() {
     let source = KafkaSource::new(settings("127.0.0.1:1", "t", &lines)).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let planned = thread::spawn(move || source.plan(&|| stopped.load(Ordering::SeqCst)));
+    let planned = thread::spawn(move || source.plan(&[], &|| stopped.load(Ordering::SeqCst)));
     lines.wait_for("Connection refused");
     let clock = Clock::system();
     stop.store(true, Ordering::SeqCst);
@@ -370,7 +370,7 @@ fn a_topic_that_may_not_be_read_is_an_error() {
     let line = Reading::new(&source, &starts).until_error().to_string();
     assert!(line.contains("authoriz"), "{line}");
     cluster.topic_error(&topic, denied).unwrap();
-    let line = source.plan(&|| false).unwrap_err().to_string();
+    let line = source.plan(&[], &|| false).unwrap_err().to_string();
     assert!(line.contains("does not allow") && line.contains(&topic), "{line}");
 }
 

@@ -265,7 +265,7 @@ fn looking_at_an_absent_topic_does_not_create_it() {
     let topic = fresh("never-created");
     let source = source(&bootstrap, &topic);
     for _ in 0..3 {
-        assert!(matches!(source.plan(&|| false), Err(SourceError::TopicAbsent { .. })));
+        assert!(matches!(source.plan(&[], &|| false), Err(SourceError::TopicAbsent { .. })));
         assert!(matches!(source.discover(0), Err(SourceError::TopicAbsent { .. })));
     }
     let client: BaseConsumer =
@@ -287,7 +287,7 @@ fn a_broker_that_refuses_us_is_an_error_that_says_so() {
     ] {
         wrong.options.push((name.to_owned(), value.to_owned()));
     }
-    let line = KafkaSource::new(wrong).unwrap().plan(&|| false).unwrap_err().to_string();
+    let line = KafkaSource::new(wrong).unwrap().plan(&[], &|| false).unwrap_err().to_string();
     assert!(line.contains(&bootstrap) && line.contains("sasl"), "{line}");
     assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
 }

@@ -113,7 +113,7 @@ impl Bench {
 
     fn cut(&mut self, epoch: u64) {
         let capability = self.cut_capability.as_ref().unwrap();
-        self.cuts.activate().session(capability).give(Cut { epoch });
+        self.cuts.activate().session(capability).give(Cut { epoch, closing: false });
     }
 
     /// No cut of an epoch before this one will be asked for any more.

@@ -1,5 +1,115 @@
 //! Checkpoints: what makes results exact across crashes.
+//!
+//! A checkpoint is a consistent cut of the whole job, found by the frontier: when no element of it
+//! is in an epoch or before, everything that belongs to the epoch has arrived everywhere. The way
+//! of a cut:
+//!
+//! 1. The leader asks for it when it turns the epoch. Each source acknowledges where it was; each
+//!    window operator copies its state out; final and rejected rows carry their epoch.
+//! 2. On each worker, [`durable`] holds a capability of the epoch. The process's
+//!    [scribe](crate::scribe) makes rows and state durable, without showing them, and then the
+//!    capability is given up.
+//! 3. So when the coordinator's frontier has passed the epoch, everything is durable, and a
+//!    [`manifest`] is written that says where everything is: that is the checkpoint.
+//! 4. The outputs show what belongs to it.
+//!
+//! Nobody waits for anybody in this: sources go on reading in the next epoch. Whoever starts later
+//! reads the newest manifest that verifies ([`catalog`]), lets the outputs finish step 4, and goes
+//! on from there.
+//!
+//! Where checkpoints are kept is behind [`blobs`]: a directory or an object store ([`object`]).
 
 pub mod blobs;
+pub mod catalog;
+pub(crate) mod durable;
+pub(crate) mod keeper;
 pub mod lock;
+pub mod manifest;
 pub mod object;
+pub mod section;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blobs::{BlobError, Blobs};
+use lock::LockError;
+
+use crate::sink::RunId;
+
+/// How a job keeps checkpoints.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    /// Where.
+    pub blobs: Arc<dyn Blobs>,
+    /// How often one is made.
+    pub every: Duration,
+    /// How many are kept.
+    pub keep: usize,
+    /// Whether to begin anew although there is one.
+    pub fresh: bool,
+    /// Which job this is, if it begins anew.
+    pub job: RunId,
+    /// What the job computes besides what its parts say of themselves, by name: a checkpoint with
+    /// other values is refused.
+    pub shape: BTreeMap<String, String>,
+}
+
+/// Why a checkpoint cannot be read, written or continued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// A manifest or a blob is not what was written.
+    #[error("{name} is damaged: {what}")]
+    Damaged {
+        /// Which.
+        name: String,
+        /// How that shows.
+        what: String,
+    },
+    /// There are checkpoints, and none of them can be read.
+    #[error(
+        "{place} holds checkpoints, but none that can be read ({newest}): bring it back from a \
+         copy, or start over with --fresh"
+    )]
+    NoneVerifies {
+        /// The store.
+        place: String,
+        /// What is wrong with the newest.
+        newest: String,
+    },
+    /// It belongs to another job.
+    #[error(
+        "{place} belongs to another job: {differences}; name another directory with --checkpoint, \
+         or start over with --fresh"
+    )]
+    OtherJob {
+        /// The store.
+        place: String,
+        /// What differs.
+        differences: String,
+    },
+    /// The job has read everything it was to read.
+    #[error(
+        "{place}: this bounded run is finished; start it over with --fresh, or name another \
+         directory with --checkpoint"
+    )]
+    Finished {
+        /// The store.
+        place: String,
+    },
+    /// Another process continues this job.
+    #[error("{place}: another process has taken over this job (number {number} is not ours)")]
+    TakenOver {
+        /// The store.
+        place: String,
+        /// The number of the manifest that it wrote.
+        number: u64,
+    },
+    /// The store does not do it.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// Another process has it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}

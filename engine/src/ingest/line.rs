@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
-use strandline_operators::record::{Events, Message, Partition, Rejected, Rejection};
+use strandline_operators::record::{Events, Message, Offset, Partition, Rejected, Rejection};
 use strandline_operators::time::EventTime;
 use strandline_operators::watermark::PartitionWatermark;
 
 use super::IngestOptions;
+use crate::checkpoint::manifest::PartitionCut;
 use crate::clock::Clock;
 use crate::control::Ack;
 use crate::source::{PartitionStart, Progress};
@@ -34,22 +35,28 @@ pub(super) struct Line {
     /// When it last brought a record, or else when it was assigned.
     silent_since: Duration,
     last_record_at: Option<EventTime>,
-    /// Whether it is read to an end that was fixed at the start: then it is never idle.
-    bounded: bool,
+    /// The end that it is read to, if one was fixed at the start: then it is never idle.
+    bounded_end: Option<Offset>,
     pub(super) paused: bool,
 }
 
 impl Line {
+    /// A partition that is new and begins at `floor`, or that goes on where an earlier run `kept`
+    /// it.
     pub(super) fn new(
         start: PartitionStart,
+        kept: Option<PartitionCut>,
         floor: EventTime,
         options: &IngestOptions,
         clock: &Clock,
     ) -> Line {
         let position = start.next_offset;
+        let delay = options.watermark;
+        let kept = kept.unwrap_or_else(|| PartitionCut::begin(start, floor));
         Line {
             partition: start.partition,
-            watermark: PartitionWatermark::new(options.watermark, floor),
+            watermark: PartitionWatermark::restored(delay, kept.floor, kept.max_event_time),
+            bounded_end: start.end,
             progress: Progress {
                 messages: 0,
                 skipped: 0,
@@ -58,13 +65,12 @@ impl Line {
                 at_end: false,
                 finished: start.end.is_some_and(|end| end <= position),
             },
-            ledger: Ledger::default(),
-            skipped: 0,
-            untimed: 0,
+            ledger: kept.ledger,
+            skipped: kept.skipped,
+            untimed: kept.untimed,
             origin: None,
             silent_since: clock.elapsed(),
             last_record_at: None,
-            bounded: start.end.is_some(),
             paused: false,
         }
     }
@@ -153,7 +159,8 @@ impl Line {
         let silent = clock.elapsed().saturating_sub(self.silent_since);
         if self.progress.finished {
             PartitionState::Finished
-        } else if !self.bounded && self.progress.at_end && options.idle_after <= silent {
+        } else if self.bounded_end.is_none() && self.progress.at_end && options.idle_after <= silent
+        {
             PartitionState::Idle
         } else if self.paused {
             PartitionState::Paused
@@ -172,17 +179,20 @@ impl Line {
         Ack {
             epoch,
             worker,
-            partition: self.partition,
-            next_offset: self.progress.position,
+            cut: PartitionCut {
+                partition: self.partition,
+                next_offset: self.progress.position,
+                end: self.bounded_end,
+                max_event_time: self.watermark.max_event_time(),
+                floor: self.watermark.floor(),
+                watermark: self.watermark.value(),
+                ledger: self.ledger,
+                skipped: self.skipped,
+                untimed: self.untimed,
+            },
             end: self.progress.end,
-            max_event_time: self.watermark.max_event_time(),
-            floor: self.watermark.floor(),
-            watermark: self.watermark.value(),
             state: self.state(options, clock),
             last_record_at: self.last_record_at,
-            ledger: self.ledger,
-            skipped: self.skipped,
-            untimed: self.untimed,
         }
     }
 }

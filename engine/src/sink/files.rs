@@ -1,91 +1,127 @@
-//! The file outputs of one process, as the sinks of its workers.
+//! The file outputs of one process.
 
-use std::error::Error;
-use std::sync::Arc;
+use std::time::Duration;
 
 use strandline_operators::record::{Rejected, Rejection};
-use strandline_operators::window::{Row, Tumbling};
+use strandline_operators::window::Tumbling;
 
-use super::{Committed, FinalRowsWriter, RejectedWriter, SinkError, SinkOptions};
-use crate::outputs::{Outputs, Sink};
+use super::{FinalRowsFiles, RejectedFiles, Roll, RunId, SinkOptions};
+use crate::checkpoint::section::BlobWriter;
+use crate::clock::Clock;
+use crate::outputs::{
+    Condition, OpenOutputs, Output, OutputCut, Outputs, Pending, Recovery, Trouble, Visibility,
+};
+use crate::report::Report;
+use crate::store::Directory;
 use crate::table::{Cells, Table};
 
-/// `OUT/parquet`, `OUT/late` and `OUT/dead_letters`. The workers of a process share one writer for
-/// each, so that a roll is one file, not one a worker. Clones write to the same files.
-#[derive(Debug)]
-pub struct FileOutputs<O: Cells + Send + 'static> {
-    final_rows: Arc<FinalRowsWriter<O>>,
-    late: Arc<RejectedWriter>,
-    dead_letters: Arc<RejectedWriter>,
+/// `OUT/parquet`, `OUT/late` and `OUT/dead_letters`. The workers of a process share them, so that a
+/// roll is one file, not one a worker.
+#[derive(Clone, Debug)]
+pub struct FileOutputs {
+    /// `OUT`.
+    pub out: Directory,
+    /// For the names of files, while the job has no checkpoint that says which it is.
+    pub run: RunId,
+    /// When files are rolled.
+    pub roll: Roll,
+    /// What their age is measured by.
+    pub clock: Clock,
+    /// Who hears of a disk that takes nothing.
+    pub report: Report,
+    /// The names of the columns.
+    pub table: Table,
+    /// The topic, for rejected records.
+    pub topic: String,
+    /// The windows: a late record is in the folder of the one that it missed.
+    pub windows: Tumbling,
 }
 
-impl<O: Cells + Send + 'static> Clone for FileOutputs<O> {
-    fn clone(&self) -> Self {
-        FileOutputs {
-            final_rows: Arc::clone(&self.final_rows),
-            late: Arc::clone(&self.late),
-            dead_letters: Arc::clone(&self.dead_letters),
+impl<O: Cells + serde::Serialize + serde::de::DeserializeOwned + Send + 'static> Outputs<O>
+    for FileOutputs
+{
+    fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {
+        let options = SinkOptions {
+            out: self.out.clone(),
+            run: self.run,
+            process,
+            visibility,
+            roll: self.roll,
+            clock: self.clock.clone(),
+            report: self.report.clone(),
+        };
+        let windows = self.windows;
+        let window_start = move |time| windows.window_at(time).start;
+        OpenOutputs {
+            final_rows: Box::new(FinalRowsFiles::<O>::open(&options, &self.table)),
+            rejected: Box::new(Both {
+                late: RejectedFiles::late(&options, &self.topic, window_start),
+                dead_letters: RejectedFiles::dead_letters(&options, &self.topic),
+            }),
         }
     }
 }
 
-/// What the file outputs of a run have made durable and visible.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct FilesCommitted {
-    /// Final rows.
-    pub final_rows: Committed,
-    /// Late records.
-    pub late: Committed,
-    /// Records that could not be read.
-    pub dead_letters: Committed,
+/// Late records and dead letters.
+struct Both {
+    late: RejectedFiles,
+    dead_letters: RejectedFiles,
 }
 
-impl<O: Cells + Send + 'static> FileOutputs<O> {
-    /// Starts the writers.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::NoThread`].
-    pub fn start(
-        options: &SinkOptions,
-        table: &Table,
-        topic: &str,
-        windows: Tumbling,
-    ) -> Result<FileOutputs<O>, SinkError> {
-        let window_start = move |time| windows.window_at(time).start;
-        Ok(FileOutputs {
-            final_rows: Arc::new(FinalRowsWriter::spawn(options, table)?),
-            late: Arc::new(RejectedWriter::late(options, topic, window_start)?),
-            dead_letters: Arc::new(RejectedWriter::dead_letters(options, topic)?),
-        })
+impl Output<Rejected> for Both {
+    fn write(&mut self, records: Vec<Rejected>) -> Result<(), Trouble> {
+        let (late, dead): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| record.rejection == Rejection::Late);
+        self.late.write(late).and(self.dead_letters.write(dead))
     }
 
-    /// Makes everything durable and visible, and ends the writers.
-    ///
-    /// # Errors
-    ///
-    /// The first of them that could not: [`SinkError::Lost`] or [`SinkError::Ended`]. The others
-    /// are closed all the same.
-    pub fn close(&self) -> Result<FilesCommitted, SinkError> {
-        let (final_rows, late, dead_letters) =
-            (self.final_rows.close(), self.late.close(), self.dead_letters.close());
-        Ok(FilesCommitted { final_rows: final_rows?, late: late?, dead_letters: dead_letters? })
-    }
-}
-
-impl<O: Cells + Send + 'static> Outputs<O> for FileOutputs<O> {
-    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<O>>> {
-        let writer = Arc::clone(&self.final_rows);
-        Box::new(move |rows| writer.write(rows).map_err(Into::into))
+    fn tick(&mut self) {
+        self.late.tick();
+        self.dead_letters.tick();
     }
 
-    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
-        let (late, dead_letters) = (Arc::clone(&self.late), Arc::clone(&self.dead_letters));
-        Box::new(move |records: Vec<Rejected>| -> Result<(), Box<dyn Error + Send + Sync>> {
-            let (is_late, is_dead) =
-                records.into_iter().partition(|record| record.rejection == Rejection::Late);
-            late.write(is_late)?;
-            Ok(dead_letters.write(is_dead)?)
-        })
+    fn due_in(&self) -> Option<Duration> {
+        self.late.due_in().into_iter().chain(self.dead_letters.due_in()).min()
+    }
+
+    fn condition(&self) -> Condition {
+        let (late, dead) = (self.late.condition(), self.dead_letters.condition());
+        Condition {
+            trouble: late.trouble.or(dead.trouble),
+            is_full: late.is_full || dead.is_full,
+            waiting: late.waiting + dead.waiting,
+        }
+    }
+
+    fn enter(&mut self, epoch: u64) {
+        self.late.enter(epoch);
+        self.dead_letters.enter(epoch);
+    }
+
+    fn seal(&mut self, closing: bool) -> Result<(), Trouble> {
+        self.late.seal(closing).and(self.dead_letters.seal(closing))
+    }
+
+    fn list(&mut self, epoch: u64, blob: &mut BlobWriter) -> OutputCut {
+        let mut cut = self.late.list(epoch, blob);
+        cut.append(self.dead_letters.list(epoch, blob));
+        cut
+    }
+
+    fn commit(&mut self, epoch: u64) -> Result<(), Trouble> {
+        self.late.commit(epoch).and(self.dead_letters.commit(epoch))
+    }
+
+    fn recover(&mut self, recovery: &Recovery) -> Result<(), Trouble> {
+        self.late.recover(recovery).and(self.dead_letters.recover(recovery))
+    }
+
+    fn restore(&mut self, pending: &Pending, rows: Vec<&[u8]>) -> Result<(), Trouble> {
+        self.late.restore(pending, rows.clone())?;
+        self.dead_letters.restore(pending, rows)
+    }
+
+    fn finish(&mut self) -> Result<(), Trouble> {
+        self.late.finish().and(self.dead_letters.finish())
     }
 }

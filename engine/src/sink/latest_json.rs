@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Report, SinkError};
+use super::{Existing, SinkError};
 use crate::clock::Clock;
+use crate::report::Report;
 use crate::store::{Directory, StoreError};
 use crate::view::{Snapshot, View};
 
@@ -49,7 +50,8 @@ struct Close;
 
 impl LatestJson {
     /// Starts: writes what `view` shows at once, and then whatever changes it, at most once in
-    /// `publish_every`. A disk that does not take it is reported once and tried again.
+    /// `publish_every`. A disk that does not take it is reported once and tried again. A file that
+    /// is [continued](Existing::Continue) stays until there is a window to show.
     ///
     /// # Errors
     ///
@@ -60,6 +62,7 @@ impl LatestJson {
         publish_every: Duration,
         clock: &Clock,
         report: &Report,
+        existing: Existing,
     ) -> Result<LatestJson, SinkError> {
         let (close, closed) = channel();
         let file = LatestFile {
@@ -68,6 +71,7 @@ impl LatestJson {
             seen: None,
             written: Vec::new(),
             failing: false,
+            needs_window: existing == Existing::Continue,
         };
         let (view, clock) = (view.clone(), clock.clone());
         let thread = std::thread::Builder::new()
@@ -150,6 +154,8 @@ struct LatestFile {
     seen: Option<u64>,
     written: Vec<u8>,
     failing: bool,
+    /// Whether what is there is better than a document without a window.
+    needs_window: bool,
 }
 
 impl LatestFile {
@@ -158,6 +164,11 @@ impl LatestFile {
         if self.seen == Some(snapshot.number) {
             return Ok(());
         }
+        if self.needs_window && snapshot.window.is_none() && self.out.contains(LATEST_JSON) {
+            self.seen = Some(snapshot.number);
+            return Ok(());
+        }
+        self.needs_window = false;
         let bytes = document(&snapshot.to_json());
         if self.seen.is_none() || bytes != self.written {
             // Until it has been replaced, nobody knows what is in it.
@@ -207,6 +218,7 @@ mod tests {
             seen: None,
             written: Vec::new(),
             failing: false,
+            needs_window: false,
         };
         let table = Arc::new(Table::new::<(u64,)>("key", "rows", &["count"]));
         let snapshot = |number, in_flight| Snapshot {

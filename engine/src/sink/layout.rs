@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use parquet::file::properties::WriterPropertiesBuilder;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::names::DateFolder;
 
@@ -12,7 +14,7 @@ use super::names::DateFolder;
 /// the same for all kinds.
 pub trait Layout: Send + 'static {
     /// A record.
-    type Record: Send + 'static;
+    type Record: Serialize + DeserializeOwned + Send + 'static;
     /// Columns being filled.
     type Columns: Send + 'static;
 

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::str::FromStr;
 
 use chrono::DateTime;
+use serde::{Deserialize, Serialize};
 use strandline_operators::time::EventTime;
 
 use crate::clock::Clock;
@@ -82,8 +83,11 @@ impl FromStr for DateFolder {
     }
 }
 
-/// One start of a process, told apart from all others.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One job, told apart from all others: a start of a process, or, with checkpoints, all starts that
+/// continue one another.
+#[derive(
+    Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct RunId {
     started_ms: u64,
     random: u32,
@@ -104,19 +108,42 @@ impl RunId {
     }
 }
 
-/// The name of a file of rows: `strandline-START-RANDOM-WORKER-SEQUENCE.parquet`, so that names
-/// sort by the start of the run, then by worker and age.
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:013}-{:08x}", self.started_ms, self.random)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = NotOurs;
+
+    fn from_str(name: &str) -> Result<RunId, NotOurs> {
+        let not_ours = |_: std::num::ParseIntError| NotOurs;
+        let (started, random) = name.split_once('-').ok_or(NotOurs)?;
+        let run = RunId {
+            started_ms: started.parse().map_err(not_ours)?,
+            random: u32::from_str_radix(random, 16).map_err(not_ours)?,
+        };
+        // One spelling only.
+        if run.to_string() == name { Ok(run) } else { Err(NotOurs) }
+    }
+}
+
+/// The name of a file of rows: `strandline-START-RANDOM-PROCESS-EPOCH-SEQUENCE.parquet`, so that
+/// names sort by the start of the job, then by process and age. The epoch is the one in which the
+/// file was completed: it belongs to the first checkpoint of that epoch or a later one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FileName {
     pub(super) run: RunId,
-    pub(super) worker: usize,
+    pub(super) process: usize,
+    pub(super) epoch: u64,
     pub(super) sequence: u64,
 }
 
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FileName { run: RunId { started_ms, random }, worker, sequence } = self;
-        write!(f, "strandline-{started_ms:013}-{random:08x}-{worker:03}-{sequence:06}.parquet")
+        let FileName { run, process, epoch, sequence } = self;
+        write!(f, "strandline-{run}-{process:03}-{epoch:010}-{sequence:06}.parquet")
     }
 }
 
@@ -126,16 +153,15 @@ impl FromStr for FileName {
     fn from_str(name: &str) -> Result<FileName, NotOurs> {
         let fields =
             name.strip_prefix("strandline-").and_then(|rest| rest.strip_suffix(".parquet"));
-        let mut fields = fields.ok_or(NotOurs)?.split('-');
+        let mut fields = fields.ok_or(NotOurs)?.rsplitn(4, '-');
         let mut field = || fields.next().ok_or(NotOurs);
+        let (sequence, epoch, process, run) = (field()?, field()?, field()?, field()?);
         let not_ours = |_: std::num::ParseIntError| NotOurs;
         let parsed = FileName {
-            run: RunId {
-                started_ms: field()?.parse().map_err(not_ours)?,
-                random: u32::from_str_radix(field()?, 16).map_err(not_ours)?,
-            },
-            worker: field()?.parse().map_err(not_ours)?,
-            sequence: field()?.parse().map_err(not_ours)?,
+            run: run.parse()?,
+            process: process.parse().map_err(not_ours)?,
+            epoch: epoch.parse().map_err(not_ours)?,
+            sequence: sequence.parse().map_err(not_ours)?,
         };
         // One spelling only.
         if parsed.to_string() == name { Ok(parsed) } else { Err(NotOurs) }
@@ -178,12 +204,12 @@ mod tests {
             "strandline-.parquet",
             "strandline-backup.parquet",
             "part-00000-c000.snappy.parquet",
-            "strandline-1700000000000-0000000a-000-000000.parquet.bak",
-            "strandline-1700000000000-0000000A-000-000000.parquet",
-            "strandline-1700000000000-0000000a-0-000000.parquet",
-            "strandline-1700000000000-0000000a-000-000000-0.parquet",
-            "strandline-1700000000000-0000000a-000-+00000.parquet",
-            ".strandline-1700000000000-0000000a-000-000000.parquet",
+            "strandline-1700000000000-0000000a-000-0000000000-000000.parquet.bak",
+            "strandline-1700000000000-0000000A-000-0000000000-000000.parquet",
+            "strandline-1700000000000-0000000a-0-0000000000-000000.parquet",
+            "strandline-1700000000000-0000000a-000-0000000000-000000-0.parquet",
+            "strandline-1700000000000-0000000a-000-0000000000-+00000.parquet",
+            ".strandline-1700000000000-0000000a-000-0000000000-000000.parquet",
         ] {
             assert_eq!(name.parse::<FileName>(), Err(NotOurs), "{name}");
         }
@@ -200,9 +226,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_are_recognised(started in any::<i64>(), random: u32, worker: usize, sequence: u64) {
+        fn names_are_recognised(
+            started in any::<i64>(),
+            random: u32,
+            process: usize,
+            epoch: u64,
+            sequence: u64,
+        ) {
             let run = RunId::new(EventTime::from_millis(started), random);
-            let name = FileName { run, worker, sequence };
+            let name = FileName { run, process, epoch, sequence };
+            prop_assert_eq!(run.to_string().parse(), Ok(run));
             prop_assert_eq!(name.to_string().parse(), Ok(name));
         }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::latest_json::{LATEST_JSON, document};
 use super::names::{DateFolder, FileName};
+use crate::outputs::{Recovery, Staged};
 use crate::store::{Directory, EntryKind, StoreError};
 
 /// The folder of final rows.
@@ -27,6 +28,9 @@ pub enum Existing {
     Replace,
     /// Touch nothing: refuse to start.
     Refuse,
+    /// Touch nothing, hidden files included: which of them count is found out
+    /// [later](crate::outputs::Output::recover).
+    Continue,
 }
 
 /// Why a job cannot write to `OUT`.
@@ -72,6 +76,9 @@ pub fn prepare(
     for name in FOLDERS {
         let folder = out.subdirectory(name)?;
         folder.check_writable()?;
+        if existing == Existing::Continue {
+            continue;
+        }
         folder.remove_leftovers()?;
         for date in dates(&folder)? {
             date.remove_leftovers()?;
@@ -83,8 +90,40 @@ pub fn prepare(
             }
         }
     }
-    if let Some(latest) = latest {
+    if let Some(latest) = latest
+        && !(existing == Existing::Continue && out.contains(LATEST_JSON))
+    {
         out.replace(LATEST_JSON, &document(latest))?;
+    }
+    Ok(())
+}
+
+/// Makes a folder of `OUT` what the cut that counts says: `staged` is visible, and of the job's
+/// files those of later epochs are gone. Leftovers of processes that died are gone too.
+///
+/// # Errors
+///
+/// What stands in the way. May be called again.
+pub(super) fn recover<'a>(
+    folder: &Directory,
+    recovery: &Recovery,
+    staged: impl Iterator<Item = &'a Staged>,
+) -> Result<(), StoreError> {
+    for file in staged {
+        folder.subdirectory(&file.folder)?.show(&file.hidden, &file.name)?;
+    }
+    folder.remove_leftovers()?;
+    for date in dates(folder)? {
+        date.remove_leftovers()?;
+        for name in files(&date)? {
+            let of_later_epoch = |name: FileName| {
+                name.run == recovery.job && recovery.epoch.is_none_or(|epoch| epoch < name.epoch)
+            };
+            if name.parse().is_ok_and(of_later_epoch) {
+                date.remove_file(&name)?;
+            }
+        }
+        date.remove_if_empty()?;
     }
     Ok(())
 }

@@ -15,31 +15,29 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::ColumnPath;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::window::Row;
 
+use super::SinkOptions;
 use super::layout::{Layout, int32, int64, timestamp_field, timestamps};
 use super::names::DateFolder;
 use super::output_dir::FINAL_ROWS;
-use super::writer::RollingWriter;
-use super::{SinkError, SinkOptions};
+use super::rolling::RollingFiles;
 use crate::table::{Cell, Cells, ColumnType, Table};
 
-/// Writes final rows, on a thread of its own.
-pub type FinalRowsWriter<O> = RollingWriter<FinalRows<O>>;
+/// The files of final rows.
+pub type FinalRowsFiles<O> = RollingFiles<FinalRows<O>>;
 
-impl<O: Cells + Send + 'static> FinalRowsWriter<O> {
-    /// Starts a writer. There is no file before there is a row.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::NoThread`].
+impl<O: Cells + Serialize + DeserializeOwned + Send + 'static> FinalRowsFiles<O> {
+    /// The files in `OUT/parquet`. There is none before there is a row.
     ///
     /// # Panics
     ///
     /// As [`FinalRows::new`].
-    pub fn spawn(options: &SinkOptions, table: &Table) -> Result<FinalRowsWriter<O>, SinkError> {
-        RollingWriter::start(options, FINAL_ROWS, FinalRows::new(table))
+    pub fn open(options: &SinkOptions, table: &Table) -> FinalRowsFiles<O> {
+        RollingFiles::new(options, FINAL_ROWS, FinalRows::new(table))
     }
 }
 
@@ -114,7 +112,7 @@ enum CellColumn {
     Float(Float64Builder),
 }
 
-impl<O: Cells + Send + 'static> Layout for FinalRows<O> {
+impl<O: Cells + Serialize + DeserializeOwned + Send + 'static> Layout for FinalRows<O> {
     type Record = Row<O>;
     type Columns = FinalRowColumns;
 

@@ -16,39 +16,31 @@ use parquet::schema::types::ColumnPath;
 use strandline_operators::record::{Offset, Partition, Rejected};
 use strandline_operators::time::EventTime;
 
+use super::SinkOptions;
 use super::layout::{Layout, int32, int64, timestamp_field, timestamps};
 use super::names::DateFolder;
 use super::output_dir::{DEAD_LETTERS, LATE};
-use super::writer::RollingWriter;
-use super::{SinkError, SinkOptions};
+use super::rolling::RollingFiles;
 
-/// Writes late records, or dead letters, on a thread of its own.
-pub type RejectedWriter = RollingWriter<RejectedRecords>;
+/// The files of late records, or of dead letters.
+pub type RejectedFiles = RollingFiles<RejectedRecords>;
 
-impl RejectedWriter {
-    /// Starts a writer of late records. `window_start` says for an event time when
-    /// the window begins that the record belongs to.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::NoThread`].
+impl RejectedFiles {
+    /// The files of late records. `window_start` says for an event time when the window begins
+    /// that the record belongs to.
     pub fn late(
         options: &SinkOptions,
         topic: &str,
         window_start: impl Fn(EventTime) -> EventTime + Send + 'static,
-    ) -> Result<RejectedWriter, SinkError> {
+    ) -> RejectedFiles {
         let folder_time = move |record: &Rejected| record.event_time.map(&window_start);
-        RollingWriter::start(options, LATE, RejectedRecords::new(topic, folder_time))
+        RollingFiles::new(options, LATE, RejectedRecords::new(topic, folder_time))
     }
 
-    /// Starts a writer of dead letters.
-    ///
-    /// # Errors
-    ///
-    /// [`SinkError::NoThread`].
-    pub fn dead_letters(options: &SinkOptions, topic: &str) -> Result<RejectedWriter, SinkError> {
+    /// The files of dead letters.
+    pub fn dead_letters(options: &SinkOptions, topic: &str) -> RejectedFiles {
         let folder_time = |record: &Rejected| record.log_timestamp;
-        RollingWriter::start(options, DEAD_LETTERS, RejectedRecords::new(topic, folder_time))
+        RollingFiles::new(options, DEAD_LETTERS, RejectedRecords::new(topic, folder_time))
     }
 }
 

@@ -7,8 +7,10 @@
 //! mended. It costs what the format costs anyway: Parquet keeps a row group in memory until it is
 //! complete.
 //!
-//! Whoever commits by a manifest takes the two steps of [`WaitingFile`] apart: `seal` (durable,
-//! hidden) before the manifest, `commit` (visible) after it.
+//! With checkpoints, a complete file is durable and hidden (`seal`) before the checkpoint, and
+//! visible (`commit`) after it. Rows that are not enough for a file wait, in the checkpoint too:
+//! each checkpoint holds those that came since the one before, so a row is kept twice at most, and
+//! small intervals do not make small files.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,9 +21,13 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::layout::Layout;
-use super::names::{DateFolder, FileName};
-use super::{Committed, Report, SinkError, SinkOptions};
+use super::names::{DateFolder, FileName, NotOurs};
+use super::{Committed, SinkOptions, output_dir};
+use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
+use crate::checkpoint::section::{BlobWriter, Encoded, Section};
 use crate::clock::Clock;
+use crate::outputs::{Condition, Output, Recovery, Trouble, Visibility};
+use crate::report::Report;
 use crate::store::{Directory, SealedFile, StoreError};
 
 /// When a file is rolled: whatever comes first.
@@ -57,12 +63,18 @@ const WAITING_BYTES_MAX: usize = 128 << 20;
 /// How long after a failure the disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The files of one writer. Does what it is told and looks at the clock, but waits for nothing:
-/// what belongs on a thread of its own is called from there.
-pub(super) struct RollingFiles<L: Layout> {
+/// The files of one output: they do what they are told and look at the clock, but wait for
+/// nothing.
+///
+/// Rows that were written are kept until they are durable, through errors of the disk. Dropped
+/// before, they are forgotten.
+pub struct RollingFiles<L: Layout> {
     layout: L,
     properties: WriterProperties,
+    /// The folder in `OUT`.
+    output: Arc<str>,
     directory: Directory,
+    visibility: Visibility,
     next_name: FileName,
     roll: Roll,
     clock: Clock,
@@ -83,15 +95,18 @@ struct Failure {
 }
 
 impl<L: Layout> RollingFiles<L> {
-    /// Files in `directory`.
-    pub(super) fn new(options: &SinkOptions, directory: Directory, layout: L) -> Self {
+    /// Files in the folder `output` of `OUT`.
+    pub(super) fn new(options: &SinkOptions, output: &str, layout: L) -> Self {
         let properties =
             WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+        let SinkOptions { run, process, .. } = *options;
         RollingFiles {
             properties: layout.tune(properties).build(),
             layout,
-            directory,
-            next_name: FileName { run: options.run, worker: options.worker, sequence: 0 },
+            output: output.into(),
+            directory: options.out.subdirectory(output).expect("a plain name"),
+            visibility: options.visibility,
+            next_name: FileName { run, process, epoch: 0, sequence: 0 },
             roll: options.roll,
             clock: options.clock.clone(),
             report: options.report.clone(),
@@ -103,113 +118,66 @@ impl<L: Layout> RollingFiles<L> {
         }
     }
 
-    /// Takes rows over, and makes visible what is full or old.
-    pub(super) fn write(&mut self, records: &[L::Record]) {
-        self.writes += 1;
-        for record in records {
-            let index = self.open_file(self.layout.folder(record));
-            let file = &mut self.open[index];
-            file.last_write = self.writes;
-            file.append(&self.layout, record);
-            if self.roll.rows <= file.rows {
-                self.complete(index);
-            } else if ENCODED_ROWS <= file.columns_rows || ENCODED_BYTES <= file.columns_bytes {
-                file.encode(&self.layout, &self.properties);
-                self.complete_greatest();
-            }
-        }
-        self.complete_greatest();
-        self.tick();
-    }
-
-    /// Does what is due by the clock.
-    pub(super) fn tick(&mut self) {
-        let now = self.clock.elapsed();
-        if self.failure.as_ref().is_none_or(|failure| failure.retry_at <= now) {
-            self.commit_waiting();
-        }
-        if self.failure.is_none() {
-            // While the disk takes nothing, open files grow rather than become many.
-            while let Some(old) = self.open.iter().position(|file| self.roll_at(file) <= now) {
-                self.complete(old);
-            }
-        }
-    }
-
-    /// How long it is until something is due; `None` if nothing is before the next write.
-    pub(super) fn due_in(&self) -> Option<Duration> {
-        let due_at = match &self.failure {
-            Some(failure) => Some(failure.retry_at),
-            None => self.open.iter().map(|file| self.roll_at(file)).min(),
-        };
-        due_at.map(|due_at| due_at.saturating_sub(self.clock.elapsed()))
-    }
-
     /// Makes all rows visible, whatever their age.
     ///
     /// # Errors
     ///
-    /// [`SinkError::Waiting`]: the rows are kept and tried again.
-    pub(super) fn roll(&mut self) -> Result<Committed, SinkError> {
+    /// What stands in the way: the rows are kept and tried again.
+    pub fn roll(&mut self) -> Result<Committed, Arc<StoreError>> {
         while let Some(file) = self.open.pop() {
-            self.finish(file);
+            self.finish_file(file);
         }
-        self.commit_waiting();
-        match &self.failure {
-            None => Ok(self.committed),
-            Some(failure) => {
-                let cause = Arc::clone(&failure.cause);
-                Err(SinkError::Waiting { cause, rows: self.rows() })
-            }
-        }
-    }
-
-    /// Tries the disk again, now.
-    pub(super) fn retry(&mut self) {
-        self.commit_waiting();
-    }
-
-    /// Whether there is memory for more rows: always, while the disk takes files.
-    pub(super) fn has_room(&self) -> bool {
-        if self.failure.is_none() {
-            return true;
-        }
-        let waiting: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
-        let open: usize = self.open.iter().map(OpenFile::bytes).sum();
-        self.waiting.len() < WAITING_FILES_MAX && waiting + open < WAITING_BYTES_MAX
-    }
-
-    /// Why the disk takes nothing, while it does not.
-    pub(super) fn failure(&self) -> Option<&Arc<StoreError>> {
-        self.failure.as_ref().map(|failure| &failure.cause)
+        self.show_waiting();
+        self.failure.as_ref().map_or(Ok(self.committed), |failure| Err(Arc::clone(&failure.cause)))
     }
 
     /// What is visible.
-    pub(super) fn committed(&self) -> Committed {
+    pub fn committed(&self) -> Committed {
         self.committed
     }
 
     /// Rows that are not visible yet.
-    pub(super) fn rows(&self) -> u64 {
+    fn rows(&self) -> u64 {
         let waiting: u64 = self.waiting.iter().map(|file| file.rows).sum();
         waiting + self.open.iter().map(|file| file.rows).sum::<u64>()
     }
 
-    fn roll_at(&self, file: &OpenFile<L>) -> Duration {
-        file.opened_at.saturating_add(self.roll.every)
+    fn add(&mut self, record: &L::Record) {
+        let now = self.clock.elapsed();
+        let index = self.open_file(self.layout.folder(record), now.saturating_add(self.roll.every));
+        let file = &mut self.open[index];
+        file.last_write = self.writes;
+        if self.visibility == Visibility::WithCheckpoints {
+            file.unsaved.push(record);
+        }
+        file.append(&self.layout, record);
+        if self.roll.rows <= file.rows {
+            self.complete(index);
+        } else if ENCODED_ROWS <= file.columns_rows || ENCODED_BYTES <= file.columns_bytes {
+            file.encode(&self.layout, &self.properties);
+            self.complete_greatest();
+        }
     }
 
-    /// The index of the open file of a date.
-    fn open_file(&mut self, folder: DateFolder) -> usize {
+    /// Completes the files that are old enough.
+    fn complete_old(&mut self) {
+        let now = self.clock.elapsed();
+        while let Some(old) = self.open.iter().position(|file| file.roll_at <= now) {
+            self.complete(old);
+        }
+    }
+
+    /// The index of the open file of a date; one that is new is rolled at `roll_at`.
+    fn open_file(&mut self, folder: DateFolder, roll_at: Duration) -> usize {
         if let Some(index) = self.open.iter().position(|file| file.folder == folder) {
             return index;
         }
         if OPEN_FILES_MAX <= self.open.len() {
             let files = self.open.iter().enumerate();
-            let oldest = files.min_by_key(|(_, file)| (file.last_write, file.opened_at));
+            let oldest = files.min_by_key(|(_, file)| (file.last_write, file.roll_at));
             self.complete(oldest.map_or(0, |(index, _)| index));
         }
-        self.open.push(OpenFile::new(&self.layout, folder, self.clock.elapsed()));
+        self.open.push(OpenFile::new(&self.layout, folder, roll_at));
         self.open.len() - 1
     }
 
@@ -222,22 +190,23 @@ impl<L: Layout> RollingFiles<L> {
         }
     }
 
-    /// Completes an open file, and makes it visible if the disk takes files.
+    /// Completes an open file, and brings it to the disk if that takes files.
     fn complete(&mut self, index: usize) {
         let file = self.open.swap_remove(index);
-        self.finish(file);
+        self.finish_file(file);
         if self.failure.is_none() {
-            self.commit_waiting();
+            self.bring_waiting();
         }
     }
 
-    fn finish(&mut self, mut file: OpenFile<L>) {
+    fn finish_file(&mut self, mut file: OpenFile<L>) {
         file.encode(&self.layout, &self.properties);
         let Some(writer) = file.writer else { return };
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
         let name = self.take_name();
         let (folder, rows) = (file.folder, file.rows);
-        self.waiting.push_back(WaitingFile { folder, name, rows, bytes, sealed: None });
+        let waiting = WaitingFile { folder, name, rows, bytes, sealed: None, listed_in: None };
+        self.waiting.push_back(waiting);
     }
 
     fn take_name(&mut self) -> FileName {
@@ -246,18 +215,45 @@ impl<L: Layout> RollingFiles<L> {
         name
     }
 
-    /// Tries to make each complete file visible. The first failure is reported, and so is its end.
-    fn commit_waiting(&mut self) {
+    /// Brings complete files as far as they may go now.
+    fn bring_waiting(&mut self) {
+        match self.visibility {
+            Visibility::AsTheyCome => self.show_waiting(),
+            Visibility::WithCheckpoints => self.seal_waiting(),
+        }
+    }
+
+    fn seal_waiting(&mut self) {
+        self.for_each_waiting(|file, directory| file.seal(directory).map(|()| false));
+    }
+
+    fn show_waiting(&mut self) {
+        self.for_each_waiting(|file, directory| {
+            file.seal(directory)?;
+            file.commit().map(|()| true)
+        });
+    }
+
+    /// Tries to `bring` each complete file further; those of which it says that they are visible
+    /// are done with. The first failure is reported, and so is its end.
+    fn for_each_waiting(
+        &mut self,
+        mut bring: impl FnMut(&mut WaitingFile, &Directory) -> Result<bool, StoreError>,
+    ) {
         let mut first_failure = None;
         let mut left = self.waiting.len();
         while 0 < left
             && let Some(mut file) = self.waiting.pop_front()
         {
-            match file.seal(&self.directory).and_then(|()| file.commit()) {
-                Ok(()) => {
+            match bring(&mut file, &self.directory) {
+                Ok(true) => {
                     self.committed.rows += file.rows;
                     self.committed.files += 1;
                     self.committed.bytes += file.bytes.len() as u64;
+                    left -= 1;
+                }
+                Ok(false) => {
+                    self.waiting.push_back(file);
                     left -= 1;
                 }
                 // Of a run with the same id. Nothing is ever replaced.
@@ -272,8 +268,13 @@ impl<L: Layout> RollingFiles<L> {
                 }
             }
         }
+        self.note(first_failure);
+    }
+
+    /// Takes note of how the disk is, and says it when that changes.
+    fn note(&mut self, failure: Option<StoreError>) {
         let retry_at = self.clock.elapsed().saturating_add(RETRY_AFTER);
-        match (first_failure, self.failure.take()) {
+        match (failure, self.failure.take()) {
             (None, None) => {}
             (None, Some(_)) => {
                 let directory = self.directory.path().display();
@@ -288,6 +289,152 @@ impl<L: Layout> RollingFiles<L> {
             }
         }
     }
+
+    fn outcome(&self) -> Result<(), Trouble> {
+        match &self.failure {
+            None => Ok(()),
+            Some(failure) => Err(Arc::clone(&failure.cause) as Trouble),
+        }
+    }
+}
+
+impl<L: Layout> Output<L::Record> for RollingFiles<L> {
+    fn write(&mut self, records: Vec<L::Record>) -> Result<(), Trouble> {
+        self.writes += 1;
+        for record in &records {
+            self.add(record);
+        }
+        self.complete_greatest();
+        self.tick();
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.elapsed();
+        if self.failure.as_ref().is_none_or(|failure| failure.retry_at <= now) {
+            self.bring_waiting();
+        }
+        // While the disk takes nothing, open files grow rather than become many. With checkpoints,
+        // a file that is old enough can wait for the next one, without which it is not visible.
+        if self.failure.is_none() && self.visibility == Visibility::AsTheyCome {
+            self.complete_old();
+        }
+    }
+
+    fn due_in(&self) -> Option<Duration> {
+        let due_at = match (&self.failure, self.visibility) {
+            (Some(failure), _) => Some(failure.retry_at),
+            (None, Visibility::AsTheyCome) => self.open.iter().map(|file| file.roll_at).min(),
+            (None, Visibility::WithCheckpoints) => None,
+        };
+        due_at.map(|due_at| due_at.saturating_sub(self.clock.elapsed()))
+    }
+
+    fn condition(&self) -> Condition {
+        let Some(failure) = &self.failure else { return Condition::default() };
+        let waiting_bytes: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
+        let open_bytes: usize = self.open.iter().map(OpenFile::bytes).sum();
+        let fits = self.waiting.len() < WAITING_FILES_MAX
+            && waiting_bytes + open_bytes < WAITING_BYTES_MAX;
+        Condition {
+            trouble: Some(Arc::clone(&failure.cause) as Trouble),
+            is_full: !fits,
+            waiting: self.rows(),
+        }
+    }
+
+    fn enter(&mut self, epoch: u64) {
+        self.next_name.epoch = epoch;
+    }
+
+    fn seal(&mut self, closing: bool) -> Result<(), Trouble> {
+        if closing {
+            while let Some(file) = self.open.pop() {
+                self.finish_file(file);
+            }
+        } else {
+            self.complete_old();
+        }
+        self.seal_waiting();
+        self.outcome()
+    }
+
+    fn list(&mut self, epoch: u64, blob: &mut BlobWriter) -> OutputCut {
+        let staged = self.waiting.iter_mut().filter_map(|file| {
+            file.listed_in.get_or_insert(epoch);
+            Some(Staged {
+                output: Arc::clone(&self.output),
+                folder: file.folder.to_string(),
+                hidden: file.sealed.as_ref()?.hidden_name(),
+                name: file.name.to_string(),
+                rows: file.rows,
+            })
+        });
+        let staged = staged.collect();
+        let now = self.clock.elapsed();
+        let pending = self.open.iter_mut().map(|file| {
+            let unsaved = std::mem::take(&mut file.unsaved);
+            if !unsaved.is_empty() {
+                file.saved.push(blob.section(&unsaved));
+            }
+            let age = self.roll.every.saturating_sub(file.roll_at.saturating_sub(now));
+            Pending {
+                output: Arc::clone(&self.output),
+                folder: file.folder.to_string(),
+                age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+                rows: file.saved.clone(),
+            }
+        });
+        OutputCut { staged, pending: pending.collect() }
+    }
+
+    fn commit(&mut self, epoch: u64) -> Result<(), Trouble> {
+        self.for_each_waiting(|file, directory| {
+            if file.listed_in.is_none_or(|listed| epoch < listed) {
+                return file.seal(directory).map(|()| false);
+            }
+            match file.commit() {
+                // Another process has taken over, and has shown it.
+                Err(StoreError::Vanished { .. }) if file.is_visible(directory) => Ok(true),
+                result => result.map(|()| true),
+            }
+        });
+        self.outcome()
+    }
+
+    fn recover(&mut self, recovery: &Recovery) -> Result<(), Trouble> {
+        self.next_name.run = recovery.job;
+        let staged = recovery.staged.iter().filter(|staged| staged.output == self.output);
+        let recovered = output_dir::recover(&self.directory, recovery, staged);
+        self.note(recovered.err());
+        self.outcome()
+    }
+
+    fn restore(&mut self, pending: &Pending, rows: Vec<&[u8]>) -> Result<(), Trouble> {
+        if pending.output != self.output {
+            return Ok(());
+        }
+        let folder: DateFolder =
+            pending.folder.parse().map_err(|error: NotOurs| Arc::new(error) as Trouble)?;
+        let left = self.roll.every.saturating_sub(Duration::from_millis(pending.age_ms));
+        let roll_at = self.clock.elapsed().saturating_add(left);
+        let index = self.open_file(folder, roll_at);
+        for (section, bytes) in pending.rows.iter().zip(rows) {
+            let records =
+                section.decode::<L::Record>(bytes).map_err(|error| Arc::new(error) as Trouble)?;
+            let file = &mut self.open[index];
+            for record in &records {
+                file.append(&self.layout, record);
+            }
+            file.encode(&self.layout, &self.properties);
+            file.saved.push(section.clone());
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Trouble> {
+        self.roll().map(|_| ()).map_err(|cause| cause as Trouble)
+    }
 }
 
 /// A file that rows are added to. Its encoder is made when there is enough to encode, so that a
@@ -300,12 +447,16 @@ struct OpenFile<L: Layout> {
     writer: Option<ArrowWriter<Vec<u8>>>,
     rows: u64,
     /// By the clock.
-    opened_at: Duration,
+    roll_at: Duration,
     last_write: u64,
+    /// With checkpoints: its rows since the last one.
+    unsaved: Encoded,
+    /// With checkpoints: where its other rows are kept.
+    saved: Vec<Section>,
 }
 
 impl<L: Layout> OpenFile<L> {
-    fn new(layout: &L, folder: DateFolder, opened_at: Duration) -> OpenFile<L> {
+    fn new(layout: &L, folder: DateFolder, roll_at: Duration) -> OpenFile<L> {
         OpenFile {
             folder,
             columns: layout.columns(),
@@ -313,8 +464,10 @@ impl<L: Layout> OpenFile<L> {
             columns_bytes: 0,
             writer: None,
             rows: 0,
-            opened_at,
+            roll_at,
             last_write: 0,
+            unsaved: Encoded::default(),
+            saved: Vec::new(),
         }
     }
 
@@ -353,6 +506,8 @@ struct WaitingFile {
     rows: u64,
     bytes: Vec<u8>,
     sealed: Option<SealedFile>,
+    /// The first cut that lists it.
+    listed_in: Option<u64>,
 }
 
 impl WaitingFile {
@@ -365,6 +520,12 @@ impl WaitingFile {
             self.sealed = Some(staged.seal()?);
         }
         Ok(())
+    }
+
+    /// Whether a file of its name is visible.
+    fn is_visible(&self, directory: &Directory) -> bool {
+        let folder = directory.subdirectory(&self.folder.to_string());
+        folder.is_ok_and(|folder| folder.contains(&self.name.to_string()))
     }
 
     /// Makes it visible, once it has been sealed.

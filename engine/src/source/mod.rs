@@ -21,14 +21,25 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// The topic's name, for outputs and messages.
     fn topic(&self) -> &str;
 
-    /// Which partitions there are, where reading begins, and, in a bounded run, where it ends
-    /// (the ends at this moment). Blocks; retries while the log cannot be reached, having said so
-    /// once; asks `stopped` between tries.
+    /// Which topic this is, which partitions there are, where reading begins, and, in a bounded
+    /// run, where it ends (the ends at this moment). Blocks; retries while the log cannot be
+    /// reached, having said so once; asks `stopped` between tries.
+    ///
+    /// The partitions of `kept` begin where they are said to begin, and others, if it is not
+    /// empty, at their beginning.
     ///
     /// # Errors
     ///
     /// [`SourceError::Stopped`], or what no retry can mend, such as an absent topic.
-    fn plan(&self, stopped: &dyn Fn() -> bool) -> Result<Vec<PartitionStart>, SourceError>;
+    fn plan(
+        &self,
+        kept: &[PartitionStart],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Plan, SourceError>;
+
+    /// Takes note of up to where results are durable, for whoever watches the lag from outside.
+    /// Does not block, and recovery does not rely on it.
+    fn committed(&self, _positions: &[(Partition, Offset)]) {}
 
     /// Which partitions there are beyond the first `known`, to be read from their beginning. May
     /// block; is called from a thread of its own.
@@ -66,6 +77,33 @@ impl Wake {
 impl std::fmt::Debug for Wake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Wake")
+    }
+}
+
+/// What is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Which topic it is.
+    pub topic: TopicIdentity,
+    /// Its partitions.
+    pub partitions: Vec<PartitionStart>,
+}
+
+/// Tells a topic apart from others, also from those that had or will have its name.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TopicIdentity {
+    /// The name.
+    pub name: String,
+    /// The cluster's id, where it has one.
+    pub cluster: Option<String>,
+    /// The topic's id, where the cluster gives it one.
+    pub id: Option<String>,
+}
+
+impl TopicIdentity {
+    /// A topic of which only the name is known.
+    pub fn named(name: &str) -> TopicIdentity {
+        TopicIdentity { name: name.to_owned(), cluster: None, id: None }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use strandline_operators::record::{Message, Offset, Partition};
 use strandline_operators::time::EventTime;
 
-use super::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
+use super::{PartitionStart, Plan, Progress, Reader, Source, SourceError, TopicIdentity, Wake};
 
 /// A topic in memory. Clones share it.
 ///
@@ -18,7 +18,7 @@ use super::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
 /// let log = SimulatedLog::new("numbers", 2);
 /// log.append(Partition(1), None, Some(b"{}".to_vec()));
 /// let mut reader = log.reader(Wake::new(|| ())).unwrap();
-/// for start in log.plan(&|| false).unwrap() {
+/// for start in log.plan(&[], &|| false).unwrap().partitions {
 ///     reader.assign(start).unwrap();
 /// }
 /// let progress = reader.read(Partition(1), 10, |message| assert_eq!(message.offset.0, 0)).unwrap();
@@ -144,8 +144,18 @@ impl Source for SimulatedLog {
         &self.topic
     }
 
-    fn plan(&self, _stopped: &dyn Fn() -> bool) -> Result<Vec<PartitionStart>, SourceError> {
-        Ok(self.starts(0))
+    fn plan(
+        &self,
+        kept: &[PartitionStart],
+        _stopped: &dyn Fn() -> bool,
+    ) -> Result<Plan, SourceError> {
+        let mut partitions = self.starts(0);
+        for start in &mut partitions {
+            if let Some(kept) = kept.iter().find(|kept| kept.partition == start.partition) {
+                start.next_offset = kept.next_offset;
+            }
+        }
+        Ok(Plan { topic: TopicIdentity::named(&self.topic), partitions })
     }
 
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {

@@ -204,6 +204,35 @@ impl Directory {
         file.seal()?.commit()
     }
 
+    /// Whether there is something of that name. What cannot be looked at is not there.
+    pub fn contains(&self, name: &str) -> bool {
+        self.file(name).is_ok_and(|path| self.disk.kind(&path).is_ok())
+    }
+
+    /// Makes a file visible that was sealed under the name `hidden`, in this or another process;
+    /// returns when that is on the medium. If there is no such file, it is visible already, or
+    /// somebody has taken it away since.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says. May be called again.
+    pub fn show(&self, hidden: &str, name: &str) -> Result<(), StoreError> {
+        let (from, to) = (self.file(hidden)?, self.file(name)?);
+        match self.disk.rename(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::new("rename a file to", &to, error));
+            }
+            _ => {}
+        }
+        // Also where nothing was renamed now: who did it may have died before this.
+        match self.disk.sync_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::new("sync", &self.path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Begins a file that is not seen under its name before it is committed, creating the
     /// directory if it is missing.
     ///

@@ -22,8 +22,9 @@ pub struct StagedFile {
 
 /// A complete file that is on the medium under a hidden name.
 ///
-/// [`commit`](Self::commit) makes it visible. Dropped before that, it is removed. While it is kept
-/// it is marked as in use, so that no other process takes it for a leftover.
+/// [`commit`](Self::commit) makes it visible. Dropped before that, it stays hidden, because
+/// somebody may have been promised it; nobody was, if it is found as a leftover. While it is kept
+/// it is marked as in use, so that no other process takes it for one.
 #[derive(Debug)]
 pub struct SealedFile {
     names: Names,
@@ -37,6 +38,8 @@ struct Names {
     directory: PathBuf,
     staged: PathBuf,
     visible: PathBuf,
+    /// Whether it is removed when it is dropped.
+    unfinished: bool,
     renamed: bool,
 }
 
@@ -53,6 +56,7 @@ impl StagedFile {
             directory: directory.to_owned(),
             staged: directory.join(staged),
             visible: directory.join(visible),
+            unfinished: true,
             renamed: false,
         };
         let file = disk
@@ -83,11 +87,18 @@ impl StagedFile {
             .flush()
             .and_then(|()| self.file.sync())
             .map_err(|error| StoreError::new("sync", &self.names.visible, error))?;
+        self.names.unfinished = false;
         Ok(SealedFile { names: self.names, _file: self.file })
     }
 }
 
 impl SealedFile {
+    /// The name under which it is hidden, in the directory that it will be in.
+    pub fn hidden_name(&self) -> String {
+        let name = self.names.staged.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Makes the file visible, in place of one that has its name: returns when that is on the
     /// medium. May be called again after an error, and after a success.
     ///
@@ -132,7 +143,7 @@ impl Names {
 
 impl Drop for Names {
     fn drop(&mut self) {
-        if !self.renamed {
+        if self.unfinished {
             // If this fails, the next start finds the leftover.
             let _ = self.disk.remove_file(&self.staged);
         }

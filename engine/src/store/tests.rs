@@ -57,7 +57,7 @@ fn bytes_are_synced_before_the_name_and_the_name_before_anything_is_reported() {
 }
 
 #[test]
-fn what_is_dropped_before_its_commit_is_removed() {
+fn what_is_dropped_unfinished_is_removed_and_what_is_sealed_stays_hidden() {
     let there = tempfile::tempdir().unwrap();
     let directory = Directory::local(there.path());
     let mut staged = directory.stage("a").unwrap();
@@ -67,8 +67,15 @@ fn what_is_dropped_before_its_commit_is_removed() {
     drop(staged);
     assert!(names(&directory).is_empty());
 
-    drop(directory.stage("a").unwrap().seal().unwrap());
-    assert!(names(&directory).is_empty());
+    let sealed = directory.stage("a").unwrap().seal().unwrap();
+    let hidden = sealed.hidden_name();
+    drop(sealed);
+    assert_eq!(names(&directory), [hidden.clone()]);
+    // Whoever was promised it makes it visible, once or again.
+    for _ in 0..2 {
+        directory.show(&hidden, "a").unwrap();
+        assert_eq!(names(&directory), ["a"]);
+    }
 }
 
 #[test]

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop};
-use strandline_engine::outputs::{Outputs, Sink};
+use strandline_engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::{Cell, Table};
 use strandline_engine::view::{PartitionState, Phase};
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
-use strandline_operators::record::{Partition, Rejected};
+use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
-use strandline_operators::window::Row;
 
 use crate::toy::{Count, Kept, Running, Words, new_view, options, text};
 
@@ -186,15 +185,24 @@ fn the_ledger_of_every_snapshot_balances() {
     running.stop().1.unwrap();
 }
 
-/// Fails when it is given a row.
-struct FullDisk;
+/// Takes records by calling the function.
+struct Call<F>(F);
 
-impl Outputs<(u64,)> for FullDisk {
-    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<(u64,)>>> {
-        Box::new(|_| Err("the disk is full".into()))
+impl<R, F: FnMut(Vec<R>) -> Result<(), Trouble> + Send + 'static> Output<R> for Call<F> {
+    fn write(&mut self, records: Vec<R>) -> Result<(), Trouble> {
+        (self.0)(records)
     }
-    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
-        Box::new(|_| Ok(()))
+}
+
+/// Fails when it is given a row.
+struct Broken;
+
+impl Outputs<(u64,)> for Broken {
+    fn open(&self, _process: usize, _visibility: Visibility) -> OpenOutputs<(u64,)> {
+        OpenOutputs {
+            final_rows: Box::new(Call(|_| Err(Arc::from(Box::from("the table is gone"))))),
+            rejected: Box::new(Call(|_| Ok(()))),
+        }
     }
 }
 
@@ -207,10 +215,10 @@ fn an_output_that_cannot_go_on_ends_the_job_with_its_cause() {
     }
     let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
     let (decoder, aggregate, options) = (Words, Count, options());
-    let job = Job { source: log, decoder, aggregate, table, outputs: FullDisk, options };
+    let job = Job::new(log, decoder, aggregate, table, Broken, options);
     let config = timely::Config::process(3);
     let error = job.run(config, &Clock::system(), &new_view(), &Stop::default()).unwrap_err();
-    assert_eq!(error.to_string(), "the disk is full");
+    assert_eq!(error.to_string(), "the table is gone");
 }
 
 /// Panics at a certain word.
@@ -232,7 +240,7 @@ fn a_panic_on_one_worker_ends_the_job_with_its_cause() {
     text(&log, 2, "bug 1");
     let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
     let (decoder, aggregate, options) = (Brittle, Count, options());
-    let job = Job { source: log, decoder, aggregate, table, outputs: Kept::default(), options };
+    let job = Job::new(log, decoder, aggregate, table, Kept::default(), options);
     let config = timely::Config::process(3);
     let error = job.run(config, &Clock::system(), &new_view(), &Stop::default()).unwrap_err();
     assert_eq!(error.to_string(), "worker 2 panicked: brittle");
@@ -284,12 +292,12 @@ fn a_new_partition_never_meets_a_closed_window() {
 struct Alarm(std::sync::mpsc::Sender<()>);
 
 impl Outputs<(u64,)> for Alarm {
-    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<(u64,)>>> {
-        Box::new(|_| Ok(()))
-    }
-    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
+    fn open(&self, _process: usize, _visibility: Visibility) -> OpenOutputs<(u64,)> {
         let heard = self.0.clone();
-        Box::new(move |_| Ok(heard.send(())?))
+        OpenOutputs {
+            final_rows: Box::new(Call(|_| Ok(()))),
+            rejected: Box::new(Call(move |_| Ok(heard.send(()).unwrap()))),
+        }
     }
 }
 
@@ -302,7 +310,7 @@ fn a_worker_that_sleeps_wakes_for_a_record() {
     let second = Duration::from_secs(1);
     let options = JobOptions { publish_every: second, epoch_every: second, ..options() };
     let (source, outputs) = (log.clone(), Alarm(sender));
-    let job = Job { source, decoder: Words, aggregate: Count, table, outputs, options };
+    let job = Job::new(source, Words, Count, table, outputs, options);
     let (view, stop) = (new_view(), Stop::default());
     let asked = stop.clone();
     let running = std::thread::spawn(move || {

@@ -1,13 +1,12 @@
 //! A toy topic for tests of the engine: text messages `key time`, counted, with a naive reference.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
-use strandline_engine::outputs::{Outputs, Sink};
+use strandline_engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
 use strandline_engine::source::Source;
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::Table;
@@ -60,19 +59,19 @@ pub(crate) struct Kept {
 
 struct Keep<R>(Arc<Mutex<Vec<R>>>);
 
-impl<R: 'static> Sink<R> for Keep<R> {
-    fn write(&mut self, records: Vec<R>) -> Result<(), Box<dyn Error + Send + Sync>> {
+impl<R: Send + 'static> Output<R> for Keep<R> {
+    fn write(&mut self, records: Vec<R>) -> Result<(), Trouble> {
         self.0.lock().unwrap().extend(records);
         Ok(())
     }
 }
 
 impl Outputs<(u64,)> for Kept {
-    fn final_rows(&self, _worker: usize) -> Box<dyn Sink<Row<(u64,)>>> {
-        Box::new(Keep(Arc::clone(&self.rows)))
-    }
-    fn rejected(&self, _worker: usize) -> Box<dyn Sink<Rejected>> {
-        Box::new(Keep(Arc::clone(&self.rejected)))
+    fn open(&self, _process: usize, _visibility: Visibility) -> OpenOutputs<(u64,)> {
+        OpenOutputs {
+            final_rows: Box::new(Keep(Arc::clone(&self.rows))),
+            rejected: Box::new(Keep(Arc::clone(&self.rejected))),
+        }
     }
 }
 
@@ -136,7 +135,7 @@ pub(crate) fn run<S: Source>(
 ) -> Result<Summary, JobError> {
     let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
     let outputs = kept.clone();
-    let job = Job { source, decoder: Words, aggregate: Count, table, outputs, options };
+    let job = Job::new(source, Words, Count, table, outputs, options);
     job.run(timely::Config::process(workers), &Clock::system(), view, stop)
 }
 

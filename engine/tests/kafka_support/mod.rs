@@ -15,7 +15,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Message as _};
 use strandline_engine::clock::Clock;
-use strandline_engine::source::kafka::{KafkaReader, KafkaSettings, KafkaSource, Report};
+use strandline_engine::report::Report;
+use strandline_engine::source::kafka::{KafkaReader, KafkaSettings, KafkaSource};
 use strandline_engine::source::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
 use strandline_operators::record::{Message, Partition};
 use strandline_operators::time::EventTime;
@@ -203,7 +204,7 @@ pub(crate) fn settings(bootstrap: &str, topic: &str, lines: &Lines) -> KafkaSett
 }
 
 pub(crate) fn plan(source: &KafkaSource) -> Vec<PartitionStart> {
-    source.plan(&|| false).unwrap()
+    source.plan(&[], &|| false).unwrap().partitions
 }
 
 /// A name that no other test uses.

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strandline_engine::clock::{Clock, ClockHand};
-use strandline_engine::sink::{FinalRowsWriter, Report, Roll, RunId, SinkOptions, Stopped};
+use strandline_engine::outputs::Visibility;
+use strandline_engine::report::Report;
+use strandline_engine::sink::{FinalRowsFiles, Roll, RunId, SinkOptions};
 use strandline_engine::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use strandline_engine::table::Table;
 use strandline_engine::view::Snapshot;
@@ -23,7 +25,7 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) type Output = (u64, Option<f64>);
-pub(crate) type RowsWriter = FinalRowsWriter<Output>;
+pub(crate) type RowsFiles = FinalRowsFiles<Output>;
 
 pub(crate) fn table() -> Table {
     Table::new::<Output>("device_id", "devices", &["count", "avg_temperature"])
@@ -124,17 +126,17 @@ impl Bench {
         let options = SinkOptions {
             out,
             run: RunId::fresh(&clock),
-            worker: 0,
+            process: 0,
+            visibility: Visibility::AsTheyCome,
             roll: Roll::default(),
             clock,
             report: heard.report(),
-            stopped: Stopped::never(),
         };
         Bench { there, options, hand, heard }
     }
 
-    pub(crate) fn rows_writer(&self) -> RowsWriter {
-        FinalRowsWriter::spawn(&self.options, &table()).unwrap()
+    pub(crate) fn rows_files(&self) -> RowsFiles {
+        FinalRowsFiles::open(&self.options, &table())
     }
 
     pub(crate) fn files(&self, folder: &str) -> Vec<PathBuf> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use strandline_engine::sink::RejectedWriter;
+use strandline_engine::outputs::Output as _;
+use strandline_engine::sink::RejectedFiles;
 use strandline_operators::decode::DeadReason;
 use strandline_operators::record::{Offset, Rejected, Rejection};
 use strandline_operators::time::EventTime;
@@ -17,9 +18,9 @@ use crate::bench::{Bench, by_folder, rejected, row, some_rows};
 #[test]
 fn final_rows_have_these_columns() {
     let bench = Bench::new();
-    let writer = bench.rows_writer();
+    let mut writer = bench.rows_files();
     writer.write(some_rows(1)).unwrap();
-    writer.close().unwrap();
+    writer.roll().unwrap();
     let file = File::open(&bench.files("parquet")[0]).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     let mut schema = Vec::new();
@@ -47,9 +48,9 @@ fn final_rows_have_these_columns() {
 #[test]
 fn rejected_records_have_these_columns() {
     let bench = Bench::new();
-    let writer = RejectedWriter::dead_letters(&bench.options, "iot-metrics").unwrap();
+    let mut writer = RejectedFiles::dead_letters(&bench.options, "iot-metrics");
     writer.write(vec![rejected(0, Rejection::Dead(DeadReason::Empty), None)]).unwrap();
-    writer.close().unwrap();
+    writer.roll().unwrap();
     let file = File::open(&bench.files("dead_letters")[0]).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     let mut schema = Vec::new();
@@ -70,7 +71,7 @@ fn rejected_records_have_these_columns() {
 #[test]
 fn final_rows_come_back_as_they_were() {
     let bench = Bench::new();
-    let writer = bench.rows_writer();
+    let mut writer = bench.rows_files();
     let keys = ["a", "ünï-字-🦀", "\0", "a\0b", " ", "\"\\/"];
     let long = "k".repeat(256);
     let outputs = [(1, Some(24.5)), (0, None), (u64::MAX, Some(-0.0)), (7, Some(f64::MAX))];
@@ -82,7 +83,7 @@ fn final_rows_come_back_as_they_were() {
     }
     let committed = {
         writer.write(rows.clone()).unwrap();
-        writer.close().unwrap()
+        writer.roll().unwrap()
     };
     assert_eq!((committed.rows, committed.files), (7, 1));
     assert_eq!(committed.bytes, fs::metadata(&bench.files("parquet")[0]).unwrap().len());
@@ -118,11 +119,11 @@ fn final_rows_come_back_as_they_were() {
 #[test]
 fn many_rows_keep_their_order_over_all_that_is_encoded_at_once() {
     let bench = Bench::new();
-    let writer = bench.rows_writer();
+    let mut writer = bench.rows_files();
     for rows in some_rows(30_000).chunks(700) {
         writer.write(rows.to_vec()).unwrap();
     }
-    assert_eq!(writer.close().unwrap().files, 1);
+    assert_eq!(writer.roll().unwrap().files, 1);
     let mut expected = 0..;
     for batch in bench.read("parquet") {
         let counts = batch.column_by_name("count").unwrap().as_primitive::<Int64Type>().values();
@@ -136,12 +137,12 @@ fn many_rows_keep_their_order_over_all_that_is_encoded_at_once() {
 #[test]
 fn a_row_is_in_the_folder_of_its_windows_start() {
     let bench = Bench::new();
-    let writer = bench.rows_writer();
+    let mut writer = bench.rows_files();
     let day = 86_400_000;
     let starts =
         [0, -10_000, day - 10_000, day, 253_402_300_790_000, 253_402_300_800_000, i64::MIN];
     writer.write(starts.map(|start| row("a", start, (1, None), &[])).to_vec()).unwrap();
-    writer.close().unwrap();
+    writer.roll().unwrap();
     let expected = [
         ("date=1969-12-31", 1),
         ("date=1970-01-01", 2),
@@ -155,7 +156,7 @@ fn a_row_is_in_the_folder_of_its_windows_start() {
 #[test]
 fn rejected_records_keep_their_bytes_and_their_origin() {
     let bench = Bench::new();
-    let writer = RejectedWriter::dead_letters(&bench.options, "a topic").unwrap();
+    let mut writer = RejectedFiles::dead_letters(&bench.options, "a topic");
     let binary: Vec<u8> = (0..=255).collect();
     let payloads: [Option<&[u8]>; 4] = [None, Some(b""), Some(&binary), Some(b"{\"a\":1}")];
     let mut records = Vec::new();
@@ -164,7 +165,7 @@ fn rejected_records_keep_their_bytes_and_their_origin() {
     }
     records[1].log_timestamp = Some(EventTime::from_millis(1_730_638_574_123));
     writer.write(records).unwrap();
-    writer.close().unwrap();
+    writer.roll().unwrap();
 
     let expected = [("date=2024-11-03", 1), ("date=__HIVE_DEFAULT_PARTITION__", 3)];
     assert_eq!(by_folder(&bench, "dead_letters"), expected.map(|(name, n)| (name.to_owned(), n)));
@@ -195,12 +196,12 @@ fn a_late_record_is_in_the_folder_of_its_window() {
     let bench = Bench::new();
     let day = Duration::from_secs(86_400);
     let two_days = move |time: EventTime| time.floor_to(day * 2);
-    let writer = RejectedWriter::late(&bench.options, "t", two_days).unwrap();
+    let mut writer = RejectedFiles::late(&bench.options, "t", two_days);
     let event_time = EventTime::from_millis(1_000) + day;
     let log_timestamp = Some(event_time + day * 9);
     let record = rejected(1, Rejection::Late, Some(b"{}"));
     writer.write(vec![Rejected { event_time: Some(event_time), log_timestamp, ..record }]).unwrap();
-    writer.close().unwrap();
+    writer.roll().unwrap();
     assert_eq!(by_folder(&bench, "late"), [("date=1970-01-01".to_owned(), 1)]);
     let batch = &bench.read("late")[0];
     let time = batch.column_by_name("event_time").unwrap();

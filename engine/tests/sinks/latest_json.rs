@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use strandline_engine::sink::{LatestJson, SinkError, SinkOptions};
+use strandline_engine::sink::{Existing, LatestJson, SinkError, SinkOptions};
 use strandline_engine::store::Operation;
 use strandline_engine::view::View;
 
@@ -24,7 +24,7 @@ fn latest_in_flight(bench: &Bench) -> Option<u64> {
 
 fn spawn_latest(bench: &Bench, view: &View, publish_every: Duration) -> LatestJson {
     let SinkOptions { out, clock, report, .. } = &bench.options;
-    LatestJson::spawn(out, view, publish_every, clock, report).unwrap()
+    LatestJson::spawn(out, view, publish_every, clock, report, Existing::Append).unwrap()
 }
 
 #[test]

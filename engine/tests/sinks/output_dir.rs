@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use strandline_engine::sink::{Existing, OutputDirError, RejectedWriter, RunId, has_rows, prepare};
+use strandline_engine::outputs::Output as _;
+use strandline_engine::sink::{Existing, OutputDirError, RejectedFiles, RunId, has_rows, prepare};
 use strandline_engine::store::Directory;
 use strandline_operators::record::Rejection;
 
@@ -12,9 +13,9 @@ use crate::bench::{Bench, rejected, row, snapshot, some_rows};
 
 /// Puts a file of an earlier run and one of somebody else beside each other; returns the latter.
 fn earlier_run(bench: &Bench) -> PathBuf {
-    let writer = bench.rows_writer();
+    let mut writer = bench.rows_files();
     writer.write(some_rows(1)).unwrap();
-    writer.close().unwrap();
+    writer.roll().unwrap();
     let folder = bench.files("parquet")[0].parent().unwrap().to_owned();
     let foreign = folder.join("part-0000-from-another-tool.parquet");
     fs::write(&foreign, "not ours").unwrap();
@@ -54,14 +55,13 @@ fn rows_of_an_earlier_run_are_refused_and_nothing_is_touched() {
 fn late_records_and_dead_letters_of_an_earlier_run_are_rows_too() {
     for folder in ["late", "dead_letters"] {
         let bench = Bench::new();
-        let writer = match folder {
-            "late" => RejectedWriter::late(&bench.options, "t", |time| time),
-            _ => RejectedWriter::dead_letters(&bench.options, "t"),
+        let mut writer = match folder {
+            "late" => RejectedFiles::late(&bench.options, "t", |time| time),
+            _ => RejectedFiles::dead_letters(&bench.options, "t"),
         };
-        let writer = writer.unwrap();
         writer.write(vec![rejected(1, Rejection::Late, None)]).unwrap();
         assert!(!has_rows(&bench.options.out).unwrap());
-        writer.close().unwrap();
+        writer.roll().unwrap();
         assert!(has_rows(&bench.options.out).unwrap());
     }
 }
@@ -103,9 +103,9 @@ fn replacing_removes_what_a_sink_wrote_and_nothing_else() {
     std::os::unix::fs::symlink(&elsewhere, bench.there.path().join("parquet/date=2000-01-01"))
         .unwrap();
     bench.options.run = RunId::fresh(&bench.options.clock);
-    let writer = bench.rows_writer();
+    let mut writer = bench.rows_files();
     writer.write(vec![row("a", 86_400_000, (1, None), &[])]).unwrap();
-    writer.close().unwrap();
+    writer.roll().unwrap();
 
     prepare(&bench.options.out, Existing::Replace, Some(&Value::Null)).unwrap();
     assert!(!has_rows(&bench.options.out).unwrap());

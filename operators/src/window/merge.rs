@@ -16,8 +16,8 @@
 //! 4. The held capability moves to `(epoch, least event time that a row may still leave at)`: an
 //!    open window holds an event time, never an old epoch.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -78,7 +78,9 @@ pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                 return;
             };
             restored.for_each(|_, panes| panes.drain(..).for_each(|pane| state.restore(pane)));
-            cuts.for_each(|_, cuts| state.cuts.extend(cuts.drain(..).map(|cut| cut.epoch)));
+            cuts.for_each(|_, cuts| {
+                state.cuts.extend(cuts.drain(..).map(|cut| (cut.epoch, cut.closing)))
+            });
             input.for_each(|capability, shipments| {
                 let stamps = capability.stamp();
                 let Some(time) = stamps.iter().min() else { return };
@@ -100,13 +102,13 @@ pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                     break;
                 }
                 counts.session(&capabilities.counts).give_iterator(state.take_counts());
-                if state.cuts.remove(&epoch) {
-                    snapshots.session(&capabilities.snapshots).give(state.copy(epoch));
+                if let Some(closing) = state.cuts.remove(&epoch) {
+                    snapshots.session(&capabilities.snapshots).give(state.copy(epoch, closing));
                 }
                 let Some(next) = state.next_epoch(arrival) else {
                     // Nothing will arrive and nothing is set aside: every window has closed.
                     capabilities.enter(LAST_EPOCH);
-                    snapshots.session(&capabilities.snapshots).give(state.copy(LAST_EPOCH));
+                    snapshots.session(&capabilities.snapshots).give(state.copy(LAST_EPOCH, true));
                     held = None;
                     return;
                 };
@@ -255,8 +257,8 @@ struct State<V, A: Aggregate<V>> {
     /// What came for later epochs.
     aside: BTreeMap<u64, Aside<A::Partial>>,
     counts: BTreeMap<Partition, u64>,
-    /// The epochs of which a copy was asked for.
-    cuts: BTreeSet<u64>,
+    /// The epochs of which a copy was asked for, and whether nothing follows them.
+    cuts: BTreeMap<u64, bool>,
     /// Windows that end at or before this are closed.
     closed_before: EventTime,
     /// Whether anything changed since the last look.
@@ -276,7 +278,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
             open: BTreeMap::new(),
             aside: BTreeMap::new(),
             counts: BTreeMap::new(),
-            cuts: BTreeSet::new(),
+            cuts: BTreeMap::new(),
             closed_before: EventTime::MIN,
             changed: false,
             shown: None,
@@ -362,7 +364,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
     }
 
     /// A copy of all panes. O(panes).
-    fn copy(&self, epoch: u64) -> Snapshot<A::Partial> {
+    fn copy(&self, epoch: u64, closing: bool) -> Snapshot<A::Partial> {
         let mut panes = Vec::with_capacity(self.open.values().map(|open| open.panes.len()).sum());
         for (start, open) in &self.open {
             panes.extend(open.panes.iter().map(|pane| PaneState {
@@ -372,7 +374,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
                 spans: pane.spans.clone(),
             }));
         }
-        Snapshot { epoch, closed_before: self.closed_before, panes }
+        Snapshot { epoch, closing, closed_before: self.closed_before, panes }
     }
 
     /// Up to where windows may close: nothing that arrives, and nothing set aside, can still be
@@ -416,7 +418,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
     /// for, or that is cut, or the least that can still arrive. `None` at the end of the stream.
     fn next_epoch(&self, arrival: Arrival) -> Option<u64> {
         let aside = self.aside.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch);
-        let cut = self.cuts.range(self.epoch + 1..).next().copied().unwrap_or(u64::MAX);
+        let cut = self.cuts.range(self.epoch + 1..).next().map_or(u64::MAX, |(epoch, _)| *epoch);
         Some(aside.min(cut).min(arrival.epoch)).filter(|epoch| *epoch < u64::MAX)
     }
 

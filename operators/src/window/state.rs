@@ -52,6 +52,8 @@ impl KeyGroup {
 pub struct Cut {
     /// The epoch.
     pub epoch: u64,
+    /// Whether nothing is to follow it in this run: outputs complete their files.
+    pub closing: bool,
 }
 
 /// The epoch that the state at the end of a stream belongs to: after all others.
@@ -63,6 +65,8 @@ pub const LAST_EPOCH: u64 = u64::MAX;
 pub struct Snapshot<P> {
     /// The epoch whose end this is.
     pub epoch: u64,
+    /// As in the request; true at the end of the stream.
+    pub closing: bool,
     /// Windows that end at or before this are closed, here.
     pub closed_before: EventTime,
     /// The panes of open windows.

@@ -6,7 +6,6 @@
 //! again, or is dead. Such a late request is done as any other: a name that has been taken
 //! meanwhile is not replaced. Listings are up to date, as those of S3 are.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
@@ -14,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strandline_engine::checkpoint::blobs::{BlobEntry, BlobError, Blobs};
 
-use super::outside::{Effect, Happened, Kind, Outside, ProcessId, Verdict};
+use super::outside::{Effect, Happened, Kind, Outside, ProcessId, Verdict, Weakness};
+use crate::random::SplitMix64;
 
 /// A store of blobs. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -70,6 +70,14 @@ impl MemoryBlobs {
         true
     }
 
+    /// The power goes: as everything that is stored is durable, that changes nothing, unless the
+    /// world has that [weakness](Weakness::BlobsAreLost).
+    pub fn power_lost(&self, random: &mut SplitMix64) {
+        if self.outside.has(Weakness::BlobsAreLost) {
+            self.stored().blobs.retain(|_, _| random.happens(0.5));
+        }
+    }
+
     /// Brings the requests that are under way to their end.
     pub fn settle(&self) {
         let mut stored = self.stored();
@@ -87,8 +95,9 @@ impl Stored {
     fn serve(&mut self, request: Request, outside: &Outside) {
         match request {
             Request::Put { name, bytes } => {
-                if let Entry::Vacant(vacant) = self.blobs.entry(name.clone()) {
-                    vacant.insert(bytes.clone());
+                let is_taken = self.blobs.contains_key(&name);
+                if !is_taken || outside.has(Weakness::BlobsAreReplaced) {
+                    self.blobs.insert(name.clone(), bytes.clone());
                     outside.happened(Happened::Stored { name, bytes });
                 }
             }
@@ -139,6 +148,7 @@ impl Client {
                 let mut stored = self.blobs.stored();
                 if let Request::Put { name, .. } = &request
                     && stored.blobs.contains_key(name)
+                    && !self.blobs.outside.has(Weakness::BlobsAreReplaced)
                 {
                     return Err(BlobError::Taken { place: PLACE.to_owned(), name: name.clone() });
                 }

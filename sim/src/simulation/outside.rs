@@ -46,6 +46,19 @@ pub enum Spell {
     Blobs,
 }
 
+/// A promise that the world does not keep: nothing can be right on it, so a run has to fail.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// Nothing is on the medium because a file was synced.
+    FilesAreNotSynced,
+    /// Nothing is on the medium because a directory was synced.
+    NamesAreNotSynced,
+    /// A blob is stored although its name is taken, in place of the other one.
+    BlobsAreReplaced,
+    /// A blob that is stored may be lost when the power goes.
+    BlobsAreLost,
+}
+
 /// A kind of operation, as far as faults go.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -103,6 +116,7 @@ struct State {
     random: SplitMix64,
     rates: FaultRates,
     spell: Option<Spell>,
+    weakness: Option<Weakness>,
     operations: u64,
     /// The process that does the operation of this number dies of it.
     fatal: Option<u64>,
@@ -126,6 +140,7 @@ impl Outside {
             random: SplitMix64::stream(seed, 0x6f75_7473_6964_6500),
             rates: FaultRates::default(),
             spell: None,
+            weakness: None,
             operations: 0,
             fatal: None,
             deaths: 0,
@@ -151,6 +166,15 @@ impl Outside {
         }
     }
 
+    /// Lets a promise be broken: to see that the simulation notices.
+    pub fn set_weakness(&self, weakness: Option<Weakness>) {
+        self.lock().weakness = weakness;
+    }
+
+    pub(super) fn has(&self, weakness: Weakness) -> bool {
+        self.lock().weakness == Some(weakness)
+    }
+
     /// Operations so far, of all processes.
     pub fn operations(&self) -> u64 {
         self.lock().operations
@@ -171,7 +195,7 @@ impl Outside {
         self.lock().processes.get(&process).is_some_and(|process| process.dead)
     }
 
-    /// How many processes have died.
+    /// How many processes have died of an operation.
     pub fn deaths(&self) -> u64 {
         self.lock().deaths
     }
@@ -242,7 +266,6 @@ impl State {
         let entry = self.processes.entry(process).or_default();
         if !entry.dead {
             entry.dead = true;
-            self.deaths += 1;
             self.trace.line(format_args!("  {process} is dead"));
         }
     }
@@ -251,6 +274,7 @@ impl State {
         let changes = matches!(kind, Kind::ChangeDisk | Kind::ChangeBlobs);
         if self.fatal == Some(number) {
             self.kill(process);
+            self.deaths += 1;
             let effect = if changes { self.effect(kind) } else { Effect::Nothing };
             return Verdict::Failed { kind: io::ErrorKind::Other, effect };
         }

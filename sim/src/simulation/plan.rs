@@ -8,7 +8,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::outside::FaultRates;
+use strandline_engine::job::JobOptions;
+
+use super::outside::{FaultRates, Weakness};
 use super::scheduler::Pace;
 use super::topic::Reads;
 use crate::random::SplitMix64;
@@ -18,7 +20,7 @@ const DISTURBED_STARTS_MAX: u64 = 6;
 /// Most workers of a process.
 const WORKERS_MAX: u64 = 4;
 /// Most moves of a disturbed process.
-const MOVES_MAX: u64 = 2_000;
+pub(super) const MOVES_MAX: u64 = 2_000;
 /// Most operations of a disturbed process before it dies of one.
 const OPERATIONS_MAX: u64 = 150;
 
@@ -33,7 +35,7 @@ pub struct Plan {
     pub added_partitions: usize,
     /// How long a partition is silent before it is idle; `None` for never.
     pub idle_after: Option<Duration>,
-    /// How far a partition may run ahead of the others, in watermarks.
+    /// How far a partition may run ahead of the others, in windows and watermarks.
     pub drift: u32,
     /// How often an epoch turns.
     pub epoch_every: Duration,
@@ -55,6 +57,8 @@ pub struct Plan {
     pub spells: Vec<io::ErrorKind>,
     /// Whether blobs cannot be reached for a while, now and then.
     pub blob_spells: bool,
+    /// A promise that the world does not keep; no seed wants one.
+    pub weakness: Option<Weakness>,
     /// The starts; after them comes one that nothing disturbs.
     pub starts: Vec<Start>,
     /// How many workers the last start has.
@@ -150,9 +154,36 @@ impl Plan {
             faults: FaultRates { disk: rate(random), blobs: rate(random) },
             spells: spells.into_iter().filter(|_| has_spells && random.happens(0.5)).collect(),
             blob_spells: !is_calm && random.happens(0.3),
+            weakness: None,
             starts: (0..starts).map(|_| Start::draw(random)).collect(),
             last_workers: 1 + random.below(WORKERS_MAX) as usize,
         }
+    }
+
+    /// A plan in which nothing happens.
+    pub fn calm(seed: u64) -> Plan {
+        let mut plan = Plan::of(seed);
+        plan.make_exact();
+        Plan {
+            live: false,
+            faults: FaultRates::default(),
+            spells: Vec::new(),
+            blob_spells: false,
+            starts: Vec::new(),
+            last_workers: 1,
+            ..plan
+        }
+    }
+
+    /// How far a partition may run ahead of the others.
+    pub fn max_drift(&self, options: JobOptions) -> Duration {
+        (options.watermark + options.windows.size()) * self.drift
+    }
+
+    /// Leaves out what makes it depend on more than the topic which records are late.
+    pub fn make_exact(&mut self) {
+        self.idle_after = None;
+        self.added_partitions = 0;
     }
 
     /// Whether which records are late is a function of the log alone.

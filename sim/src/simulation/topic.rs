@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strandline_engine::source::simulated::{SimulatedLog, SimulatedReader};
-use strandline_engine::source::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
+use strandline_engine::source::{PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake};
 use strandline_operators::record::{Message, Partition};
 use strandline_operators::time::EventTime;
 
@@ -189,8 +189,12 @@ impl Source for SimulatedTopic {
         self.log.topic()
     }
 
-    fn plan(&self, stopped: &dyn Fn() -> bool) -> Result<Vec<PartitionStart>, SourceError> {
-        self.log.plan(stopped)
+    fn plan(
+        &self,
+        kept: &[PartitionStart],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Plan, SourceError> {
+        self.log.plan(kept, stopped)
     }
 
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
@@ -270,10 +274,10 @@ mod tests {
             let topic = Topic::new("t", records(&[30, 0, 50]), 1, seed);
             let source = topic.source(false, Reads { empty_share: 0.3, messages_max: 3 });
             let mut reader = source.reader(Wake::new(|| ())).unwrap();
-            assert_eq!(source.plan(&|| false).unwrap().len(), 2);
+            assert_eq!(source.plan(&[], &|| false).unwrap().partitions.len(), 2);
             while topic.write_some() {}
             assert_eq!(topic.left(), 0);
-            for start in source.plan(&|| false).unwrap() {
+            for start in source.plan(&[], &|| false).unwrap().partitions {
                 reader.assign(start).unwrap();
             }
             for (partition, count) in [(0, 30), (1, 0), (2, 50)] {

@@ -293,7 +293,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::kafka::settings::Report;
+    use crate::report::Report;
 
     #[test]
     fn an_outage_is_said_once_and_so_is_its_end() {

@@ -8,7 +8,8 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Statistics};
 
-use crate::source::kafka::settings::{KafkaSettings, Report};
+use crate::report::Report;
+use crate::source::kafka::settings::KafkaSettings;
 
 /// Hears one client. Nothing of it is shown as it comes: the client repeats itself, and reports
 /// what is over in a second.

@@ -10,10 +10,10 @@ use rdkafka::topic_partition_list::Offset as ListedOffset;
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 
-use crate::source::SourceError;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{Client, offset, raw};
 use crate::source::kafka::settings::{KafkaSettings, config_error};
+use crate::source::{SourceError, TopicIdentity};
 
 /// Events of the client that are heard before a question.
 const EVENTS_PER_QUESTION: usize = 64;
@@ -22,6 +22,8 @@ const EVENTS_PER_QUESTION: usize = 64;
 pub(super) struct Lookup {
     consumer: Client<Ears>,
     topic: String,
+    /// The broker dies with the process, so nobody asks which cluster it was.
+    embedded: bool,
 }
 
 /// Which offset of a partition.
@@ -57,7 +59,8 @@ impl Lookup {
     pub(super) fn new(settings: &KafkaSettings) -> Result<Lookup, SourceError> {
         let consumer =
             settings.config(None).create_with_context(Ears::new(settings)).map_err(config_error)?;
-        Ok(Lookup { consumer: Client::new(consumer), topic: settings.topic.clone() })
+        let (topic, embedded) = (settings.topic.clone(), settings.embedded);
+        Ok(Lookup { consumer: Client::new(consumer), topic, embedded })
     }
 
     /// How many partitions the topic has. Blocks for at most about `timeout`.
@@ -78,6 +81,16 @@ impl Lookup {
             Ok(count) if 0 < count => Ok(count),
             _ => Err(Trouble::NotYet("the broker has no partitions of the topic yet".into())),
         }
+    }
+
+    /// Which topic it is. Blocks for at most about twice `timeout`.
+    pub(super) fn identity(&self, timeout: Duration) -> Result<TopicIdentity, Trouble> {
+        let mut topic = TopicIdentity::named(&self.topic);
+        if !self.embedded {
+            topic.cluster = self.consumer.client().fetch_cluster_id(timeout);
+            topic.id = self.consumer.topic_id(&self.topic, timeout);
+        }
+        Ok(topic)
     }
 
     /// An offset in each of `partitions`, in their order; `None` where no message has such a

@@ -10,7 +10,8 @@
 //! * **Only committed messages** are read, so that what was read once does not change.
 //! * **A bounded read ends** at the position, not at the last message's offset: the last offset
 //!   may be a marker.
-//! * **No consumer group.** Offsets are kept with the results.
+//! * **No consumer group.** Offsets are kept with the results; `group` only tells Kafka of them,
+//!   for monitoring.
 //! * **Looking at a topic does not create it.**
 //! * **A broker that cannot be reached** is no error: it is said once, and once when it is back.
 //! * **A partition that is not read is not fetched** either, beyond what its queue holds (see
@@ -23,6 +24,7 @@
 mod connection;
 mod cursor;
 mod ears;
+mod group;
 mod lookup;
 mod native;
 mod plan;
@@ -31,11 +33,14 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use strandline_operators::record::{Offset, Partition};
+
 use crate::source::kafka::connection::Connection;
-use crate::source::{PartitionStart, Source, SourceError, Wake};
+use crate::source::kafka::group::Group;
+use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 
 pub use self::reader::KafkaReader;
-pub use self::settings::{KafkaSettings, Report, Start};
+pub use self::settings::{KafkaSettings, Start};
 
 /// One topic of a Kafka cluster.
 ///
@@ -44,6 +49,7 @@ pub use self::settings::{KafkaSettings, Report, Start};
 #[derive(Clone)]
 pub struct KafkaSource {
     connection: Arc<Connection>,
+    group: Option<Arc<Group>>,
 }
 
 impl KafkaSource {
@@ -54,7 +60,9 @@ impl KafkaSource {
     /// [`SourceError::Config`] for options that the client does not know or take, or that would
     /// break a promise.
     pub fn new(settings: KafkaSettings) -> Result<KafkaSource, SourceError> {
-        Ok(KafkaSource { connection: Connection::new(settings)? })
+        let group = settings.group.as_ref().map(|group| Group::new(&settings, group));
+        let group = group.transpose()?.map(Arc::new);
+        Ok(KafkaSource { connection: Connection::new(settings)?, group })
     }
 }
 
@@ -65,12 +73,22 @@ impl Source for KafkaSource {
         &self.connection.settings.topic
     }
 
-    fn plan(&self, stopped: &dyn Fn() -> bool) -> Result<Vec<PartitionStart>, SourceError> {
-        plan::plan(&self.connection, stopped)
+    fn plan(
+        &self,
+        kept: &[PartitionStart],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Plan, SourceError> {
+        plan::plan(&self.connection, kept, stopped)
     }
 
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
         plan::discover(&self.connection, known)
+    }
+
+    fn committed(&self, positions: &[(Partition, Offset)]) {
+        if let Some(group) = &self.group {
+            group.commit(positions);
+        }
     }
 
     fn reader(&self, wake: Wake) -> Result<KafkaReader, SourceError> {

@@ -1,4 +1,5 @@
-//! What rdkafka does not offer: a partition's own queue, read many messages at a time.
+//! What rdkafka does not offer: a partition's own queue, read many messages at a time; and a
+//! topic's id.
 //!
 //! One call of the client library for each message costs half as much again as one call for a
 //! thousand (measured), so messages are taken from librdkafka's queues in batches. The simple
@@ -9,6 +10,8 @@
 //! [`PartitionQueue`] holds the [`TopicConsumer`] that it belongs to, a callback is switched off
 //! before what it points to is dropped, and a message is destroyed when its visit ends.
 #![expect(unsafe_code, reason = "batches from the client's queues, which rdkafka hides")]
+
+mod topic_id;
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_void};

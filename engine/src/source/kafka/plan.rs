@@ -10,7 +10,7 @@ use strandline_operators::record::{Offset, Partition};
 use crate::source::kafka::connection::{Cancelled, Connection};
 use crate::source::kafka::lookup::{At, Lookup};
 use crate::source::kafka::settings::Start;
-use crate::source::{PartitionStart, SourceError};
+use crate::source::{PartitionStart, Plan, SourceError};
 
 /// How often a job that waits for its broker looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(100);
@@ -19,14 +19,15 @@ const STOP_CHECK: Duration = Duration::from_millis(100);
 /// because one may take seconds, and the job may be stopped meanwhile.
 pub(super) fn plan(
     connection: &Arc<Connection>,
+    kept: &[PartitionStart],
     stopped: &dyn Fn() -> bool,
-) -> Result<Vec<PartitionStart>, SourceError> {
+) -> Result<Plan, SourceError> {
     let (answer, answers) = channel();
     let (_cancel, cancelled) = channel();
-    let asked = Arc::clone(connection);
+    let (asked, kept) = (Arc::clone(connection), kept.to_vec());
     thread::Builder::new()
         .name("kafka-plan".into())
-        .spawn(move || drop(answer.send(starts(&asked, &cancelled))))
+        .spawn(move || drop(answer.send(starts(&asked, &kept, &cancelled))))
         .map_err(|error| connection.failed(format!("no thread to ask the broker: {error}")))?;
     loop {
         match answers.recv_timeout(STOP_CHECK) {
@@ -42,32 +43,34 @@ pub(super) fn plan(
 
 fn starts(
     connection: &Connection,
+    kept: &[PartitionStart],
     cancelled: &Cancelled,
-) -> Result<Vec<PartitionStart>, SourceError> {
+) -> Result<Plan, SourceError> {
     let count = connection.until_answered(cancelled, Lookup::partitions)?;
     connection.note_partitions(count);
+    let topic = connection.until_answered(cancelled, Lookup::identity)?;
     let offsets = |at| {
         connection.until_answered(cancelled, |lookup, within| lookup.offsets(0..count, at, within))
     };
     // The ends are asked for after the beginnings, or one might lie before its beginning.
     let begins = match connection.settings.start {
-        Start::Earliest => Some(offsets(At::Low)?),
-        Start::Timestamp(time) => Some(offsets(At::Timestamp(time))?),
-        Start::Latest => None,
+        Start::Timestamp(time) if kept.is_empty() => Some(offsets(At::Timestamp(time))?),
+        Start::Latest if kept.is_empty() => None,
+        _ => Some(offsets(At::Low)?),
     };
     let ends = offsets(At::End)?;
-    Ok((0..count)
-        .map(|partition| {
-            let index = partition as usize;
-            let end = ends[index].unwrap_or_default();
-            let begin = begins.as_ref().and_then(|begins| begins[index]).unwrap_or(end);
-            PartitionStart {
-                partition: Partition(partition),
-                next_offset: begin,
-                end: connection.settings.bounded.then_some(end),
-            }
-        })
-        .collect())
+    let start = |partition| {
+        let index = partition as usize;
+        let end = ends[index].unwrap_or_default();
+        let begin = begins.as_ref().and_then(|begins| begins[index]).unwrap_or(end);
+        let kept = kept.iter().find(|kept| kept.partition == Partition(partition));
+        PartitionStart {
+            partition: Partition(partition),
+            next_offset: kept.map_or(begin, |kept| kept.next_offset),
+            end: connection.settings.bounded.then_some(end),
+        }
+    };
+    Ok(Plan { topic, partitions: (0..count).map(start).collect() })
 }
 
 /// Partitions beyond the first `known`, from their beginning. A bounded run has none: it reads

@@ -13,12 +13,12 @@
 //! which are for one partition each, replace these defaults.
 
 use std::fmt;
-use std::sync::Arc;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use strandline_operators::time::EventTime;
 
+use crate::report::Report;
 use crate::source::SourceError;
 
 /// Bytes of payload that wait in all queues of a process, by default.
@@ -45,32 +45,6 @@ pub enum Start {
     Latest,
     /// At the first message whose Kafka timestamp is this or later; at the end if there is none.
     Timestamp(EventTime),
-}
-
-/// Takes the lines that a person should see, such as "cannot reach Kafka".
-#[derive(Clone)]
-pub struct Report(Arc<dyn Fn(&str) + Send + Sync>);
-
-impl Report {
-    /// Reports by calling `report`, from any thread.
-    pub fn new(report: impl Fn(&str) + Send + Sync + 'static) -> Report {
-        Report(Arc::new(report))
-    }
-
-    /// Reports to the standard error stream.
-    pub fn to_stderr() -> Report {
-        Report::new(|line| eprintln!("{line}"))
-    }
-
-    pub(super) fn say(&self, line: &str) {
-        (self.0)(line);
-    }
-}
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Report")
-    }
 }
 
 /// How a topic is read. [`new`](Self::new) fills in what most jobs want.
@@ -101,6 +75,9 @@ pub struct KafkaSettings {
     pub embedded: bool,
     /// Where lines for a person go.
     pub report: Report,
+    /// The consumer group under which [`committed`](crate::source::Source::committed) positions are
+    /// put, for whoever watches the lag.
+    pub group: Option<String>,
 }
 
 impl KafkaSettings {
@@ -114,6 +91,7 @@ impl KafkaSettings {
             bounded: false,
             embedded: false,
             report: Report::to_stderr(),
+            group: None,
         }
     }
 

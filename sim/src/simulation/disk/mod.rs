@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strandline_engine::store::{Disk, DiskFile, Entry, EntryKind};
 
 use self::medium::{Medium, Node};
-use super::outside::{Effect, Happened, Kind, Outside, ProcessId, Verdict};
+use super::outside::{Effect, Happened, Kind, Outside, ProcessId, Verdict, Weakness};
 use crate::random::SplitMix64;
 
 /// A disk. Clones are the same one.
@@ -180,7 +180,8 @@ impl Disk for Mounted {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let name = format_args!("sync_dir {}", path.display());
-        self.change(name, |medium| medium.sync_dir(path))
+        let is_done = !self.disk.outside.has(Weakness::NamesAreNotSynced);
+        self.change(name, |medium| if is_done { medium.sync_dir(path) } else { Ok(()) })
     }
 
     fn unique_number(&self) -> u64 {
@@ -229,6 +230,9 @@ impl DiskFile for OpenFile {
     fn sync(&mut self) -> io::Result<()> {
         let Mounted { disk, process } = &self.mounted;
         let name = format_args!("sync {}", self.name);
+        if disk.outside.has(Weakness::FilesAreNotSynced) {
+            return Ok(());
+        }
         match disk.outside.enter(*process, Kind::ChangeDisk, name) {
             Verdict::Done => {
                 disk.medium().sync(self.node);

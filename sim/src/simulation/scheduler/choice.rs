@@ -16,6 +16,10 @@ use crate::simulation::trace::Trace;
 const PACE_CHANGES_ONE_IN: u64 = 32;
 /// One in so many moves is a step of a task that has not asked for one: it does no harm.
 const UNASKED_STEP_ONE_IN: u64 = 128;
+/// One in so many advances of the clocks is a leap, as after a pause of the machine.
+const LEAP_ONE_IN: u64 = 16;
+/// How much further a leap goes.
+const LEAP: u32 = 64;
 
 /// The next thing that happens.
 pub(super) enum Move {
@@ -161,6 +165,12 @@ impl State {
         }
     }
 
+    /// Those who have died so far are known to the conductor.
+    pub(super) fn forget_deaths(&mut self, outside: &Outside) {
+        self.deaths_seen = outside.deaths();
+        self.interrupt = self.interrupt.filter(|interrupt| *interrupt != Interrupt::Died);
+    }
+
     /// Takes the tasks of a process away.
     pub(super) fn take_tasks(&mut self, process: ProcessId) -> Vec<Box<dyn Task>> {
         let tasks = self.tasks.iter_mut().filter(|task| task.process == process);
@@ -196,7 +206,9 @@ impl State {
             self.deaths_seen = deaths;
             self.interrupt.get_or_insert(Interrupt::Died);
         }
-        if self.failure.is_some() || self.interrupt.is_some() {
+        // Whoever waits for the end of a task decides nothing before it.
+        let decides = self.seats[CONDUCTOR].place == Place::Ready;
+        if self.failure.is_some() || (self.interrupt.is_some() && decides) {
             return Move::Seat(CONDUCTOR);
         }
         for index in 0..self.seats.len() {
@@ -222,8 +234,10 @@ impl State {
     }
 
     fn choose_clock(&mut self) -> Move {
-        let max_ms = u64::try_from(self.pace.clock_step_max.as_millis()).unwrap_or(u64::MAX);
-        Move::Clock(Duration::from_millis(1 + self.random.below(max_ms)))
+        let is_leap = self.random.below(LEAP_ONE_IN) == 0;
+        let most = self.pace.clock_step_max * if is_leap { LEAP } else { 1 };
+        let most_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        Move::Clock(Duration::from_millis(1 + self.random.below(most_ms)))
     }
 
     /// A worker or a task, by their paces.

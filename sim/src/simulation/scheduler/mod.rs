@@ -83,7 +83,7 @@ pub type Work = Box<dyn FnMut(&mut Worker) -> bool>;
 pub struct Pace {
     /// The share of moves that advance the clocks.
     pub clock: f64,
-    /// How far they advance at most, in one move.
+    /// How far they advance at most, in one move; now and then it is a leap of 64 times as much.
     pub clock_step_max: Duration,
     /// The share of moves that are acts of [`Nature`].
     pub nature: f64,
@@ -237,6 +237,7 @@ impl Scheduler {
             self.0.pass(&mut state, seat);
             state = self.0.wait(state, CONDUCTOR);
         }
+        state.forget_deaths(&self.0.outside);
         let failure = state.failure.clone();
         let abandoned = state.abandoned;
         drop(state);
@@ -307,7 +308,8 @@ impl Shared {
                 return false;
             }
             if let Wanted::End { task } = wanted
-                && state.tasks[task].has_ended()
+                && (state.tasks[task].has_ended()
+                    || self.outside.is_dead(state.tasks[task].process))
             {
                 state.seats[me].place = Place::Ready;
                 return true;
@@ -329,7 +331,7 @@ impl Shared {
                         return !state.seats[me].leaving;
                     }
                     if me == CONDUCTOR {
-                        // There is something to decide, so nothing is waited for.
+                        // The run has failed: nothing is waited for.
                         return false;
                     }
                 }

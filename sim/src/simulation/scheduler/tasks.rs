@@ -20,6 +20,10 @@ impl Spawn for Spawner {
         let scheduler = self.scheduler.clone();
         Ok(Box::new(Joined { scheduler, process: self.process, index }))
     }
+
+    fn is_parallel(&self) -> bool {
+        false
+    }
 }
 
 struct Joined {

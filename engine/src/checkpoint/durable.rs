@@ -1,0 +1,144 @@
+//! The operator that holds an epoch open until everything of it is durable.
+//!
+//! It hands final rows, rejected records and copies of the state to the process's scribe, each
+//! with its epoch, and says which epochs it has passed. Of each cut it holds a capability until
+//! the scribe has made it durable. So the frontier after it says of the disk what the frontier
+//! before it says of the data: when it has passed an epoch, the cut of that epoch is durable, on
+//! all workers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use strandline_operators::record::Rejected;
+use strandline_operators::time::{EventTime, Time};
+use strandline_operators::window::{LAST_EPOCH, Row, Snapshot};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, StreamVec};
+use timely::progress::Antichain;
+use timely::progress::frontier::MutableAntichain;
+use timely::progress::operate::FrontierInterest;
+
+use crate::checkpoint::manifest::ProcessCut;
+use crate::failure::Failure;
+use crate::job::JobError;
+use crate::outputs::Recovery;
+use crate::scribe::{Desk, Letter};
+
+/// What the leader tells all scribes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Word {
+    /// Which cut counts, and the number with which this run begins.
+    Recover(Recovery, u64),
+    /// The manifest of the cut of this epoch is durable.
+    Commit(u64),
+}
+
+/// That a process has made a cut durable; without its part if the cut was given up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    pub(crate) epoch: u64,
+    pub(crate) part: Option<ProcessCut>,
+}
+
+/// What is to become durable.
+pub(crate) struct Outgoing<'s, P: 'static, O: 'static> {
+    pub(crate) finals: StreamVec<'s, Time, Row<O>>,
+    pub(crate) rejected: StreamVec<'s, Time, Rejected>,
+    pub(crate) snapshots: StreamVec<'s, Time, Snapshot<P>>,
+    pub(crate) words: StreamVec<'s, Time, Word>,
+}
+
+/// Hands everything to the scribe. `worker` is the worker's number in its process; the first one
+/// speaks for the process. Without `checkpoints`, nothing is held: once the frontier of the output
+/// has passed a time, the scribe has everything of it.
+pub(crate) fn durable<'s, P: Clone + 'static, O: Clone + 'static>(
+    scope: Scope<'s, Time>,
+    outgoing: Outgoing<'s, P, O>,
+    worker: usize,
+    checkpoints: bool,
+    desk: Desk<P, O>,
+    failure: Failure,
+) -> StreamVec<'s, Time, Sealed> {
+    let mut builder = OperatorBuilder::new("Durable".to_owned(), scope);
+    let nowhere: [(usize, Antichain<()>); 0] = [];
+    let mut finals = builder.new_input(outgoing.finals, Pipeline);
+    let mut rejected = builder.new_input(outgoing.rejected, Pipeline);
+    let mut snapshots = builder.new_input(outgoing.snapshots, Pipeline);
+    let mut words = builder.new_input_connection(outgoing.words, Pipeline, nowhere);
+    builder.set_notify_for(3, FrontierInterest::Never);
+    let unchanged = || Antichain::from_elem(());
+    let (sealed, sealed_stream) =
+        builder.new_output_connection([(0, unchanged()), (1, unchanged()), (2, unchanged())]);
+
+    let address = builder.operator_info().address;
+    desk.tell(scope.worker().sync_activator_for(address.to_vec()));
+    builder.build(move |mut capabilities| {
+        let mut held = capabilities.pop();
+        let mut sealed = OutputBuilder::from(sealed);
+        let mut cuts: BTreeMap<u64, Capability<Time>> = BTreeMap::new();
+        let mut passed = 0;
+        move |frontiers| {
+            let hand = |letter| {
+                if let Err(lost) = desk.hand(letter) {
+                    failure.report(JobError::Output(Box::new(lost)));
+                }
+            };
+            words.for_each(|_, words| {
+                for word in words.drain(..).filter(|_| worker == 0) {
+                    hand(match word {
+                        Word::Recover(recovery, claim) => Letter::Recover(recovery, claim),
+                        Word::Commit(epoch) => Letter::Commit { epoch },
+                    });
+                }
+            });
+            finals.for_each(|capability, rows| {
+                if let Some(epoch) = capability.stamp().iter().map(|time| time.epoch).min() {
+                    hand(Letter::Rows { epoch, rows: std::mem::take(rows) });
+                }
+            });
+            rejected.for_each(|capability, records| {
+                if let Some(epoch) = capability.stamp().iter().map(|time| time.epoch).min() {
+                    hand(Letter::Rejected { epoch, records: std::mem::take(records) });
+                }
+            });
+            snapshots.for_each(|_, snapshots| {
+                for snapshot in snapshots.drain(..).filter(|_| checkpoints) {
+                    if let Some(held) = &held {
+                        let time = Time::new(snapshot.epoch, EventTime::MAX);
+                        cuts.insert(snapshot.epoch, held.delayed(&time));
+                    }
+                    hand(Letter::State(snapshot));
+                }
+            });
+            let least = frontiers[..3].iter().map(least_epoch).min().unwrap_or(LAST_EPOCH);
+            if passed < least {
+                passed = least;
+                if checkpoints {
+                    hand(Letter::Passed { worker, epoch: least });
+                }
+                if least == LAST_EPOCH {
+                    held = None;
+                } else if let Some(held) = &mut held {
+                    held.downgrade(&Time::new(least, EventTime::MAX));
+                }
+            }
+            while let Some(first) = cuts.first_entry()
+                && let Some(part) = desk.sealed(*first.key())
+            {
+                let (epoch, capability) = first.remove_entry();
+                if worker == 0 {
+                    sealed.activate().session(&capability).give(Sealed { epoch, part });
+                }
+            }
+        }
+    });
+    sealed_stream
+}
+
+/// The least epoch of a frontier; [`LAST_EPOCH`] when it is empty.
+fn least_epoch(frontier: &MutableAntichain<Time>) -> u64 {
+    frontier.frontier().iter().map(|time| time.epoch).min().unwrap_or(LAST_EPOCH)
+}

@@ -1,0 +1,138 @@
+//! Decides which epochs are cut, and turns cuts into manifests.
+//!
+//! This is the part of worker 0 that knows of checkpoints. It looks at no disk: it hands manifests
+//! to the scribe of its process, and hears when they are durable.
+
+use std::time::Duration;
+
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::time::EventTime;
+use strandline_operators::window::LAST_EPOCH;
+
+use super::durable::Word;
+use super::manifest::{CutRecord, Manifest};
+use crate::control::Order;
+use crate::coordinator::Coordinator;
+use crate::leader::Say;
+use crate::outputs::Recovery;
+use crate::scribe::{Desk, Letter};
+
+/// Cuts that may be on their way at once.
+const CUTS_IN_FLIGHT_MAX: usize = 1;
+
+/// Hears up to where results are durable.
+pub(crate) type Committed = Box<dyn Fn(&[(Partition, Offset)])>;
+
+/// See the module.
+pub(crate) struct Keeper<P, O> {
+    every: Duration,
+    next_cut_at: Duration,
+    desk: Desk<P, O>,
+    words: Say<Word>,
+    /// What the next manifest says besides its cut; its number is the last one that is ours.
+    last: Manifest,
+    /// The epochs of cuts that were asked for and are not over.
+    in_flight: Vec<u64>,
+    /// Manifests on their way to the disk.
+    putting: Vec<Manifest>,
+    committed: Committed,
+    committed_before: EventTime,
+    /// The last epoch of this run whose cut has become a checkpoint.
+    committed_epoch: Option<u64>,
+}
+
+impl<P, O> Keeper<P, O> {
+    /// `claim` is the manifest with which this run began.
+    pub(crate) fn new(
+        every: Duration,
+        now: Duration,
+        desk: Desk<P, O>,
+        mut words: Say<Word>,
+        claim: Manifest,
+        recovery: Recovery,
+        committed: Committed,
+    ) -> Keeper<P, O> {
+        words.say(Word::Recover(recovery, claim.number));
+        let committed_before = claim.cut.as_ref().map_or(EventTime::MIN, closed_by_all);
+        Keeper {
+            every,
+            next_cut_at: now + every,
+            desk,
+            words,
+            last: claim,
+            in_flight: Vec::new(),
+            putting: Vec::new(),
+            committed,
+            committed_before,
+            committed_epoch: None,
+        }
+    }
+
+    /// Whether the epoch that is being left is to be cut. An orderly stop always is.
+    pub(crate) fn asks_for_cut(
+        &mut self,
+        coordinator: &Coordinator,
+        epoch: u64,
+        order: Order,
+        now: Duration,
+    ) -> bool {
+        let asks = match order {
+            Order::Read => {
+                self.next_cut_at <= now
+                    && self.in_flight.len() + self.putting.len() < CUTS_IN_FLIGHT_MAX
+            }
+            Order::Rest => true,
+            Order::Leave => false,
+        };
+        if asks {
+            self.next_cut_at = now + self.every;
+            self.in_flight.push(epoch);
+            coordinator.expect_cut(epoch);
+        }
+        asks
+    }
+
+    /// Takes the cuts that are durable a step further. Whether that was the end of the run.
+    pub(crate) fn keep(&mut self, coordinator: &Coordinator, at: EventTime) -> bool {
+        while let Some(cut) = coordinator.next_durable_cut() {
+            let number = self.last.number + 1;
+            let manifest = Manifest { number, written_at: at, cut: Some(cut), ..self.last.clone() };
+            self.last = manifest.clone();
+            self.putting.push(manifest.clone());
+            // A scribe that is gone has said why.
+            let _ = self.desk.hand(Letter::Put(Box::new(manifest)));
+        }
+        self.in_flight.retain(|epoch| !coordinator.cut_is_over(*epoch));
+        let mut finished = false;
+        let put = self.desk.put().map_or(0, |(number, _)| number);
+        while let Some(first) = self.putting.first()
+            && first.number <= put
+        {
+            let manifest = self.putting.remove(0);
+            let Some(cut) = &manifest.cut else { continue };
+            let epoch = if cut.finished { LAST_EPOCH } else { cut.epoch };
+            self.words.say(Word::Commit(epoch));
+            self.committed_before = self.committed_before.max(closed_by_all(cut));
+            self.committed_epoch = Some(epoch);
+            let positions = cut.partitions.iter().map(|cut| (cut.partition, cut.next_offset));
+            (self.committed)(&positions.collect::<Vec<_>>());
+            finished |= cut.finished;
+        }
+        finished
+    }
+
+    /// Whether a checkpoint holds everything up to the end of `epoch`.
+    pub(crate) fn is_settled(&self, epoch: u64) -> bool {
+        self.committed_epoch.is_some_and(|committed| epoch <= committed)
+    }
+
+    /// The rows of windows that end at or before this are in a checkpoint.
+    pub(crate) fn committed_before(&self) -> EventTime {
+        self.committed_before
+    }
+}
+
+/// Windows that end at or before this are closed everywhere.
+fn closed_by_all(cut: &CutRecord) -> EventTime {
+    cut.processes.iter().map(|process| process.closed_by_all).min().unwrap_or(EventTime::MIN)
+}

@@ -1,0 +1,296 @@
+//! What a checkpoint is: a manifest that says where everything is.
+//!
+//! A manifest is written last, when all that it names is durable, under the next number and only
+//! if that number is not taken. The one with the highest number that verifies is the state of the
+//! job. Each start writes one as well (a *claim*: the same cut under the next number), so whoever
+//! ran before finds its number taken and cannot commit any more.
+//!
+//! It is a line of JSON, for people too, and a line with its checksum.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::time::EventTime;
+use strandline_operators::window::KeyGroup;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::CheckpointError;
+use super::section::Section;
+use crate::source::{PartitionStart, TopicIdentity};
+use crate::view::Ledger;
+
+/// The version of the format of manifests.
+pub const FORMAT: u32 = 1;
+const PREFIX: &str = "manifest-";
+
+/// What one cut of a job holds, or that there is none yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`] of the version that wrote it.
+    pub format: u32,
+    /// Its number; each is written once.
+    pub number: u64,
+    /// Which job this is: the files of its outputs carry it in their names.
+    pub job: String,
+    /// When it was written, civil time.
+    pub written_at: EventTime,
+    /// What the job computes, by name: what has to be the same for a run that continues it.
+    pub shape: BTreeMap<String, String>,
+    /// What is read.
+    pub topic: TopicIdentity,
+    /// The cut; none before the first.
+    pub cut: Option<CutRecord>,
+}
+
+/// A consistent cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutRecord {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Whether it is the end of a bounded run.
+    pub finished: bool,
+    /// No window that ends at or before this is open anywhere, or may be opened again.
+    pub closed_before: EventTime,
+    /// Final rows since the first start.
+    pub final_rows: u64,
+    /// Where each partition is.
+    pub partitions: Vec<PartitionCut>,
+    /// What each process stored.
+    pub processes: Vec<ProcessCut>,
+}
+
+/// Where a partition is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionCut {
+    /// Which.
+    pub partition: Partition,
+    /// The next offset to read.
+    pub next_offset: Offset,
+    /// In a bounded run: where it ends.
+    pub end: Option<Offset>,
+    /// The greatest event time read.
+    pub max_event_time: Option<EventTime>,
+    /// What its watermark is never below.
+    pub floor: EventTime,
+    /// Its watermark.
+    pub watermark: EventTime,
+    /// Its part of the ledger since the first start.
+    pub ledger: Ledger,
+    /// Offsets that hold no message.
+    pub skipped: u64,
+    /// Records whose message had no timestamp.
+    pub untimed: u64,
+}
+
+impl PartitionCut {
+    /// Of a partition that nothing was read of.
+    pub(crate) fn begin(start: PartitionStart, floor: EventTime) -> PartitionCut {
+        PartitionCut {
+            partition: start.partition,
+            next_offset: start.next_offset,
+            end: start.end,
+            max_event_time: None,
+            floor,
+            watermark: floor,
+            ledger: Ledger::default(),
+            skipped: 0,
+            untimed: 0,
+        }
+    }
+}
+
+/// What one process stored of a cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessCut {
+    /// Which.
+    pub process: usize,
+    /// Its workers.
+    pub workers: usize,
+    /// Windows that end at or before this are closed on all its workers.
+    pub closed_by_all: EventTime,
+    /// No window that ends after this is closed on any of its workers.
+    pub closed_by_some: EventTime,
+    /// Final rows since this process started.
+    pub final_rows: u64,
+    /// The open windows, by key group; groups without any are left out.
+    pub state: Vec<(KeyGroup, Section)>,
+    /// What its outputs hold.
+    pub outputs: OutputCut,
+}
+
+/// What outputs hold of a cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputCut {
+    /// Complete files that become visible with the cut.
+    pub staged: Vec<Staged>,
+    /// Rows that wait for their file to be full or old enough.
+    pub pending: Vec<Pending>,
+}
+
+impl OutputCut {
+    /// Adds what another output holds.
+    pub fn append(&mut self, mut other: OutputCut) {
+        self.staged.append(&mut other.staged);
+        self.pending.append(&mut other.pending);
+    }
+}
+
+/// A file that is durable and hidden.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// Of which output.
+    pub output: Arc<str>,
+    /// In which of its folders.
+    pub folder: String,
+    /// Its hidden name.
+    pub hidden: String,
+    /// The name that it gets.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// Rows that wait for a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Of which output.
+    pub output: Arc<str>,
+    /// For which of its folders.
+    pub folder: String,
+    /// How long the first of them has waited.
+    pub age_ms: u64,
+    /// The rows.
+    pub rows: Vec<Section>,
+}
+
+impl Manifest {
+    /// The name of the manifest of a number.
+    pub fn name(number: u64) -> String {
+        format!("{PREFIX}{number:012}")
+    }
+
+    /// The number of a manifest, by its name.
+    pub fn number_of(name: &str) -> Option<u64> {
+        let number = name.strip_prefix(PREFIX)?.parse().ok()?;
+        (Manifest::name(number) == name).then_some(number)
+    }
+
+    /// As it is stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("plain data can be encoded");
+        let checksum = xxh3_64(&bytes);
+        bytes.extend_from_slice(format!("\nxxh3 {checksum:016x}\n").as_bytes());
+        bytes
+    }
+
+    /// Reads what was stored as number `number`.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Damaged`].
+    pub fn from_bytes(number: u64, bytes: &[u8]) -> Result<Manifest, CheckpointError> {
+        let damaged =
+            |what: String| CheckpointError::Damaged { name: Manifest::name(number), what };
+        let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is no text".into()))?;
+        let (json, checksum) = text
+            .strip_suffix('\n')
+            .and_then(|text| text.split_once("\nxxh3 "))
+            .ok_or_else(|| damaged("it is cut short".into()))?;
+        if checksum != format!("{:016x}", xxh3_64(json.as_bytes())) {
+            return Err(damaged("its checksum does not match".into()));
+        }
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let unreadable = |error: serde_json::Error| damaged(format!("it cannot be read: {error}"));
+        let Version { format } = serde_json::from_str(json).map_err(unreadable)?;
+        if format != FORMAT {
+            return Err(damaged(format!(
+                "it has format {format}, and this version knows {FORMAT}: use the version that \
+                 wrote it"
+            )));
+        }
+        let manifest: Manifest = serde_json::from_str(json).map_err(unreadable)?;
+        if manifest.number != number {
+            return Err(damaged(format!("it says that it is number {}", manifest.number)));
+        }
+        Ok(manifest)
+    }
+
+    /// The names of the blobs that it needs, each once.
+    pub fn blobs(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> =
+            self.sections().map(|section| Arc::clone(&section.blob)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// All sections that it needs.
+    pub fn sections(&self) -> impl Iterator<Item = &Section> {
+        self.cut.iter().flat_map(|cut| &cut.processes).flat_map(|process| {
+            let state = process.state.iter().map(|(_, section)| section);
+            state.chain(process.outputs.pending.iter().flat_map(|pending| &pending.rows))
+        })
+    }
+}
+
+impl CutRecord {
+    /// The ledger of all partitions.
+    pub fn ledger(&self) -> Ledger {
+        let mut total = Ledger::default();
+        for partition in &self.partitions {
+            total.add(&partition.ledger);
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format: FORMAT,
+            number: 7,
+            job: "0000000000001-00000002".into(),
+            written_at: EventTime::from_millis(1),
+            shape: BTreeMap::from([("window".to_owned(), "10s".to_owned())]),
+            topic: TopicIdentity::named("t"),
+            cut: None,
+        }
+    }
+
+    #[test]
+    fn what_was_stored_is_read() {
+        let manifest = manifest();
+        assert_eq!(Manifest::from_bytes(7, &manifest.to_bytes()).unwrap(), manifest);
+        assert_eq!(Manifest::number_of(&Manifest::name(7)), Some(7));
+        for name in ["manifest-7", "manifest-00000000000x", "manifest-000000000007.tmp", "lock"] {
+            assert_eq!(Manifest::number_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_damaged_byte_is_found() {
+        let mut bytes = manifest().to_bytes();
+        for index in 0..bytes.len() {
+            bytes[index] ^= 1;
+            Manifest::from_bytes(7, &bytes).unwrap_err();
+            bytes[index] ^= 1;
+            Manifest::from_bytes(7, &bytes[..index]).unwrap_err();
+        }
+        Manifest::from_bytes(8, &bytes).unwrap_err();
+    }
+
+    #[test]
+    fn a_manifest_of_a_later_format_says_so() {
+        let later = Manifest { format: FORMAT + 1, ..manifest() };
+        let error = Manifest::from_bytes(7, &later.to_bytes()).unwrap_err().to_string();
+        assert!(error.contains("format 2"), "{error}");
+    }
+}

@@ -1,0 +1,222 @@
+//! Where a run begins: at a checkpoint, or at the beginning.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use strandline_operators::aggregate::Aggregate;
+use strandline_operators::decode::Decode;
+use strandline_operators::window::LAST_EPOCH;
+
+use super::{Job, JobError, Stop};
+use crate::checkpoint::catalog::{self, Found, Loaded, Retention};
+use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest};
+use crate::checkpoint::{CheckpointError, Checkpoints};
+use crate::clock::Clock;
+use crate::outputs::{OpenOutputs, Outputs, Recovery, Visibility};
+use crate::scribe;
+use crate::source::{PartitionStart, Plan, Source, TopicIdentity};
+use crate::table::Cells;
+
+/// What the leading process knows before the workers start.
+pub(super) struct Beginning {
+    pub(super) partitions: Vec<PartitionStart>,
+    pub(super) checkpoint: Option<CheckpointBeginning>,
+}
+
+/// What it knows of checkpoints.
+pub(super) struct CheckpointBeginning {
+    /// The manifest that was written for this run.
+    pub(super) claim: Manifest,
+    /// What is continued.
+    pub(super) continued: Option<Arc<Loaded>>,
+    pub(super) recovery: Recovery,
+    pub(super) retention: Retention,
+}
+
+impl<S, D, A, W> Job<S, D, A, W>
+where
+    S: Source,
+    D: Decode + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send> + Send + Sync,
+    W: Outputs<A::Output>,
+{
+    /// Finds out where the run begins. Everything that can be refused is refused here.
+    pub(super) fn begin(&self, clock: &Clock, stop: &Stop) -> Result<Beginning, JobError> {
+        let stopped = || stop.is_requested();
+        let Some(checkpoints) = &self.checkpoints else {
+            let partitions = self.source.plan(&[], &stopped)?.partitions;
+            return Ok(Beginning { partitions, checkpoint: None });
+        };
+        let found = catalog::find(&*checkpoints.blobs)?;
+        let continued = self.continued(checkpoints, &found)?;
+        let cut = continued.as_ref().and_then(|loaded| loaded.manifest.cut.as_ref());
+        let kept = cut.map(starts).unwrap_or_default();
+        let Plan { topic, mut partitions } = self.source.plan(&kept, &stopped)?;
+        if let Some(loaded) = &continued {
+            same_topic(checkpoints, &loaded.manifest.topic, &topic, &kept, &partitions)?;
+        }
+        for start in &mut partitions {
+            // A bounded run that is continued ends where it was to end.
+            let kept = kept.iter().find(|kept| kept.partition == start.partition);
+            if let Some(end) = kept.and_then(|kept| kept.end)
+                && start.end.is_some()
+            {
+                start.end = Some(end);
+            }
+        }
+        let claim = Manifest {
+            format: FORMAT,
+            number: found.last_number + 1,
+            job: continued
+                .as_ref()
+                .map_or_else(|| checkpoints.job.to_string(), |loaded| loaded.manifest.job.clone()),
+            written_at: clock.wall(),
+            shape: self.shape(checkpoints),
+            topic,
+            cut: cut.cloned(),
+        };
+        let name = Manifest::name(claim.number);
+        scribe::put(&*checkpoints.blobs, &name, &claim.to_bytes())
+            .map_err(CheckpointError::from)?;
+        let retention = Retention::survey(&*checkpoints.blobs, checkpoints.keep)?;
+        let recovery = recovery(&claim);
+        let checkpoint = CheckpointBeginning { claim, continued, recovery, retention };
+        Ok(Beginning { partitions, checkpoint: Some(checkpoint) })
+    }
+
+    /// What the run continues.
+    fn continued(
+        &self,
+        checkpoints: &Checkpoints,
+        found: &Found,
+    ) -> Result<Option<Arc<Loaded>>, JobError> {
+        let Some(newest) = &found.newest else { return Ok(None) };
+        let place = checkpoints.blobs.place();
+        if checkpoints.fresh {
+            let left = newest.manifest.cut.as_ref().map_or_else(String::new, |cut| {
+                format!(
+                    " (epoch {}, {} records read, {} final rows)",
+                    cut.epoch,
+                    cut.ledger().read,
+                    cut.final_rows
+                )
+            });
+            let number = newest.manifest.number;
+            self.report.say(&format!(
+                "starting over: checkpoint {number} in {place}{left} is left behind, and so are \
+                 the rows that were written by it"
+            ));
+            return Ok(None);
+        }
+        for damaged in &found.damaged {
+            self.report.say(&format!(
+                "{place}: {damaged}; going on from checkpoint {} instead",
+                newest.manifest.number
+            ));
+        }
+        let differences = differences(&newest.manifest.shape, &self.shape(checkpoints));
+        let name = self.source.topic();
+        let other_topic = (newest.manifest.topic.name != name)
+            .then(|| format!("topic {} (here {name})", newest.manifest.topic.name));
+        let differences: Vec<String> = differences.into_iter().chain(other_topic).collect();
+        if !differences.is_empty() {
+            let differences = differences.join("; ");
+            return Err(CheckpointError::OtherJob { place, differences }.into());
+        }
+        if newest.manifest.cut.as_ref().is_some_and(|cut| cut.finished) {
+            // It may have ended before its last rows were shown.
+            let OpenOutputs { mut final_rows, mut rejected } =
+                self.outputs.open(0, Visibility::WithCheckpoints);
+            let recovery = recovery(&newest.manifest);
+            final_rows
+                .recover(&recovery)
+                .and_then(|()| rejected.recover(&recovery))
+                .map_err(|trouble| JobError::Output(trouble.to_string().into()))?;
+            return Err(CheckpointError::Finished { place }.into());
+        }
+        Ok(Some(Arc::new(newest.clone())))
+    }
+
+    /// What has to be the same for a run that continues another.
+    fn shape(&self, checkpoints: &Checkpoints) -> BTreeMap<String, String> {
+        let options = &self.options;
+        let columns = self.table.columns.iter().map(|(name, column)| format!("{name} {column:?}"));
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let own = [
+            ("decoding", self.decoder.shape()),
+            ("aggregates", self.aggregate.shape()),
+            ("columns", format!("{}: {columns}", self.table.key)),
+            ("window", format!("{:?}", options.windows.size())),
+            ("watermark", format!("{:?}", options.watermark)),
+            ("max-future", format!("{:?}", options.max_future)),
+        ];
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        own.chain(checkpoints.shape.clone()).collect()
+    }
+}
+
+fn recovery(manifest: &Manifest) -> Recovery {
+    let cut = manifest.cut.as_ref();
+    let staged = cut.iter().flat_map(|cut| &cut.processes);
+    Recovery {
+        job: manifest.job.parse().unwrap_or_default(),
+        epoch: cut.map(|cut| if cut.finished { LAST_EPOCH } else { cut.epoch }),
+        staged: staged.flat_map(|process| process.outputs.staged.clone()).collect(),
+    }
+}
+
+/// Where the partitions of a cut go on.
+fn starts(cut: &CutRecord) -> Vec<PartitionStart> {
+    let start = |cut: &crate::checkpoint::manifest::PartitionCut| PartitionStart {
+        partition: cut.partition,
+        next_offset: cut.next_offset,
+        end: cut.end,
+    };
+    cut.partitions.iter().map(start).collect()
+}
+
+/// What differs, in words.
+fn differences(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let mut differences = Vec::new();
+    let names: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    for name in names {
+        let (then, now) = (then.get(name), now.get(name));
+        if then != now {
+            let none = "nothing".to_owned();
+            let mut text = String::new();
+            let (then, now) = (then.unwrap_or(&none), now.unwrap_or(&none));
+            let _ = write!(text, "{name} {then} (here {now})");
+            differences.push(text);
+        }
+    }
+    differences
+}
+
+/// Whether a checkpoint is of the topic that was found, as far as that can be told.
+fn same_topic(
+    checkpoints: &Checkpoints,
+    then: &TopicIdentity,
+    now: &TopicIdentity,
+    kept: &[PartitionStart],
+    found: &[PartitionStart],
+) -> Result<(), CheckpointError> {
+    let mut differences = Vec::new();
+    let pairs = [("cluster", &then.cluster, &now.cluster), ("id of the topic", &then.id, &now.id)];
+    for (what, then, now) in pairs {
+        if let (Some(then), Some(now)) = (then, now)
+            && then != now
+        {
+            differences.push(format!("{what} {then} (here {now})"));
+        }
+    }
+    let missing = kept.iter().find(|kept| !found.iter().any(|f| f.partition == kept.partition));
+    if let Some(missing) = missing {
+        differences.push(format!("partition {} (here there is none)", missing.partition.0));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let place = checkpoints.blobs.place();
+    Err(CheckpointError::OtherJob { place, differences: differences.join("; ") })
+}

@@ -1,0 +1,380 @@
+//! A job that has been started: what its workers share, and what each of them does.
+//!
+//! [`Job::run`] gives each worker a thread of its own. Whoever wants to decide which worker makes
+//! the next step, as a simulation does, starts the job with [`Job::start`], builds a [`JobWorker`]
+//! on each worker, and drives them.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strandline_operators::aggregate::Aggregate;
+use strandline_operators::decode::Decode;
+use strandline_operators::time::Time;
+use strandline_operators::window::{KeyGroup, PaneState, WindowAggregate, WindowInputs};
+use timely::dataflow::operators::core::Probe;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::worker::Worker;
+
+use super::begin::{Beginning, CheckpointBeginning};
+use super::{Job, JobError, Place, Stop, Summary};
+use crate::board::Board;
+use crate::checkpoint::catalog::Loaded;
+use crate::checkpoint::durable::{Outgoing, durable};
+use crate::checkpoint::keeper::Keeper;
+use crate::checkpoint::manifest::Manifest;
+use crate::clock::Clock;
+use crate::coordinator::Coordinator;
+use crate::failure::Failure;
+use crate::ingest::{IngestOptions, Meter, ingest};
+use crate::leader::{Inputs, Leader, LeaderOptions, Say};
+use crate::outputs::{Outputs, Recovery, Visibility};
+use crate::scribe::{self, ScribeCheckpoints, ScribeHandle, ScribeOptions};
+use crate::source::{PartitionStart, Source};
+use crate::table::Cells;
+use crate::view::View;
+
+/// A job whose workers may begin. All workers of a process share it.
+pub struct Started<S, D, A: Aggregate<D::Value>, W>
+where
+    D: Decode,
+{
+    pub(super) job: Job<S, D, A, W>,
+    pub(super) failure: Failure,
+    place: Place,
+    clock: Clock,
+    view: View,
+    stop: Stop,
+    meter: Meter,
+    /// What only worker 0 has; it takes it.
+    lead: Mutex<Option<Lead>>,
+    /// What the run continues, in the process that leads.
+    continued: Option<Arc<Loaded>>,
+    scribe: Mutex<Option<ScribeHandle<A::Partial, A::Output>>>,
+}
+
+/// Where the leader begins.
+struct Lead {
+    partitions: Vec<PartitionStart>,
+    discovered: Option<Receiver<Vec<PartitionStart>>>,
+    checkpoint: Option<(Manifest, Recovery)>,
+}
+
+impl<S, D, A, W> Job<S, D, A, W>
+where
+    S: Source,
+    D: Decode + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send> + Send + Sync,
+    W: Outputs<A::Output>,
+{
+    /// Finds out where to begin, which in the process that leads asks the log and the checkpoints,
+    /// and opens the outputs.
+    ///
+    /// # Errors
+    ///
+    /// What makes it impossible to begin.
+    pub fn start(
+        self,
+        place: Place,
+        clock: &Clock,
+        view: &View,
+        stop: &Stop,
+    ) -> Result<Started<S, D, A, W>, JobError> {
+        let leads = place.process == 0;
+        let beginning = if leads { Some(self.begin(clock, stop)?) } else { None };
+        let (mut lead, mut continued, mut retention) = (None, None, None);
+        if let Some(Beginning { partitions, checkpoint }) = beginning {
+            let mut words = None;
+            if let Some(found) = checkpoint {
+                let CheckpointBeginning { claim, recovery, .. } = found;
+                words = Some((claim, recovery));
+                (continued, retention) = (found.continued, Some(found.retention));
+            }
+            lead = Some(Lead { partitions, discovered: None, checkpoint: words });
+        }
+        let visibility = match self.checkpoints {
+            Some(_) => Visibility::WithCheckpoints,
+            None => Visibility::AsTheyCome,
+        };
+        let failure = Failure::default();
+        let options = ScribeOptions {
+            process: place.process,
+            workers: place.threads,
+            outputs: self.outputs.open(place.process, visibility),
+            checkpoints: self.checkpoints.as_ref().map(|checkpoints| ScribeCheckpoints {
+                blobs: Arc::clone(&checkpoints.blobs),
+                continued: continued.clone(),
+                retention,
+            }),
+            clock: clock.clone(),
+            report: self.report.clone(),
+            failure: failure.clone(),
+            stop: stop.clone(),
+        };
+        let scribe = scribe::start(options, &self.background)
+            .map_err(|error| JobError::Start(error.to_string()))?;
+        Ok(Started {
+            job: self,
+            failure,
+            place,
+            clock: clock.clone(),
+            view: view.clone(),
+            stop: stop.clone(),
+            meter: Meter::default(),
+            lead: Mutex::new(lead),
+            continued,
+            scribe: Mutex::new(Some(scribe)),
+        })
+    }
+}
+
+impl<S, D, A, W> Started<S, D, A, W>
+where
+    S: Source,
+    D: Decode + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send> + Send + Sync,
+    W: Outputs<A::Output>,
+{
+    /// How many partitions there are, where more may be found while the job runs.
+    pub fn known_partitions(&self) -> Option<usize> {
+        let lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner);
+        let lead = lead.as_ref()?;
+        let bounded = lead.partitions.iter().all(|start| start.end.is_some());
+        (!bounded).then_some(lead.partitions.len())
+    }
+
+    /// Hears of new partitions.
+    pub fn discover_by(&mut self, discovered: Receiver<Vec<PartitionStart>>) {
+        let lead = self.lead.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lead) = lead {
+            lead.discovered = Some(discovered);
+        }
+    }
+
+    /// What a worker with a thread of its own does: everything, until there is no more to do.
+    pub(super) fn work(&self, worker: &mut Worker) -> Option<Summary> {
+        let index = worker.index();
+        let work = std::panic::AssertUnwindSafe(|| {
+            let mut work = self.build(worker);
+            while let Some(wait) = work.lead(worker) {
+                worker.step_or_park(wait);
+            }
+            work.conclude(worker)
+        });
+        std::panic::catch_unwind(work).unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            self.failure.report(JobError::Panicked { worker: index, message });
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+            None
+        })
+    }
+
+    /// Builds the dataflow on a worker.
+    pub fn build(&self, worker: &mut Worker) -> JobWorker<A::Partial, A::Output> {
+        self.failure.register_worker();
+        let options = self.job.options;
+        let index = worker.index();
+        let lead = (index == 0)
+            .then(|| self.lead.lock().unwrap_or_else(PoisonError::into_inner).take())
+            .flatten();
+        let continued = self.continued.as_ref().and_then(|loaded| loaded.manifest.cut.as_ref());
+        let leaves = Rc::new(Cell::new(false));
+        let coordinator = Coordinator::new(options.watermark, worker.peers(), continued);
+        let board = Board::new(options.windows, continued);
+        let desk = {
+            let scribe = self.scribe.lock().unwrap_or_else(PoisonError::into_inner);
+            scribe.as_ref().expect("the scribe outlives the workers").desk().clone()
+        };
+
+        let (inputs, words, mut restored, written) =
+            worker.dataflow_named::<Time, _, _>("Strandline", |scope| {
+                let (turns, turn_stream) = Say::open(scope);
+                let (pulses, pulse_stream) = Say::open(scope);
+                let (cuts, cut_stream) = Say::open(scope);
+                let (words, word_stream) = Say::open(scope);
+                let (restored, restored_stream) = Say::open(scope);
+                let ingested = ingest(
+                    scope,
+                    turn_stream.broadcast(),
+                    &self.job.source,
+                    self.job.decoder.clone(),
+                    IngestOptions {
+                        windows: options.windows,
+                        watermark: options.watermark,
+                        max_future: options.max_future,
+                        idle_after: options.idle_after,
+                        max_drift: options.max_drift,
+                    },
+                    self.clock.clone(),
+                    self.failure.clone(),
+                    self.meter.clone(),
+                    Rc::clone(&leaves),
+                    self.stop.clone(),
+                );
+                let inputs = WindowInputs {
+                    pulses: pulse_stream.broadcast(),
+                    cuts: cut_stream.broadcast(),
+                    restored: restored_stream,
+                };
+                let windowed =
+                    ingested.events.window(options.windows, self.job.aggregate.clone(), inputs);
+                let outgoing = Outgoing {
+                    finals: windowed.finals.clone(),
+                    rejected: ingested.rejected,
+                    snapshots: windowed.snapshots,
+                    words: word_stream.broadcast(),
+                };
+                board.listen(windowed.live, windowed.finals);
+                let (written, sealed) = durable(
+                    scope,
+                    outgoing,
+                    index - self.place.process * self.place.threads,
+                    self.job.checkpoints.is_some(),
+                    desk.clone(),
+                    self.failure.clone(),
+                )
+                .probe();
+                coordinator.listen(ingested.reports, windowed.counts, sealed);
+                (Inputs { turns, pulses, cuts }, words, restored, written)
+            });
+        self.restore(index, &mut restored);
+        drop(restored);
+
+        let leader = lead.map(|lead| {
+            let keeper = lead.checkpoint.zip(self.job.checkpoints.as_ref()).map(
+                |((claim, recovery), checkpoints)| {
+                    let source = self.job.source.clone();
+                    Keeper::new(
+                        checkpoints.every,
+                        self.clock.elapsed(),
+                        desk.clone(),
+                        words,
+                        claim,
+                        recovery,
+                        Box::new(move |positions| source.committed(positions)),
+                    )
+                },
+            );
+            Leader::new(
+                LeaderOptions {
+                    table: Arc::clone(&self.job.table),
+                    topic: self.job.source.topic().to_owned(),
+                    job: options,
+                    workers: worker.peers(),
+                    local_workers: self.place.threads,
+                },
+                inputs,
+                keeper,
+                lead.partitions,
+                continued,
+                lead.discovered,
+                coordinator,
+                board,
+                written,
+                self.view.clone(),
+                self.clock.clone(),
+                self.stop.clone(),
+                self.meter.clone(),
+            )
+        });
+        JobWorker { leader, leaves, failure: self.failure.clone() }
+    }
+
+    /// Brings back this worker's share of what the run continues.
+    fn restore(&self, worker: usize, restored: &mut Say<PaneState<A::Partial>>) {
+        let Some(loaded) = &self.continued else { return };
+        let processes = loaded.manifest.cut.iter().flat_map(|cut| &cut.processes);
+        let mine = processes
+            .flat_map(|process| &process.state)
+            .filter(|(group, _)| KeyGroup::worker(*group, self.place.threads) == worker);
+        for (_, section) in mine {
+            let panes = section
+                .of(loaded.blob(&section.blob))
+                .and_then(|bytes| section.decode::<PaneState<A::Partial>>(bytes));
+            match panes {
+                Ok(panes) => restored.say_all(panes),
+                Err(error) => return self.failure.report(JobError::Checkpoint(error)),
+            }
+        }
+    }
+
+    /// Ends the job when its workers have: `summary` is what worker 0 concluded.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that failed.
+    pub fn end(&self, summary: Option<Summary>) -> Result<Summary, JobError> {
+        let scribe = self.scribe.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failed = self.failure.happened();
+        if let Some(scribe) = scribe {
+            if failed && self.job.checkpoints.is_some() {
+                scribe.forget();
+            } else {
+                if failed {
+                    // What was handed over is written, if the disk takes it now.
+                    self.stop.request();
+                }
+                if let Err(lost) = scribe.complete() {
+                    self.failure.report(JobError::Output(Box::new(lost)));
+                }
+            }
+        }
+        match self.failure.take() {
+            Some(error) => Err(error),
+            None => Ok(summary.unwrap_or_default()),
+        }
+    }
+}
+
+/// What one worker does.
+pub struct JobWorker<P, O> {
+    leader: Option<Leader<P, O>>,
+    leaves: Rc<Cell<bool>>,
+    failure: Failure,
+}
+
+impl<P, O> std::fmt::Debug for JobWorker<P, O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobWorker").field("leads", &self.leader.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<P, O> JobWorker<P, O> {
+    /// Does what is due besides stepping the worker, and says how long it may sleep: before each
+    /// step. `None`: there is nothing more to do.
+    pub fn lead(&mut self, worker: &mut Worker) -> Option<Option<Duration>> {
+        if !worker.has_dataflows() || self.leaves.get() || self.failure.happened() {
+            return None;
+        }
+        let Some(leader) = &mut self.leader else { return Some(None) };
+        match leader.lead() {
+            Ok(wait) => Some(Some(wait)),
+            Err(error) => {
+                self.failure.report(error);
+                None
+            }
+        }
+    }
+
+    /// Takes the dataflow down. Worker 0 says what the run came to, if it did not fail.
+    pub fn conclude(self, worker: &mut Worker) -> Option<Summary> {
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+        if self.failure.happened() {
+            self.failure.wake_workers();
+            return None;
+        }
+        self.leader.map(Leader::conclude)
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

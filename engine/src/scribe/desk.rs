@@ -1,0 +1,246 @@
+//! What lies between the workers of a process and its scribe: letters in, news out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strandline_operators::record::Rejected;
+use strandline_operators::window::{Row, Snapshot};
+use timely::scheduling::activate::SyncActivator;
+
+use crate::background::Bell;
+use crate::checkpoint::manifest::{Manifest, ProcessCut};
+use crate::job::Stop;
+use crate::outputs::{Condition, Recovery};
+
+/// Memory of rows between the workers and the scribe, bytes. One letter may exceed it.
+const QUEUE_BYTES_MAX: usize = 16 << 20;
+/// How often a worker that waits for room looks whether the job has been stopped.
+const STOPPED_POLL: Duration = Duration::from_millis(50);
+
+/// What a scribe is told.
+pub(crate) enum Letter<P, O> {
+    /// Final rows of an epoch.
+    Rows { epoch: u64, rows: Vec<Row<O>> },
+    /// Late records and dead letters of an epoch.
+    Rejected { epoch: u64, records: Vec<Rejected> },
+    /// What a worker holds at a cut.
+    State(Snapshot<P>),
+    /// A worker, counted in its process, has handed over everything of the epochs before this.
+    Passed { worker: usize, epoch: u64 },
+    /// Which cut counts. Until this has come, nothing is written.
+    Recover(Recovery, u64),
+    /// Make this manifest durable.
+    Put(Box<Manifest>),
+    /// The manifest of the cut of this epoch is durable: show it.
+    Commit { epoch: u64 },
+}
+
+impl<P, O> Letter<P, O> {
+    /// The memory that it takes, roughly.
+    fn bytes(&self) -> usize {
+        let payload = |record: &Rejected| record.payload.as_ref().map_or(0, Vec::len);
+        match self {
+            Letter::Rows { rows, .. } => size_of_val(rows.as_slice()),
+            Letter::Rejected { records, .. } => {
+                size_of_val(records.as_slice()) + records.iter().map(payload).sum::<usize>()
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// How a run of the scribe ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Everything that was handed over becomes durable and visible.
+    Complete,
+    /// What is not durable is forgotten: it will be computed again.
+    Forget,
+}
+
+/// Both sides share it.
+pub(crate) struct Desk<P, O> {
+    inner: Arc<Inner<P, O>>,
+}
+
+impl<P, O> Clone for Desk<P, O> {
+    fn clone(&self) -> Self {
+        Desk { inner: Arc::clone(&self.inner) }
+    }
+}
+
+struct Inner<P, O> {
+    state: Mutex<State<P, O>>,
+    /// There is more room, or the scribe is gone.
+    room: Condvar,
+    bell: Bell,
+    stop: Stop,
+    /// Whether a worker waits for room. Not where one thread is everybody.
+    bounded: bool,
+}
+
+struct State<P, O> {
+    queue: VecDeque<Letter<P, O>>,
+    queued_bytes: usize,
+    condition: Condition,
+    /// The cuts that are durable here; `None` for one that was given up.
+    sealed: BTreeMap<u64, Option<ProcessCut>>,
+    /// The newest manifest that is durable.
+    put: Option<(u64, u64)>,
+    ending: Option<Ending>,
+    gone: bool,
+    workers: Vec<SyncActivator>,
+}
+
+/// Rows that were handed over are not written, because the job was stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause} ({rows} rows were not written and are lost)")]
+pub(crate) struct Lost {
+    pub(super) cause: String,
+    pub(super) rows: u64,
+}
+
+impl<P, O> Desk<P, O> {
+    pub(super) fn new(bell: Bell, stop: Stop, bounded: bool) -> Desk<P, O> {
+        let state = State {
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            condition: Condition::default(),
+            sealed: BTreeMap::new(),
+            put: None,
+            ending: None,
+            gone: false,
+            workers: Vec::new(),
+        };
+        let (state, room) = (Mutex::new(state), Condvar::new());
+        Desk { inner: Arc::new(Inner { state, room, bell, stop, bounded }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<P, O>> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- the workers' side ---
+
+    /// Has `activator` called when there is news.
+    pub(crate) fn tell(&self, activator: SyncActivator) {
+        self.lock().workers.push(activator);
+    }
+
+    /// Hands a letter over. Waits while there is no room for more: a disk that is slower than the
+    /// rows holds up the worker, and so the reading, rather than filling the memory.
+    ///
+    /// # Errors
+    ///
+    /// The job was stopped while there is no room because of some trouble.
+    pub(crate) fn hand(&self, letter: Letter<P, O>) -> Result<(), Lost> {
+        let bytes = letter.bytes();
+        let mut state = self.lock();
+        while self.inner.bounded && QUEUE_BYTES_MAX <= state.queued_bytes && !state.gone {
+            if let Some(trouble) = &state.condition.trouble
+                && state.condition.is_full
+                && self.inner.stop.is_requested()
+            {
+                return Err(Lost { cause: trouble.to_string(), rows: state.condition.waiting });
+            }
+            state = self
+                .inner
+                .room
+                .wait_timeout(state, STOPPED_POLL)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        if !state.gone {
+            state.queued_bytes += bytes;
+            state.queue.push_back(letter);
+        }
+        drop(state);
+        self.inner.bell.ring();
+        Ok(())
+    }
+
+    /// What the process keeps of a cut, once that is durable; `Some(None)` for one that was given
+    /// up.
+    pub(crate) fn sealed(&self, epoch: u64) -> Option<Option<ProcessCut>> {
+        self.lock().sealed.get(&epoch).cloned()
+    }
+
+    /// The number and the epoch of the newest manifest that this scribe has made durable.
+    pub(crate) fn put(&self) -> Option<(u64, u64)> {
+        self.lock().put
+    }
+
+    pub(super) fn end(&self, ending: Ending) {
+        self.lock().ending = Some(ending);
+        self.inner.bell.ring();
+    }
+
+    // --- the scribe's side ---
+
+    /// The next letter.
+    pub(super) fn take(&self) -> Option<Letter<P, O>> {
+        let mut state = self.lock();
+        let letter = state.queue.pop_front()?;
+        state.queued_bytes -= letter.bytes();
+        drop(state);
+        self.inner.room.notify_all();
+        Some(letter)
+    }
+
+    /// Whether there is no letter.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().queue.is_empty()
+    }
+
+    /// Whether it is to end, and how.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.lock().ending
+    }
+
+    /// Whether the job has been asked to stop.
+    pub(super) fn stop_is_requested(&self) -> bool {
+        self.inner.stop.is_requested()
+    }
+
+    pub(super) fn show(&self, condition: Condition) {
+        self.lock().condition = condition;
+    }
+
+    pub(super) fn announce_sealed(&self, epoch: u64, cut: Option<ProcessCut>) {
+        let mut state = self.lock();
+        state.sealed.insert(epoch, cut);
+        // All workers have seen an older one: cuts are sealed one after the other, and each of
+        // them lets the next one through.
+        while 8 < state.sealed.len() {
+            state.sealed.pop_first();
+        }
+        state.wake();
+    }
+
+    pub(super) fn announce_put(&self, number: u64, epoch: u64) {
+        let mut state = self.lock();
+        state.put = Some((number, epoch));
+        state.wake();
+    }
+
+    /// There is no scribe any more.
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        state.queue.clear();
+        state.queued_bytes = 0;
+        state.wake();
+        drop(state);
+        self.inner.room.notify_all();
+    }
+}
+
+impl<P, O> State<P, O> {
+    fn wake(&self) {
+        for worker in &self.workers {
+            // A worker that is gone needs no waking.
+            let _ = worker.activate();
+        }
+    }
+}

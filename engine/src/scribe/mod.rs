@@ -1,0 +1,594 @@
+//! One task a process that makes everything durable: rows, state, manifests.
+//!
+//! Encoding, compressing, syncing and waiting for disks are off the workers, which only hand
+//! things over ([`desk`]). Workers are in different epochs at the same moment, so the scribe steps
+//! through epochs as the window operator does: what belongs to a later epoch is set aside until
+//! every worker of the process has passed the current one. At a cut it
+//!
+//! 1. lets the outputs make complete files durable, hidden;
+//! 2. writes one blob with the state of the process's workers, by key group, and the rows that
+//!    wait for their file;
+//! 3. announces the cut as sealed.
+//!
+//! The coordinator's process writes the manifest when all processes have sealed theirs, and after
+//! that the outputs show their files. A store or disk that does not take something is said once,
+//! and tried again: nothing is lost, and nothing is shown before its time.
+
+mod desk;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use strandline_operators::record::Rejected;
+use strandline_operators::time::EventTime;
+use strandline_operators::window::{KeyGroup, LAST_EPOCH, PaneState, Row, Snapshot};
+
+use self::desk::Ending;
+pub(crate) use self::desk::{Desk, Letter, Lost};
+use crate::background::{Background, Bell, Join, Step, Task};
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::blobs::{BlobError, Blobs};
+use crate::checkpoint::catalog::{Loaded, Retention, blob_name};
+use crate::checkpoint::manifest::{Manifest, ProcessCut};
+use crate::checkpoint::section::{BlobWriter, Encoded};
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::job::{JobError, Stop};
+use crate::outputs::{Condition, OpenOutputs, Recovery, Trouble};
+use crate::report::Report;
+
+/// How long after a failure a store is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Memory of rows of later epochs that are set aside, bytes, before no more letters are taken while
+/// the current epoch cannot be sealed.
+const ASIDE_BYTES_MAX: usize = 16 << 20;
+/// How long the scribe sleeps at most while rows wait: a clock that is moved by hand wakes nobody.
+const TICK_MAX: Duration = Duration::from_secs(1);
+
+/// What a scribe works with.
+pub(crate) struct ScribeOptions<O> {
+    pub(crate) process: usize,
+    /// Workers of this process.
+    pub(crate) workers: usize,
+    pub(crate) outputs: OpenOutputs<O>,
+    /// Where checkpoints go, if there are any.
+    pub(crate) checkpoints: Option<ScribeCheckpoints>,
+    pub(crate) clock: Clock,
+    pub(crate) report: Report,
+    pub(crate) failure: Failure,
+    pub(crate) stop: Stop,
+}
+
+/// What a scribe needs for checkpoints.
+pub(crate) struct ScribeCheckpoints {
+    pub(crate) blobs: Arc<dyn Blobs>,
+    /// The cut that the run continues, where this process takes its rows back.
+    pub(crate) continued: Option<Arc<Loaded>>,
+    /// Only where manifests are written.
+    pub(crate) retention: Option<Retention>,
+}
+
+/// A scribe at work.
+pub(crate) struct ScribeHandle<P, O> {
+    desk: Desk<P, O>,
+    task: Box<dyn Join>,
+    lost: Arc<std::sync::Mutex<Option<Lost>>>,
+}
+
+impl<P, O> ScribeHandle<P, O> {
+    pub(crate) fn desk(&self) -> &Desk<P, O> {
+        &self.desk
+    }
+
+    /// Makes everything durable and visible that was handed over, and ends. While that is not
+    /// possible, tries until the job is stopped.
+    ///
+    /// # Errors
+    ///
+    /// What is lost.
+    pub(crate) fn complete(self) -> Result<(), Lost> {
+        self.desk.end(Ending::Complete);
+        self.join()
+    }
+
+    /// Ends, and forgets what is not durable.
+    pub(crate) fn forget(self) {
+        self.desk.end(Ending::Forget);
+        // What is lost is computed again.
+        let _ = self.join();
+    }
+
+    fn join(self) -> Result<(), Lost> {
+        if !self.task.join() {
+            return Err(Lost { cause: "the task that writes outputs panicked".into(), rows: 0 });
+        }
+        let mut lost = self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        lost.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Starts the scribe of a process.
+///
+/// # Errors
+///
+/// If there is no thread for it.
+pub(crate) fn start<P, O>(
+    options: ScribeOptions<O>,
+    background: &Background,
+) -> io::Result<ScribeHandle<P, O>>
+where
+    P: Serialize + Send + 'static,
+    O: Send + 'static,
+{
+    let bell = Bell::default();
+    let desk = Desk::new(bell.clone(), options.stop.clone(), background.is_parallel());
+    let lost = Arc::default();
+    let scribe = Scribe {
+        passed: vec![0; options.workers],
+        current: 0,
+        aside: BTreeMap::new(),
+        aside_bytes: 0,
+        snapshots: BTreeMap::new(),
+        sealing: None,
+        recovery: None,
+        recovered: options.checkpoints.is_none(),
+        claim: 0,
+        puts: VecDeque::new(),
+        commit: None,
+        committed: None,
+        final_rows: 0,
+        retry_at: None,
+        blocked: false,
+        troubled: false,
+        desk: desk.clone(),
+        lost: Arc::clone(&lost),
+        options,
+    };
+    let name = format!("scribe {}", scribe.options.process);
+    let task = background.spawn(&name, bell, scribe)?;
+    Ok(ScribeHandle { desk, task, lost })
+}
+
+/// Records that belong to an epoch.
+enum Records<O> {
+    Rows(Vec<Row<O>>),
+    Rejected(Vec<Rejected>),
+}
+
+impl<O> Records<O> {
+    fn bytes(&self) -> usize {
+        match self {
+            Records::Rows(rows) => size_of_val(rows.as_slice()),
+            Records::Rejected(records) => size_of_val(records.as_slice()),
+        }
+    }
+}
+
+struct Scribe<P, O> {
+    options: ScribeOptions<O>,
+    desk: Desk<P, O>,
+    lost: Arc<std::sync::Mutex<Option<Lost>>>,
+    /// Of each worker, the least epoch that it may still hand something over for.
+    passed: Vec<u64>,
+    /// What is written belongs to this epoch.
+    current: u64,
+    aside: BTreeMap<u64, Vec<Records<O>>>,
+    aside_bytes: usize,
+    /// What the workers hold at cuts, as it comes.
+    snapshots: BTreeMap<u64, Vec<Snapshot<P>>>,
+    /// The cut that is on its way to the store.
+    sealing: Option<Sealing>,
+    recovery: Option<Recovery>,
+    recovered: bool,
+    /// The number with which this run began.
+    claim: u64,
+    puts: VecDeque<Box<Manifest>>,
+    /// The cut that is to be shown.
+    commit: Option<u64>,
+    committed: Option<u64>,
+    /// Since this process started.
+    final_rows: u64,
+    /// By the clock: when what failed is tried again.
+    retry_at: Option<Duration>,
+    /// Whether the current epoch cannot be left just now.
+    blocked: bool,
+    /// Whether the user has been told that the store does not take something.
+    troubled: bool,
+}
+
+struct Sealing {
+    epoch: u64,
+    cut: ProcessCut,
+    /// Until it is stored.
+    blob: Option<(Arc<str>, Vec<u8>)>,
+}
+
+impl<P: Serialize + Send + 'static, O: Send + 'static> Task for Scribe<P, O> {
+    fn step(&mut self) -> Step {
+        let ending = self.desk.ending();
+        if ending == Some(Ending::Forget) {
+            return Step::Done;
+        }
+        let now = self.options.clock.elapsed();
+        if self.retry_at.is_none_or(|at| at <= now) {
+            self.retry_at = None;
+            self.work();
+        }
+        let took = self.has_room() && self.take_letter();
+        self.show();
+        if took {
+            return Step::Again;
+        }
+        if ending == Some(Ending::Complete) {
+            if self.try_to_end() {
+                return Step::Done;
+            }
+            if self.has_room() && !self.desk.is_empty() {
+                return Step::Again;
+            }
+        }
+        self.tick();
+        let retry_in = self.retry_at.map(|at| at.saturating_sub(now));
+        let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+        let due = [retry_in, final_rows.due_in(), rejected.due_in()].into_iter().flatten().min();
+        Step::Wait(due.map(|due| due.min(TICK_MAX)))
+    }
+}
+
+impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
+    /// Does what waits for a disk or a store, as far as they let it.
+    fn work(&mut self) {
+        let advanced = self.recover().and_then(|()| self.advance());
+        self.blocked = advanced.is_err();
+        let tried = [advanced, self.put(), self.show_committed()];
+        let failed = tried.into_iter().filter_map(Result::err);
+        if let Some(trouble) = failed.reduce(Unable::worse) {
+            self.retry_at = Some(self.options.clock.elapsed().saturating_add(RETRY_AFTER));
+            // Outputs speak for themselves.
+            if let Unable::Store(error) = trouble
+                && !std::mem::replace(&mut self.troubled, true)
+            {
+                self.options.report.say(&format!(
+                    "no checkpoint can be kept just now: {error}; it is tried again"
+                ));
+            }
+        } else if std::mem::take(&mut self.troubled) {
+            self.options.report.say("checkpoints are kept again");
+        }
+    }
+
+    /// Whether more letters may be taken.
+    fn has_room(&self) -> bool {
+        let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+        let full = final_rows.condition().is_full || rejected.condition().is_full;
+        !full && !(self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes)
+    }
+
+    fn take_letter(&mut self) -> bool {
+        let Some(letter) = self.desk.take() else { return false };
+        match letter {
+            Letter::Rows { epoch, rows } => self.accept(epoch, Records::Rows(rows)),
+            Letter::Rejected { epoch, records } => self.accept(epoch, Records::Rejected(records)),
+            Letter::State(snapshot) => {
+                self.snapshots.entry(snapshot.epoch).or_default().push(snapshot);
+            }
+            Letter::Passed { worker, epoch } => self.passed[worker] = epoch,
+            Letter::Recover(recovery, claim) => {
+                self.claim = claim;
+                self.recovery = Some(recovery);
+            }
+            Letter::Put(manifest) => self.puts.push_back(manifest),
+            Letter::Commit { epoch } => self.commit = Some(epoch),
+        }
+        true
+    }
+
+    /// Writes what belongs to the current epoch, and sets aside what belongs to a later one.
+    fn accept(&mut self, epoch: u64, records: Records<O>) {
+        let at_once = self.options.checkpoints.is_none();
+        if at_once || (self.recovered && epoch <= self.current && self.sealing.is_none()) {
+            self.write(records);
+        } else {
+            self.aside_bytes += records.bytes();
+            self.aside.entry(epoch).or_default().push(records);
+        }
+    }
+
+    fn write(&mut self, records: Records<O>) {
+        let outputs = &mut self.options.outputs;
+        let written = match records {
+            Records::Rows(rows) => {
+                self.final_rows += rows.len() as u64;
+                outputs.final_rows.write(rows)
+            }
+            Records::Rejected(records) => outputs.rejected.write(records),
+        };
+        if let Err(trouble) = written {
+            self.options.failure.report(JobError::Output(trouble.to_string().into()));
+        }
+    }
+
+    /// Shows what was committed before the start and removes what was not.
+    fn recover(&mut self) -> Result<(), Unable> {
+        let Some(recovery) = &self.recovery else { return Ok(()) };
+        if self.recovered {
+            return Ok(());
+        }
+        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+        final_rows.recover(recovery).and_then(|()| rejected.recover(recovery))?;
+        let continued = self.options.checkpoints.as_ref().and_then(|c| c.continued.clone());
+        if let Some(loaded) = continued {
+            let cut = loaded.manifest.cut.iter().flat_map(|cut| &cut.processes);
+            for pending in cut.flat_map(|process| &process.outputs.pending) {
+                let rows = pending.rows.iter().map(|section| {
+                    let blob = loaded.blob(&section.blob);
+                    section.of(blob).map_err(|error| Arc::new(error) as Trouble)
+                });
+                let rows = rows.collect::<Result<Vec<_>, _>>();
+                let restored = rows.and_then(|rows| {
+                    final_rows.restore(pending, rows.clone())?;
+                    rejected.restore(pending, rows)
+                });
+                if let Err(error) = restored {
+                    // It was verified, so no retry mends it.
+                    self.options.failure.report(JobError::Output(Box::new(Lost {
+                        cause: error.to_string(),
+                        rows: 0,
+                    })));
+                }
+            }
+        }
+        if let Some(checkpoints) = &mut self.options.checkpoints {
+            checkpoints.continued = None;
+        }
+        self.recovered = true;
+        self.current = recovery.epoch.map_or(0, |epoch| epoch + 1);
+        self.enter(self.current);
+        Ok(())
+    }
+
+    /// Makes `epoch` the current one, and writes what was set aside for it and before.
+    fn enter(&mut self, epoch: u64) {
+        // The last epoch is one of the frontier only; outputs count on.
+        let numbered = if epoch == LAST_EPOCH { self.current + 1 } else { epoch };
+        self.options.outputs.final_rows.enter(numbered);
+        self.options.outputs.rejected.enter(numbered);
+        self.current = epoch;
+        let later = match epoch.checked_add(1) {
+            Some(next) => self.aside.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        for records in std::mem::replace(&mut self.aside, later).into_values().flatten() {
+            self.aside_bytes -= records.bytes();
+            self.write(records);
+        }
+    }
+
+    /// Steps through the epochs that all workers have passed, and seals the cuts among them.
+    fn advance(&mut self) -> Result<(), Unable> {
+        if self.options.checkpoints.is_none() || !self.recovered {
+            return Ok(());
+        }
+        let passed = self.passed.iter().copied().min().unwrap_or(0);
+        loop {
+            if let Some(sealing) = &self.sealing {
+                let epoch = sealing.epoch;
+                self.store_sealing()?;
+                debug_assert_eq!(epoch, self.current, "a cut is of the current epoch");
+            } else if self.current < passed || passed == LAST_EPOCH {
+                if self.seal_current()? {
+                    continue;
+                }
+            } else {
+                return Ok(());
+            }
+            if self.current == LAST_EPOCH {
+                return Ok(());
+            }
+            let next = self.current + 1;
+            let rows = self.aside.range(next..).next().map(|(epoch, _)| *epoch);
+            let cut = self.snapshots.range(next..).next().map(|(epoch, _)| *epoch);
+            let next = [rows, cut, Some(passed)].into_iter().flatten().min().unwrap_or(passed);
+            self.enter(next);
+        }
+    }
+
+    /// Begins to seal the cut of the current epoch, if there is one to seal.
+    fn seal_current(&mut self) -> Result<bool, Unable> {
+        let epoch = self.current;
+        let Some(parts) = self.snapshots.get(&epoch) else { return Ok(false) };
+        if parts.len() < self.options.workers {
+            // The events ended before every worker had heard of it. The last cut follows.
+            self.snapshots.remove(&epoch);
+            self.desk.announce_sealed(epoch, None);
+            return Ok(false);
+        }
+        let closing = parts.iter().any(|part| part.closing);
+        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+        final_rows.seal(closing)?;
+        rejected.seal(closing)?;
+
+        let parts = self.snapshots.remove(&epoch).unwrap_or_default();
+        let mut blob = BlobWriter::new(&blob_name(self.claim, epoch, self.options.process));
+        let mut cut = ProcessCut {
+            process: self.options.process,
+            workers: self.options.workers,
+            closed_by_all: EventTime::MAX,
+            closed_by_some: EventTime::MIN,
+            final_rows: self.final_rows,
+            ..ProcessCut::default()
+        };
+        for Snapshot { closed_before, panes, .. } in &parts {
+            cut.closed_by_all = cut.closed_by_all.min(*closed_before);
+            cut.closed_by_some = cut.closed_by_some.max(*closed_before);
+            for (group, encoded) in by_group(panes) {
+                cut.state.push((group, blob.section(&encoded)));
+            }
+        }
+        cut.state.sort_unstable_by_key(|(group, _)| *group);
+        cut.outputs = final_rows.list(epoch, &mut blob);
+        cut.outputs.append(rejected.list(epoch, &mut blob));
+        self.sealing = Some(Sealing { epoch, cut, blob: blob.finish() });
+        Ok(true)
+    }
+
+    /// Stores the blob of the cut that is being sealed, and announces it.
+    fn store_sealing(&mut self) -> Result<(), Unable> {
+        let (Some(sealing), Some(checkpoints)) = (&self.sealing, &self.options.checkpoints) else {
+            return Ok(());
+        };
+        if let Some((name, bytes)) = &sealing.blob {
+            put(&*checkpoints.blobs, name, bytes)?;
+        }
+        if let Some(Sealing { epoch, cut, .. }) = self.sealing.take() {
+            self.desk.announce_sealed(epoch, Some(cut));
+        }
+        Ok(())
+    }
+
+    /// Makes manifests durable.
+    fn put(&mut self) -> Result<(), Unable> {
+        let Some(checkpoints) = &mut self.options.checkpoints else { return Ok(()) };
+        while let Some(manifest) = self.puts.front() {
+            let name = Manifest::name(manifest.number);
+            match put(&*checkpoints.blobs, &name, &manifest.to_bytes()) {
+                Ok(()) => {}
+                Err(BlobError::Taken { place, .. }) => {
+                    let number = manifest.number;
+                    let error = CheckpointError::TakenOver { place, number };
+                    self.options.failure.report(JobError::Checkpoint(error));
+                    self.puts.clear();
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let Some(manifest) = self.puts.pop_front() else { break };
+            if let Some(retention) = &mut checkpoints.retention {
+                retention.add(&manifest);
+                // What cannot be removed is in nobody's way: it is tried again the next time.
+                let _ = retention.prune(&*checkpoints.blobs);
+            }
+            let epoch = manifest.cut.as_ref().map_or(0, |cut| cut.epoch);
+            self.desk.announce_put(manifest.number, epoch);
+        }
+        Ok(())
+    }
+
+    fn show_committed(&mut self) -> Result<(), Unable> {
+        let Some(epoch) = self.commit else { return Ok(()) };
+        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+        final_rows.commit(epoch)?;
+        rejected.commit(epoch)?;
+        self.commit = None;
+        self.committed = Some(epoch);
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        self.options.outputs.final_rows.tick();
+        self.options.outputs.rejected.tick();
+    }
+
+    fn condition(&self) -> Condition {
+        let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+        let (finals, rejected) = (final_rows.condition(), rejected.condition());
+        Condition {
+            trouble: finals.trouble.or(rejected.trouble),
+            is_full: finals.is_full || rejected.is_full,
+            waiting: finals.waiting + rejected.waiting,
+        }
+    }
+
+    fn show(&self) {
+        self.desk.show(self.condition());
+    }
+
+    /// Completes everything. `false`: not yet.
+    fn try_to_end(&mut self) -> bool {
+        let unfinished = if self.options.checkpoints.is_some() {
+            // Whatever is not committed is computed again by whoever continues.
+            self.commit.is_some()
+        } else {
+            let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+            let (finals, rejected) = (final_rows.finish(), rejected.finish());
+            finals.is_err() || rejected.is_err() || !self.desk.is_empty()
+        };
+        if !unfinished {
+            return true;
+        }
+        if self.has_room() && !self.desk.is_empty() {
+            return false;
+        }
+        self.retry_at.get_or_insert(self.options.clock.elapsed().saturating_add(RETRY_AFTER));
+        if !self.desk.stop_is_requested() {
+            return false;
+        }
+        if self.options.checkpoints.is_none() {
+            let Condition { trouble, waiting, .. } = self.condition();
+            let cause = trouble.map_or_else(|| "the job was stopped".into(), |t| t.to_string());
+            let lost = Lost { cause, rows: waiting };
+            *self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lost);
+        }
+        true
+    }
+}
+
+impl<P, O> Drop for Scribe<P, O> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.options.failure.report(JobError::Output(Box::new(Lost {
+                cause: "the task that writes outputs panicked".into(),
+                rows: 0,
+            })));
+        }
+        self.desk.leave();
+    }
+}
+
+/// What does not work just now.
+enum Unable {
+    /// An output, which has said so itself.
+    Output,
+    /// The store of checkpoints.
+    Store(BlobError),
+}
+
+impl Unable {
+    /// The one that has to be said.
+    fn worse(self, other: Unable) -> Unable {
+        if matches!(self, Unable::Output) { other } else { self }
+    }
+}
+
+impl From<Trouble> for Unable {
+    fn from(_: Trouble) -> Unable {
+        Unable::Output
+    }
+}
+
+impl From<BlobError> for Unable {
+    fn from(error: BlobError) -> Unable {
+        Unable::Store(error)
+    }
+}
+
+/// Stores a blob that only this run writes under its name: if it is there already, an earlier try
+/// succeeded without saying so, unless it is another one.
+pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
+    match blobs.put_new(name, bytes.to_vec()) {
+        Err(BlobError::Taken { .. }) if blobs.get(name)? == bytes => Ok(()),
+        result => result,
+    }
+}
+
+/// The panes of each key group, encoded.
+fn by_group<P: Serialize>(panes: &[PaneState<P>]) -> BTreeMap<KeyGroup, Encoded> {
+    let mut groups: BTreeMap<KeyGroup, Encoded> = BTreeMap::new();
+    for pane in panes {
+        groups.entry(KeyGroup::of(&pane.key)).or_default().push(pane);
+    }
+    groups
+}

@@ -1,0 +1,250 @@
+//! What has to hold at every moment of a run.
+//!
+//! What is left at the end is held against the oracle's rows; here is what the journal of what
+//! became durable is held against, in its order:
+//!
+//! - a checkpoint is written when all that it needs has been stored, and that stays as long as it
+//!   is the newest;
+//! - from one checkpoint to the next, no epoch, offset, watermark, floor or count falls, and a
+//!   checkpoint of the same epoch holds the same;
+//! - its ledger balances, and counts exactly the records before its offsets;
+//! - a file becomes visible when a checkpoint that names it has been written, and not before.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use strandline_engine::checkpoint::manifest::{CutRecord, Manifest, PartitionCut};
+
+use super::blobs::MemoryBlobs;
+use super::outside::Happened;
+use crate::oracle::{LoggedRecord, Outcome};
+
+/// What a record is, by the log alone.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    Windowed,
+    Late,
+    Dead,
+}
+
+/// Checks a run as it goes on.
+#[derive(Debug)]
+pub struct Laws {
+    blobs: MemoryBlobs,
+    out: PathBuf,
+    /// By partition: the offset of each record, and what it is.
+    records: Vec<Vec<(u64, Option<Fate>)>>,
+    /// Whether exactly those are late that are so by the watermark of their partition.
+    exact: bool,
+    newest: Option<Manifest>,
+    /// Blobs that were stored.
+    stored: BTreeSet<String>,
+    /// Files that a checkpoint has named.
+    named: BTreeSet<PathBuf>,
+    checkpoints: u64,
+    /// Files that became visible.
+    shown: u64,
+}
+
+impl Laws {
+    /// The laws of a job that reads `records`, writes to `out` and keeps its checkpoints in `blobs`.
+    /// Where `expected` is known, records are counted by what it says of them; `exact` says whether
+    /// that holds for late ones to the last.
+    pub fn new(
+        records: &[Vec<LoggedRecord>],
+        expected: Option<&Outcome>,
+        exact: bool,
+        out: &Path,
+        blobs: &MemoryBlobs,
+    ) -> Laws {
+        let fate = |place: (u32, u64)| {
+            let expected = expected?;
+            Some(if expected.late.contains_key(&place) {
+                Fate::Late
+            } else if expected.dead.contains_key(&place) {
+                Fate::Dead
+            } else {
+                Fate::Windowed
+            })
+        };
+        let records = (0..)
+            .zip(records)
+            .map(|(partition, records)| {
+                let offsets = records.iter().map(|record| record.offset);
+                offsets.map(|offset| (offset, fate((partition, offset)))).collect()
+            })
+            .collect();
+        Laws {
+            blobs: blobs.clone(),
+            out: out.to_owned(),
+            records,
+            exact,
+            newest: None,
+            stored: BTreeSet::new(),
+            named: BTreeSet::new(),
+            checkpoints: 0,
+            shown: 0,
+        }
+    }
+
+    /// The newest checkpoint that was written.
+    pub fn newest(&self) -> Option<&Manifest> {
+        self.newest.as_ref()
+    }
+
+    /// Checkpoints with a cut of their own, and files that became visible.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.checkpoints, self.shown)
+    }
+
+    /// Checks what happened since the last time.
+    ///
+    /// # Errors
+    ///
+    /// The first law that was broken, in a line.
+    pub fn check(&mut self, journal: Vec<Happened>) -> Result<(), String> {
+        for happened in journal {
+            match happened {
+                Happened::Stored { name, bytes } => {
+                    self.stored.insert(name.clone());
+                    if let Some(number) = Manifest::number_of(&name) {
+                        let manifest = Manifest::from_bytes(number, &bytes)
+                            .map_err(|error| format!("{name} is not readable: {error}"))?;
+                        self.manifest(manifest).map_err(|error| format!("{name}: {error}"))?;
+                    }
+                }
+                Happened::Renamed { to, .. } => self.renamed(&to)?,
+            }
+        }
+        let blobs = self.blobs.seen_from_above();
+        for needed in self.newest.iter().flat_map(Manifest::blobs) {
+            blobs.get(&needed).map_err(|_| format!("{needed} is gone, and still needed"))?;
+        }
+        Ok(())
+    }
+
+    fn renamed(&mut self, to: &Path) -> Result<(), String> {
+        let is_rows = to.extension().is_some_and(|extension| extension == "parquet");
+        let is_hidden = to.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+        if !is_rows || is_hidden || !to.starts_with(&self.out) {
+            return Ok(());
+        }
+        self.shown += 1;
+        if self.named.contains(to) {
+            return Ok(());
+        }
+        Err(format!("{} became visible, and no checkpoint has named it", to.display()))
+    }
+
+    fn manifest(&mut self, manifest: Manifest) -> Result<(), String> {
+        if let Some(before) = &self.newest
+            && manifest.number <= before.number
+        {
+            // A request that was late: nobody takes it for the newest.
+            return Ok(());
+        }
+        if let Some(blob) = manifest.blobs().iter().find(|blob| !self.stored.contains(&***blob)) {
+            return Err(format!("it needs {blob}, which has not been stored"));
+        }
+        let before = self.newest.as_ref().and_then(|newest| newest.cut.as_ref());
+        match (before, &manifest.cut) {
+            (Some(_), None) => return Err("it has no cut, and the one before has".to_owned()),
+            (Some(before), Some(cut)) => compare(before, cut)?,
+            _ => {}
+        }
+        if let Some(cut) = &manifest.cut {
+            self.cut(cut)?;
+            self.checkpoints += u64::from(before.is_none_or(|before| before.epoch < cut.epoch));
+            for staged in cut.processes.iter().flat_map(|process| &process.outputs.staged) {
+                let folder = self.out.join(&*staged.output).join(&staged.folder);
+                self.named.insert(folder.join(&staged.name));
+            }
+        }
+        self.newest = Some(manifest);
+        Ok(())
+    }
+
+    /// What a cut says of the records before its offsets.
+    fn cut(&self, cut: &CutRecord) -> Result<(), String> {
+        for part in &cut.partitions {
+            let partition = part.partition.0;
+            let records = self.records.get(partition as usize);
+            let records = records.ok_or_else(|| format!("there is no partition {partition}"))?;
+            let (next, ledger) = (part.next_offset.0, &part.ledger);
+            let before = &records[..records.partition_point(|(offset, _)| *offset < next)];
+            let place = format!("partition {partition} before offset {next}");
+            if !ledger.balances() {
+                return Err(format!("{place}: the ledger does not balance: {ledger:?}"));
+            }
+            if ledger.read != before.len() as u64 {
+                return Err(format!("{place}: {} records, not {}", ledger.read, before.len()));
+            }
+            let of = |fate| before.iter().filter(|(_, f)| *f == Some(fate)).count() as u64;
+            let (windowed, late, dead) = (of(Fate::Windowed), of(Fate::Late), of(Fate::Dead));
+            let is_known = before.iter().all(|(_, fate)| fate.is_some());
+            if is_known && ledger.dead_letters() != dead {
+                return Err(format!("{place}: {} dead letters, not {dead}", ledger.dead_letters()));
+            }
+            let is_right =
+                if self.exact { ledger.late == late } else { late <= ledger.late };
+            if is_known && !is_right {
+                return Err(format!("{place}: {} late, not {late}", ledger.late));
+            }
+            if is_known && self.exact && ledger.windowed != windowed {
+                return Err(format!("{place}: {} windowed, not {windowed}", ledger.windowed));
+            }
+        }
+        if cut.finished {
+            for (partition, records) in (0..).zip(&self.records) {
+                let next = cut.partitions.iter().find(|part| part.partition.0 == partition);
+                let next = next.map_or(0, |part| part.next_offset.0);
+                if records.last().is_some_and(|(offset, _)| next <= *offset) {
+                    return Err(format!("finished, but partition {partition} is not at its end"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// From one cut to the next nothing falls.
+fn compare(before: &CutRecord, after: &CutRecord) -> Result<(), String> {
+    if after.epoch < before.epoch {
+        return Err(format!("epoch {} after epoch {}", after.epoch, before.epoch));
+    }
+    if before.epoch == after.epoch && before != after {
+        return Err(format!("two cuts of epoch {}", after.epoch));
+    }
+    if before.finished && !after.finished {
+        return Err("the job goes on after it has finished".to_owned());
+    }
+    if after.final_rows < before.final_rows {
+        return Err(format!("{} final rows after {}", after.final_rows, before.final_rows));
+    }
+    if after.closed_before < before.closed_before {
+        return Err("a window is open again".to_owned());
+    }
+    for old in &before.partitions {
+        let new = after.partitions.iter().find(|part| part.partition == old.partition);
+        let partition = old.partition.0;
+        let new = new.ok_or_else(|| format!("partition {partition} has been forgotten"))?;
+        let falls = |what: &str| Err(format!("partition {partition}: {what} falls"));
+        let numbers = |part: &PartitionCut| {
+            let ledger = &part.ledger;
+            [part.next_offset.0, ledger.read, ledger.windowed, ledger.late, ledger.dead_letters()]
+        };
+        if numbers(old).iter().zip(numbers(new)).any(|(old, new)| new < *old) {
+            return falls("an offset or a count");
+        }
+        if new.watermark < old.watermark {
+            return falls("the watermark");
+        }
+        if new.floor < old.floor {
+            return falls("the floor");
+        }
+        if new.max_event_time < old.max_event_time {
+            return falls("the greatest event time");
+        }
+    }
+    Ok(())
+}

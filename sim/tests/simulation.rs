@@ -1,0 +1,147 @@
+//! The main job in the deterministic simulation.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use strandline_engine::job::JobOptions;
+use strandline_engine::table::Table;
+use strandline_operators::aggregate::Aggregate;
+use strandline_operators::decode::{JsonFields, Metrics};
+use strandline_operators::window::Tumbling;
+use strandline_sim::oracle::LoggedRecord;
+use strandline_sim::simulation::outside::Weakness;
+use strandline_sim::simulation::plan::{End, Plan, Start};
+use strandline_sim::simulation::trace::Trace;
+use strandline_sim::simulation::{Expectation, Failure, Report, Simulation, main_job};
+
+fn run(seed: u64) -> Report {
+    let trace = Trace::default();
+    main_job(seed).run(&trace).unwrap_or_else(|failure| {
+        panic!(
+            "seed {seed}: {failure}\n{}\nstep for step: cargo run --release -p strandline-sim \
+             --bin simulate -- --seed {seed} -v",
+            trace.last(40)
+        )
+    })
+}
+
+#[test]
+fn outputs_are_the_oracles_whatever_happens() {
+    let mut total = Report::default();
+    for seed in 0..150 {
+        total.add(&run(seed));
+    }
+    // No seeds that try nothing.
+    assert!(200 < total.crashes && 50 < total.power_losses && 500 < total.checkpoints, "{total}");
+}
+
+#[test]
+fn a_seed_is_one_run_to_the_last_byte() {
+    let mut distinct = BTreeSet::new();
+    for seed in 1_000..1_030 {
+        let (once, again) = (Trace::default(), Trace::default());
+        let report = main_job(seed).run(&once);
+        assert_eq!(main_job(seed).run(&again), report);
+        assert!(once.text() == again.text(), "seed {seed} ran in two ways");
+        distinct.insert(once.text());
+    }
+    assert_eq!(distinct.len(), 30);
+}
+
+/// A plan without chance faults, and with one start that ends so.
+fn one_start(seed: u64, end: End, power_lost: bool) -> Plan {
+    let mut plan = Plan::calm(seed);
+    plan.starts = vec![Start { workers: 2, end, power_lost, eager: false }];
+    plan.last_workers = 3;
+    plan.checkpoint_every = Duration::from_millis(20);
+    plan.roll_every = Duration::from_millis(30);
+    plan
+}
+
+/// Dies of operation 0, 1, 2, … until it has finished without dying.
+#[test]
+fn a_crash_at_any_operation_changes_nothing() {
+    for (seed, power_lost) in [(1, false), (1, true), (2, true)] {
+        for operation in 0.. {
+            let plan = one_start(seed, End::DiesOf { operation }, power_lost);
+            let trace = Trace::default();
+            let report = main_job(seed).run_plan(&plan, &trace).unwrap_or_else(|failure| {
+                panic!("seed {seed}, operation {operation}: {failure}\n{}", trace.last(40))
+            });
+            if report.crashes == 0 && report.errors == 0 {
+                assert!(100 < operation, "there were operations to die of");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kill_after_any_move_changes_nothing() {
+    for after_moves in (0..600).step_by(3) {
+        let plan = one_start(3, End::Killed { after_moves }, false);
+        main_job(3).run_plan(&plan, &Trace::default()).unwrap();
+    }
+}
+
+/// How many of so many seeds fail in a world that does not keep a promise.
+fn failures(seeds: u64, weakness: Weakness) -> Vec<Failure> {
+    let run = |seed| {
+        let mut plan = Plan::of(seed);
+        plan.weakness = Some(weakness);
+        main_job(seed).run_plan(&plan, &Trace::default()).err()
+    };
+    (0..seeds).filter_map(run).collect()
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_noticed() {
+    assert!(!failures(200, Weakness::FilesAreNotSynced).is_empty());
+    assert!(!failures(200, Weakness::NamesAreNotSynced).is_empty());
+}
+
+#[test]
+fn a_store_that_loses_or_replaces_blobs_is_noticed() {
+    assert!(!failures(200, Weakness::BlobsAreLost).is_empty());
+    assert!(!failures(200, Weakness::BlobsAreReplaced).is_empty());
+}
+
+/// Adds up floats, which depends on their order.
+#[derive(Clone, Debug)]
+struct Careless;
+
+impl Aggregate<Metrics<1>> for Careless {
+    type Partial = f64;
+    type Output = (Option<f64>,);
+    fn lift(&self, message: &Metrics<1>) -> f64 {
+        message.get(0).unwrap_or(0.0)
+    }
+    fn combine(&self, into: &mut f64, other: &f64) {
+        *into += other;
+    }
+    fn lower(&self, partial: &f64) -> (Option<f64>,) {
+        (Some(*partial),)
+    }
+}
+
+#[test]
+fn an_aggregate_that_depends_on_the_order_is_noticed() {
+    let record = |offset: u64| {
+        let amount = 0.1 + offset as f64 * 1e13_f64.powi((offset % 2) as i32);
+        let text = format!(r#"{{"shop":"a","at":{},"amount":{amount}}}"#, 50 * offset);
+        LoggedRecord { offset, timestamp_ms: None, payload: Some(text.into_bytes()) }
+    };
+    let simulation = |seed| Simulation {
+        seed,
+        decoder: JsonFields::new("shop", "at", ["amount"]),
+        aggregate: Careless,
+        table: Table::new::<(Option<f64>,)>("shop", "shops", &["amount"]),
+        options: JobOptions::new(Tumbling::of(Duration::from_secs(1)).unwrap()),
+        topic: "sales".to_owned(),
+        records: (0..3).map(|_| (0..60).map(record).collect()).collect(),
+        expectation: Expectation::Undisturbed,
+    };
+    let failed = (0..20).filter(|seed| simulation(*seed).run(&Trace::default()).is_err());
+    assert!(0 < failed.count());
+}
