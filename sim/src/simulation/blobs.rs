@@ -125,6 +125,7 @@ impl Client {
             let mut stored = self.blobs.stored();
             if let Some(request) = stored.under_way.pop_front() {
                 outside.trace().line(format_args!("  a late request arrives: {request}"));
+                outside.excuse(process);
                 stored.serve(request, outside);
             }
         }

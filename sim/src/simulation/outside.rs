@@ -128,6 +128,8 @@ struct State {
 #[derive(Copy, Clone, Debug, Default)]
 struct Process {
     dead: bool,
+    /// Its disk has been given to another one.
+    unmounted: bool,
     faults: u64,
 }
 
@@ -190,6 +192,11 @@ impl Outside {
         self.lock().kill(process);
     }
 
+    /// Takes the disk away from a process, and gives it to another one.
+    pub fn unmount(&self, process: ProcessId) {
+        self.lock().processes.entry(process).or_default().unmounted = true;
+    }
+
     /// Whether the process has died.
     pub fn is_dead(&self, process: ProcessId) -> bool {
         self.lock().processes.get(&process).is_some_and(|process| process.dead)
@@ -203,6 +210,11 @@ impl Outside {
     /// How many operations of the process failed: what excuses an error of its.
     pub fn faults(&self, process: ProcessId) -> u64 {
         self.lock().processes.get(&process).map_or(0, |process| process.faults)
+    }
+
+    /// Something has happened that may make an operation of this process fail.
+    pub(super) fn excuse(&self, process: ProcessId) {
+        self.lock().processes.entry(process).or_default().faults += 1;
     }
 
     /// What happened since this was last asked.
@@ -240,6 +252,12 @@ impl Outside {
     ) -> Verdict {
         let mut state = self.lock();
         if state.processes.get(&process).is_some_and(|process| process.dead) {
+            return Verdict::Failed { kind: io::ErrorKind::Other, effect: Effect::Nothing };
+        }
+        let on_disk = matches!(kind, Kind::ReadDisk | Kind::ChangeDisk);
+        if on_disk && state.processes.get(&process).is_some_and(|process| process.unmounted) {
+            state.processes.entry(process).or_default().faults += 1;
+            state.trace.line(format_args!("  {process} {name}: the disk is not its any more"));
             return Verdict::Failed { kind: io::ErrorKind::Other, effect: Effect::Nothing };
         }
         let number = state.operations;

@@ -96,7 +96,8 @@ pub enum End {
         /// Moves since its start.
         after_moves: u64,
     },
-    /// It is held still as if it were dead, another one is started, and it comes back.
+    /// It is held still as if it were dead, and another one is started, which gets its disk; then
+    /// it comes back, and reaches the store of checkpoints.
     Returns {
         /// Moves since its start.
         after_moves: u64,

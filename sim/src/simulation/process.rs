@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use strandline_engine::checkpoint::Checkpoints;
-use strandline_engine::job::{Job, JobOptions, Place, Started as StartedJob, Stop, Summary};
+use strandline_engine::job::{
+    Job, JobError, JobOptions, Place, Started as StartedJob, Stop, Summary,
+};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{Existing, FileOutputs, Roll, RunId, prepare};
 use strandline_engine::source::{PartitionStart, Source};
@@ -37,7 +39,7 @@ pub(super) struct Process {
     pub(super) stop: Stop,
     workers: usize,
     left: Arc<Mutex<Left>>,
-    end: Box<dyn FnOnce(Option<Summary>) -> Result<Summary, String>>,
+    end: Box<dyn FnOnce(Option<Summary>) -> Result<Summary, JobError>>,
 }
 
 /// The workers that have left, and what the first one said.
@@ -53,6 +55,8 @@ pub(super) enum Ended {
     /// It has not.
     Not,
     Well(Summary),
+    /// It was asked to stop, and was not done with that in time: the clocks leap.
+    Late,
     Badly(String),
 }
 
@@ -68,7 +72,8 @@ impl Process {
         }
         match (self.end)(summary) {
             Ok(summary) => Ended::Well(summary),
-            Err(error) => Ended::Badly(error),
+            Err(JobError::StopTimedOut(_)) => Ended::Late,
+            Err(error) => Ended::Badly(error.to_string()),
         }
     }
 }
@@ -154,8 +159,7 @@ where
 
     let (view, stop) = (View::new(first), Stop::default());
     let place = Place { process: 0, threads: start.workers };
-    let mut started =
-        job.start(place, &clock, &view, &stop).map_err(|error| error.to_string())?;
+    let mut started = job.start(place, &clock, &view, &stop).map_err(|error| error.to_string())?;
     let known = started.known_partitions();
     if known.is_some() {
         started.discover_by(discovered);
@@ -170,7 +174,7 @@ where
     let mode = if start.eager { ProgressMode::Eager } else { ProgressMode::Demand };
     let config = WorkerConfig::default().progress_mode(mode);
     world.scheduler.start(id, start.workers, config, open)?;
-    let end = Box::new(move |summary| started.end(summary).map_err(|error| error.to_string()));
+    let end = Box::new(move |summary| started.end(summary));
     Ok((Process { id, stop, workers: start.workers, left, end }, discovery))
 }
 

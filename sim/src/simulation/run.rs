@@ -1,8 +1,8 @@
 //! One run: starts of the job one after the other, until one is left alone and finishes.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use strandline_engine::store::{Directory, EntryKind};
 use strandline_operators::aggregate::Aggregate;
@@ -199,6 +199,9 @@ where
         let id = self.next_id();
         self.trace.line(format_args!("{} stands still; {id}: {start:?}", old.id));
         self.scheduler.suspend(old.id, true);
+        // As a volume that is attached elsewhere. (On one machine, a lock keeps the new one out.)
+        self.outside.unmount(old.id);
+        self.disk.process_died(old.id);
         self.outside.crash_at_operation(None);
         let new = self.start(id, start, !self.plan.live);
         self.ask_after(STANDSTILL_MOVES);
@@ -228,6 +231,7 @@ where
         self.outside.crash_at_operation(None);
         self.scheduler.set_nature(None);
         self.blobs.settle();
+        self.check()?;
         self.topic.write_rest();
         let id = self.next_id();
         let workers = self.plan.last_workers;
@@ -289,6 +293,7 @@ where
             }
             Err(error) => {
                 self.trace.line(format_args!("{id} does not start: {error}"));
+                self.check()?;
                 let excuse = self.is_excused(id) || (bounded && self.has_finished());
                 self.outside.kill(id);
                 self.take_down(id)?;
@@ -320,6 +325,7 @@ where
         match process.ended() {
             Ended::Not => self.report.crashes += 1,
             Ended::Well(summary) => self.trace.line(format_args!("{id} ended: {summary:?}")),
+            Ended::Late => self.report.errors += 1,
             Ended::Badly(error) => {
                 self.report.errors += 1;
                 self.trace.line(format_args!("{id} ended: {error}"));

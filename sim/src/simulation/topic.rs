@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strandline_engine::source::simulated::{SimulatedLog, SimulatedReader};
-use strandline_engine::source::{PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake};
+use strandline_engine::source::{
+    PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake,
+};
 use strandline_operators::record::{Message, Partition};
 use strandline_operators::time::EventTime;
 
@@ -41,7 +43,12 @@ impl fmt::Debug for Topic {
 impl Topic {
     /// A topic to which `records` will be written. Of its partitions the last `added_later` do not
     /// exist at first.
-    pub fn new(name: &str, records: Vec<Vec<LoggedRecord>>, added_later: usize, seed: u64) -> Topic {
+    pub fn new(
+        name: &str,
+        records: Vec<Vec<LoggedRecord>>,
+        added_later: usize,
+        seed: u64,
+    ) -> Topic {
         let existing = records.len().saturating_sub(added_later).max(1).min(records.len());
         let partitions = u32::try_from(existing).unwrap_or(u32::MAX);
         Topic(Arc::new(Mutex::new(State {

@@ -213,9 +213,12 @@ impl State {
         }
         for index in 0..self.seats.len() {
             if let Place::Joining(task) = self.seats[index].place
-                && self.tasks[task].has_ended()
+                && (self.tasks[task].has_ended() || outside.is_dead(self.tasks[task].process))
             {
                 self.seats[index].place = Place::Ready;
+                if index == CONDUCTOR {
+                    return Move::Seat(CONDUCTOR);
+                }
             }
         }
         self.change_a_pace();

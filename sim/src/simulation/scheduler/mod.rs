@@ -330,8 +330,8 @@ impl Shared {
                     if wanted == Wanted::Turn {
                         return !state.seats[me].leaving;
                     }
-                    if me == CONDUCTOR {
-                        // The run has failed: nothing is waited for.
+                    if me == CONDUCTOR && state.failure.is_some() {
+                        // Nothing is waited for.
                         return false;
                     }
                 }
