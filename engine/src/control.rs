@@ -28,6 +28,16 @@ pub(crate) struct Turn {
     pub(crate) bounded: bool,
     /// What to do besides.
     pub(crate) order: Order,
+    /// The last epoch whose cut has become a checkpoint, for those who leave and may not hear of
+    /// it otherwise.
+    pub(crate) committed: Option<u64>,
+}
+
+/// The last words that a worker that leaves has heard: the last epoch whose cut has become a
+/// checkpoint, if there are checkpoints.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leave {
+    pub(crate) committed: Option<u64>,
 }
 
 /// What a source does from an epoch on.

@@ -33,7 +33,7 @@ use timely::progress::operate::FrontierInterest;
 
 use self::line::{Intake, Line};
 use crate::clock::Clock;
-use crate::control::{Assignment, Order, Report, Turn};
+use crate::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
 use crate::job::Stop;
 use crate::source::{Reader, Source, Wake};
@@ -80,8 +80,8 @@ impl Meter {
     }
 }
 
-/// Reads the partitions that `turns` assigns to this worker. `leaves` becomes true when the worker
-/// is told to leave.
+/// Reads the partitions that `turns` assigns to this worker. `leaves` is set when the worker is
+/// told to leave.
 #[expect(clippy::too_many_arguments, reason = "each is one thing that a source needs")]
 pub(crate) fn ingest<'s, S: Source, D: Decode>(
     scope: Scope<'s, Time>,
@@ -92,7 +92,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
     clock: Clock,
     failure: Failure,
     meter: Meter,
-    leaves: Rc<Cell<bool>>,
+    leaves: Rc<Cell<Option<Leave>>>,
     stop: Stop,
 ) -> Ingested<'s, D::Value> {
     let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
@@ -139,8 +139,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
         move |_| {
             let mut news = Vec::new();
             turns.for_each(|_, turns| news.append(turns));
-            if news.iter().any(|turn| turn.order == Order::Leave) {
-                leaves.set(true);
+            if let Some(turn) = news.iter().find(|turn| turn.order == Order::Leave) {
+                leaves.set(Some(Leave { committed: turn.committed }));
             }
             let (Some(capabilities), Some(log)) = (&mut held, &mut reader) else { return };
             let mut reports = reports_out.activate();

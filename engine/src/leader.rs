@@ -264,7 +264,9 @@ impl<P, O> Leader<P, O> {
         // Only after the last cut of the epoch has been asked for.
         inputs.cuts.pass(self.epoch);
         let epoch = self.epoch;
-        inputs.turns.say(Turn { epoch, floor, assign, closed_before, bounded, order });
+        let committed = self.keeper.as_ref().and_then(Keeper::committed_epoch);
+        let turn = Turn { epoch, floor, assign, closed_before, bounded, order, committed };
+        inputs.turns.say(turn);
     }
 
     /// Which worker reads a new partition. At the start that is the partition's number modulo the

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop, Summary};
-use strandline_engine::sink::{
-    Existing, FileOutputs, Report, Roll, RunId, SinkOptions, Stopped, prepare,
-};
+use strandline_engine::report::Report;
+use strandline_engine::sink::{Existing, FileOutputs, Roll, RunId, prepare};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::store::Directory;
 use strandline_engine::table::Table;
@@ -25,7 +24,7 @@ use strandline_sim::judge::{Found, MAIN_JOB};
 use strandline_sim::log::{LogOptions, simulated_log};
 use strandline_sim::oracle::{LoggedRecord, OracleOptions, Outcome, outcome};
 
-type Row = (u64, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
+type MainRow = (u64, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
 
 fn topic(log: &[Vec<LoggedRecord>]) -> SimulatedLog {
     let topic = SimulatedLog::new("iot-metrics", u32::try_from(log.len()).unwrap()).bounded();
@@ -44,37 +43,36 @@ fn topic(log: &[Vec<LoggedRecord>]) -> SimulatedLog {
 fn run(topic: SimulatedLog, workers: usize, out: &Path) -> Summary {
     let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
     let names: Vec<&str> = MAIN_JOB.iter().map(|(name, _)| *name).collect();
-    let table = Arc::new(Table::new::<Row>("device_id", "devices", &names));
+    let table = Arc::new(Table::new::<MainRow>("device_id", "devices", &names));
     let clock = Clock::system();
     let first = Snapshot::empty("iot-metrics", Arc::clone(&table), clock.wall());
     let directory = Directory::local(out);
     prepare(&directory, Existing::Refuse, Some(&first.to_json())).unwrap();
-    let sinks = SinkOptions {
+    let outputs = FileOutputs {
         out: directory,
         run: RunId::fresh(&clock),
-        worker: 0,
         roll: Roll { rows: 200, ..Roll::default() },
         clock: clock.clone(),
         report: Report::silent(),
-        stopped: Stopped::never(),
+        table: Table::clone(&table),
+        topic: "iot-metrics".to_owned(),
+        windows,
     };
-    let outputs = FileOutputs::<Row>::start(&sinks, &table, "iot-metrics", windows).unwrap();
     let metric = |index| move |message: &Metrics<3>| message.get(index);
-    let job = Job {
-        source: topic,
-        decoder: JsonFields::new("device_id", "ts", ["temperature", "humidity", "battery"]),
-        aggregate: (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2))),
+    let job = Job::new(
+        topic,
+        JsonFields::new("device_id", "ts", ["temperature", "humidity", "battery"]),
+        (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2))),
         table,
-        outputs: outputs.clone(),
-        options: JobOptions {
+        outputs,
+        JobOptions {
             epoch_every: Duration::from_millis(3),
             publish_every: Duration::from_millis(10),
             ..JobOptions::new(windows)
         },
-    };
+    );
     let (config, view) = (timely::Config::process(workers), View::new(first));
     let summary = job.run(config, &clock, &view, &Stop::default()).unwrap();
-    outputs.close().unwrap();
     assert!(view.latest().ledger.balances());
     summary
 }

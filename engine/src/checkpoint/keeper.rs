@@ -121,6 +121,11 @@ impl<P, O> Keeper<P, O> {
         finished
     }
 
+    /// The last epoch of this run whose cut has become a checkpoint.
+    pub(crate) fn committed_epoch(&self) -> Option<u64> {
+        self.committed_epoch
+    }
+
     /// Whether a checkpoint holds everything up to the end of `epoch`.
     pub(crate) fn is_settled(&self, epoch: u64) -> bool {
         self.committed_epoch.is_some_and(|committed| epoch <= committed)

@@ -26,12 +26,13 @@ use crate::checkpoint::durable::{Outgoing, durable};
 use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::manifest::Manifest;
 use crate::clock::Clock;
+use crate::control::Leave;
 use crate::coordinator::Coordinator;
 use crate::failure::Failure;
 use crate::ingest::{IngestOptions, Meter, ingest};
 use crate::leader::{Inputs, Leader, LeaderOptions, Say};
 use crate::outputs::{Outputs, Recovery, Visibility};
-use crate::scribe::{self, ScribeCheckpoints, ScribeHandle, ScribeOptions};
+use crate::scribe::{self, Desk, Letter, ScribeCheckpoints, ScribeHandle, ScribeOptions};
 use crate::source::{PartitionStart, Source};
 use crate::table::Cells;
 use crate::view::View;
@@ -182,7 +183,7 @@ where
             .then(|| self.lead.lock().unwrap_or_else(PoisonError::into_inner).take())
             .flatten();
         let continued = self.continued.as_ref().and_then(|loaded| loaded.manifest.cut.as_ref());
-        let leaves = Rc::new(Cell::new(false));
+        let leaves = Rc::new(Cell::new(None));
         let coordinator = Coordinator::new(options.watermark, worker.peers(), continued);
         let board = Board::new(options.windows, continued);
         let desk = {
@@ -281,7 +282,7 @@ where
                 self.meter.clone(),
             )
         });
-        JobWorker { leader, leaves, failure: self.failure.clone() }
+        JobWorker { leader, leaves, desk, failure: self.failure.clone() }
     }
 
     /// Brings back this worker's share of what the run continues.
@@ -333,7 +334,8 @@ where
 /// What one worker does.
 pub struct JobWorker<P, O> {
     leader: Option<Leader<P, O>>,
-    leaves: Rc<Cell<bool>>,
+    leaves: Rc<Cell<Option<Leave>>>,
+    desk: Desk<P, O>,
     failure: Failure,
 }
 
@@ -347,7 +349,7 @@ impl<P, O> JobWorker<P, O> {
     /// Does what is due besides stepping the worker, and says how long it may sleep: before each
     /// step. `None`: there is nothing more to do.
     pub fn lead(&mut self, worker: &mut Worker) -> Option<Option<Duration>> {
-        if !worker.has_dataflows() || self.leaves.get() || self.failure.happened() {
+        if !worker.has_dataflows() || self.leaves.get().is_some() || self.failure.happened() {
             return None;
         }
         let Some(leader) = &mut self.leader else { return Some(None) };
@@ -368,6 +370,11 @@ impl<P, O> JobWorker<P, O> {
         if self.failure.happened() {
             self.failure.wake_workers();
             return None;
+        }
+        if let Some(Leave { committed: Some(epoch) }) = self.leaves.get()
+            && let Err(lost) = self.desk.hand(Letter::Commit { epoch })
+        {
+            self.failure.report(JobError::Output(Box::new(lost)));
         }
         self.leader.map(Leader::conclude)
     }

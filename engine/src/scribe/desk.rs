@@ -78,6 +78,8 @@ struct Inner<P, O> {
     stop: Stop,
     /// Whether a worker waits for room. Not where one thread is everybody.
     bounded: bool,
+    /// Whether rows that are not written are computed again.
+    checkpoints: bool,
 }
 
 struct State<P, O> {
@@ -95,14 +97,19 @@ struct State<P, O> {
 
 /// Rows that were handed over are not written, because the job was stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("{cause} ({rows} rows were not written and are lost)")]
+#[error(
+    "{cause} ({rows} rows were not written{})",
+    if *.again { "; the next start computes them again" } else { " and are lost" }
+)]
 pub(crate) struct Lost {
     pub(super) cause: String,
     pub(super) rows: u64,
+    /// Whether a checkpoint brings them back.
+    pub(super) again: bool,
 }
 
 impl<P, O> Desk<P, O> {
-    pub(super) fn new(bell: Bell, stop: Stop, bounded: bool) -> Desk<P, O> {
+    pub(super) fn new(bell: Bell, stop: Stop, bounded: bool, checkpoints: bool) -> Desk<P, O> {
         let state = State {
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -114,7 +121,7 @@ impl<P, O> Desk<P, O> {
             workers: Vec::new(),
         };
         let (state, room) = (Mutex::new(state), Condvar::new());
-        Desk { inner: Arc::new(Inner { state, room, bell, stop, bounded }) }
+        Desk { inner: Arc::new(Inner { state, room, bell, stop, bounded, checkpoints }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<P, O>> {
@@ -142,7 +149,8 @@ impl<P, O> Desk<P, O> {
                 && state.condition.is_full
                 && self.inner.stop.is_requested()
             {
-                return Err(Lost { cause: trouble.to_string(), rows: state.condition.waiting });
+                let (cause, rows) = (trouble.to_string(), state.condition.waiting);
+                return Err(Lost { cause, rows, again: self.inner.checkpoints });
             }
             state = self
                 .inner

@@ -103,7 +103,11 @@ impl<P, O> ScribeHandle<P, O> {
 
     fn join(self) -> Result<(), Lost> {
         if !self.task.join() {
-            return Err(Lost { cause: "the task that writes outputs panicked".into(), rows: 0 });
+            return Err(Lost {
+                cause: "the task that writes outputs panicked".into(),
+                rows: 0,
+                again: false,
+            });
         }
         let mut lost = self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         lost.take().map_or(Ok(()), Err)
@@ -124,29 +128,8 @@ where
     O: Send + 'static,
 {
     let bell = Bell::default();
-    let desk = Desk::new(bell.clone(), options.stop.clone(), background.is_parallel());
-    let lost = Arc::default();
-    let scribe = Scribe {
-        passed: vec![0; options.workers],
-        current: 0,
-        aside: BTreeMap::new(),
-        aside_bytes: 0,
-        snapshots: BTreeMap::new(),
-        sealing: None,
-        recovery: None,
-        recovered: options.checkpoints.is_none(),
-        claim: 0,
-        puts: VecDeque::new(),
-        commit: None,
-        committed: None,
-        final_rows: 0,
-        retry_at: None,
-        blocked: false,
-        troubled: false,
-        desk: desk.clone(),
-        lost: Arc::clone(&lost),
-        options,
-    };
+    let scribe = Scribe::new(options, bell.clone(), background.is_parallel());
+    let (desk, lost) = (scribe.desk.clone(), Arc::clone(&scribe.lost));
     let name = format!("scribe {}", scribe.options.process);
     let task = background.spawn(&name, bell, scribe)?;
     Ok(ScribeHandle { desk, task, lost })
@@ -188,7 +171,6 @@ struct Scribe<P, O> {
     puts: VecDeque<Box<Manifest>>,
     /// The cut that is to be shown.
     commit: Option<u64>,
-    committed: Option<u64>,
     /// Since this process started.
     final_rows: u64,
     /// By the clock: when what failed is tried again.
@@ -239,6 +221,30 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Task for Scribe<P, O> {
 }
 
 impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
+    fn new(options: ScribeOptions<O>, bell: Bell, bounded: bool) -> Scribe<P, O> {
+        let (stop, kept) = (options.stop.clone(), options.checkpoints.is_some());
+        Scribe {
+            passed: vec![0; options.workers],
+            current: 0,
+            aside: BTreeMap::new(),
+            aside_bytes: 0,
+            snapshots: BTreeMap::new(),
+            sealing: None,
+            recovery: None,
+            recovered: !kept,
+            claim: 0,
+            puts: VecDeque::new(),
+            commit: None,
+            final_rows: 0,
+            retry_at: None,
+            blocked: false,
+            troubled: false,
+            desk: Desk::new(bell, stop, bounded, kept),
+            lost: Arc::default(),
+            options,
+        }
+    }
+
     /// Does what waits for a disk or a store, as far as they let it.
     fn work(&mut self) {
         let advanced = self.recover().and_then(|()| self.advance());
@@ -337,6 +343,7 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
                     self.options.failure.report(JobError::Output(Box::new(Lost {
                         cause: error.to_string(),
                         rows: 0,
+                        again: true,
                     })));
                 }
             }
@@ -483,7 +490,6 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
         final_rows.commit(epoch)?;
         rejected.commit(epoch)?;
         self.commit = None;
-        self.committed = Some(epoch);
         Ok(())
     }
 
@@ -510,7 +516,7 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
     fn try_to_end(&mut self) -> bool {
         let unfinished = if self.options.checkpoints.is_some() {
             // Whatever is not committed is computed again by whoever continues.
-            self.commit.is_some()
+            self.commit.is_some() || !self.desk.is_empty()
         } else {
             let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
             let (finals, rejected) = (final_rows.finish(), rejected.finish());
@@ -529,7 +535,7 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
         if self.options.checkpoints.is_none() {
             let Condition { trouble, waiting, .. } = self.condition();
             let cause = trouble.map_or_else(|| "the job was stopped".into(), |t| t.to_string());
-            let lost = Lost { cause, rows: waiting };
+            let lost = Lost { cause, rows: waiting, again: false };
             *self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lost);
         }
         true
@@ -542,6 +548,7 @@ impl<P, O> Drop for Scribe<P, O> {
             self.options.failure.report(JobError::Output(Box::new(Lost {
                 cause: "the task that writes outputs panicked".into(),
                 rows: 0,
+                again: self.options.checkpoints.is_some(),
             })));
         }
         self.desk.leave();
@@ -592,3 +599,6 @@ fn by_group<P: Serialize>(panes: &[PaneState<P>]) -> BTreeMap<KeyGroup, Encoded>
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,511 @@
+#![expect(clippy::disallowed_methods, reason = "looks at the files behind the store's back")]
+
+use std::fs;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use strandline_operators::window::Window;
+use tempfile::TempDir;
+
+use super::*;
+use crate::checkpoint::blobs::BlobEntry;
+use crate::checkpoint::manifest::{CutRecord, FORMAT};
+use crate::clock::ClockHand;
+use crate::outputs::{Outputs, Visibility};
+use crate::sink::{FileOutputs, Roll};
+use crate::source::TopicIdentity;
+use crate::store::{Directory, FaultyDisk, LocalDisk, Operation};
+use crate::table::Table;
+
+type Out = (u64,);
+
+/// Blobs in memory; `failing`: nothing is put.
+#[derive(Debug, Default)]
+struct Memory {
+    blobs: Mutex<BTreeMap<String, Vec<u8>>>,
+    failing: AtomicBool,
+    /// The next put succeeds, and says that it failed.
+    lying: AtomicBool,
+}
+
+impl Blobs for Memory {
+    fn place(&self) -> String {
+        "memory".into()
+    }
+    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
+        let failed = || BlobError::Failed { place: self.place(), reason: "no space".into() };
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(failed());
+        }
+        let mut blobs = self.blobs.lock().unwrap();
+        if blobs.contains_key(name) {
+            return Err(BlobError::Taken { place: self.place(), name: name.into() });
+        }
+        blobs.insert(name.into(), bytes);
+        if self.lying.swap(false, Ordering::SeqCst) { Err(failed()) } else { Ok(()) }
+    }
+    fn get(&self, name: &str) -> Result<Vec<u8>, BlobError> {
+        let absent = || BlobError::Absent { place: self.place(), name: name.into() };
+        self.blobs.lock().unwrap().get(name).cloned().ok_or_else(absent)
+    }
+    fn get_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
+        Ok(self.get(name)?[range.start as usize..range.end as usize].to_vec())
+    }
+    fn list(&self) -> Result<Vec<BlobEntry>, BlobError> {
+        let blobs = self.blobs.lock().unwrap();
+        let entry = |(name, bytes): (&String, &Vec<u8>)| BlobEntry {
+            name: name.clone(),
+            bytes: bytes.len() as u64,
+        };
+        Ok(blobs.iter().map(entry).collect())
+    }
+    fn delete(&self, name: &str) -> Result<(), BlobError> {
+        self.blobs.lock().unwrap().remove(name);
+        Ok(())
+    }
+}
+
+/// A scribe of two workers that a test steps, on a disk that can fail.
+struct Bench {
+    scribe: Scribe<u64, Out>,
+    desk: Desk<u64, Out>,
+    blobs: Arc<Memory>,
+    hand: ClockHand,
+    said: Arc<Mutex<Vec<String>>>,
+    failure: Failure,
+    stop: Stop,
+    disk_fails: Arc<AtomicBool>,
+}
+
+const JOB: &str = "0000000000001-00000002";
+
+impl Bench {
+    fn new(out: &Path, checkpoints: bool) -> Bench {
+        let bench = Bench::continuing(out, checkpoints, Arc::default(), None);
+        if checkpoints {
+            bench.recover(None, Vec::new());
+        }
+        bench
+    }
+
+    fn continuing(
+        out: &Path,
+        checkpoints: bool,
+        blobs: Arc<Memory>,
+        continued: Option<Arc<Loaded>>,
+    ) -> Bench {
+        let disk_fails = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&disk_fails);
+        let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
+            let fails = operation == Operation::Write && fails.load(Ordering::SeqCst);
+            fails.then_some(ErrorKind::StorageFull)
+        });
+        let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&said);
+        let report = Report::new(move |line| lines.lock().unwrap().push(line.to_owned()));
+        let outputs = FileOutputs {
+            out: Directory::on(Arc::new(disk), out),
+            run: JOB.parse().unwrap(),
+            roll: Roll { every: Duration::from_secs(60), ..Roll::default() },
+            clock: clock.clone(),
+            report: report.clone(),
+            table: Table::new::<Out>("key", "rows", &["count"]),
+            topic: "t".into(),
+            windows: strandline_operators::window::Tumbling::of(Duration::from_secs(10)).unwrap(),
+        };
+        let visibility =
+            if checkpoints { Visibility::WithCheckpoints } else { Visibility::AsTheyCome };
+        let (failure, stop) = (Failure::default(), Stop::default());
+        let options = ScribeOptions {
+            process: 0,
+            workers: 2,
+            outputs: Outputs::<Out>::open(&outputs, 0, visibility),
+            checkpoints: checkpoints.then(|| ScribeCheckpoints {
+                blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
+                continued,
+                retention: Some(Retention::default()),
+            }),
+            clock,
+            report,
+            failure: failure.clone(),
+            stop: stop.clone(),
+        };
+        let scribe = Scribe::new(options, Bell::default(), false);
+        let desk = scribe.desk.clone();
+        Bench { scribe, desk, blobs, hand, said, failure, stop, disk_fails }
+    }
+
+    fn recover(&self, epoch: Option<u64>, staged: Vec<crate::outputs::Staged>) {
+        let recovery = Recovery { job: JOB.parse().unwrap(), epoch, staged };
+        self.hand(Letter::Recover(recovery, 1));
+    }
+
+    fn hand(&self, letter: Letter<u64, Out>) {
+        self.desk.hand(letter).unwrap();
+    }
+
+    /// Hands over rows of keys `from..to`.
+    fn rows(&self, epoch: u64, keys: Range<u64>) {
+        let window = Window { start: EventTime::from_millis(0), end: EventTime::from_millis(1) };
+        let row = |key: u64| Row {
+            key: key.to_string().into(),
+            window,
+            output: (key,),
+            spans: Default::default(),
+        };
+        self.hand(Letter::Rows { epoch, rows: keys.map(row).collect() });
+    }
+
+    fn state(&self, epoch: u64, closing: bool, key: &str) {
+        let pane = PaneState {
+            key: key.into(),
+            start: EventTime::from_millis(0),
+            partial: 7,
+            spans: Default::default(),
+        };
+        let closed_before = EventTime::MIN;
+        self.hand(Letter::State(Snapshot { epoch, closing, closed_before, panes: vec![pane] }));
+    }
+
+    fn passed(&self, worker: usize, epoch: u64) {
+        self.hand(Letter::Passed { worker, epoch });
+    }
+
+    /// Hands over a whole cut of both workers.
+    fn cut(&self, epoch: u64, closing: bool) {
+        self.state(epoch, closing, "a");
+        self.state(epoch, closing, "b");
+        self.passed(0, epoch + 1);
+        self.passed(1, epoch + 1);
+    }
+
+    fn run(&mut self) -> Step {
+        for _ in 0..1000 {
+            match self.scribe.step() {
+                Step::Again => {}
+                step => return step,
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    fn later(&mut self) -> Step {
+        self.hand.advance(RETRY_AFTER);
+        self.run()
+    }
+
+    fn sealed(&self, epoch: u64) -> Option<ProcessCut> {
+        self.desk.sealed(epoch).flatten()
+    }
+}
+
+/// The rows that are visible, and how many files are hidden.
+fn visible(out: &Path) -> (Vec<u64>, usize) {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+    let (mut rows, mut hidden) = (Vec::new(), 0);
+    let Ok(entries) = fs::read_dir(out.join("parquet/date=1970-01-01")) else {
+        return (rows, hidden);
+    };
+    for entry in entries.map(Result::unwrap) {
+        if entry.file_name().to_str().unwrap().starts_with('.') {
+            hidden += 1;
+            continue;
+        }
+        let file = fs::File::open(entry.path()).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
+        for batch in reader.unwrap().build().unwrap().map(Result::unwrap) {
+            let counts = batch.column_by_name("count").unwrap().as_primitive::<Int64Type>();
+            rows.extend(counts.values().iter().map(|count| *count as u64));
+        }
+    }
+    rows.sort_unstable();
+    (rows, hidden)
+}
+
+fn manifest(number: u64, epoch: u64, process: ProcessCut) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        number,
+        job: JOB.into(),
+        written_at: EventTime::from_millis(0),
+        shape: BTreeMap::new(),
+        topic: TopicIdentity::named("t"),
+        cut: Some(CutRecord {
+            epoch,
+            finished: false,
+            closed_before: EventTime::MIN,
+            final_rows: process.final_rows,
+            partitions: Vec::new(),
+            processes: vec![process],
+        }),
+    }
+}
+
+fn there() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_cut_holds_what_belongs_to_its_epoch_and_nothing_of_a_later_one() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(3, 0..2);
+    bench.passed(0, 4); // worker 0 goes on, and its rows come before worker 1's
+    bench.rows(4, 10..20);
+    bench.state(3, true, "a");
+    bench.run();
+    assert_eq!(bench.sealed(3), None, "worker 1 has not passed");
+    bench.rows(3, 2..4);
+    bench.state(3, true, "b");
+    bench.passed(1, 4);
+    bench.run();
+    let cut = bench.sealed(3).unwrap();
+    assert_eq!((cut.final_rows, cut.state.len(), cut.outputs.pending.len()), (4, 2, 0));
+    assert_eq!(cut.outputs.staged.iter().map(|staged| staged.rows).sum::<u64>(), 4);
+    assert_eq!(visible(out.path()), (vec![], 1), "durable, and not shown");
+
+    bench.hand(Letter::Commit { epoch: 3 });
+    bench.run();
+    assert_eq!(visible(out.path()), ((0..4).collect(), 0));
+}
+
+#[test]
+fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, false);
+    bench.rows(2, 3..5);
+    bench.cut(2, false);
+    bench.run();
+    let (first, second) = (bench.sealed(1).unwrap(), bench.sealed(2).unwrap());
+    let saved = |cut: &ProcessCut| {
+        let sections = cut.outputs.pending.iter().flat_map(|pending| &pending.rows);
+        sections.map(|section| section.records).collect::<Vec<_>>()
+    };
+    assert_eq!((saved(&first), saved(&second)), (vec![3], vec![3, 2]), "only what is new");
+    assert_eq!(visible(out.path()), (vec![], 0));
+
+    // Killed, and continued: the rows are there once, also when they were rolled before the kill.
+    bench.rows(3, 5..9);
+    bench.cut(3, true);
+    bench.run();
+    let manifest = manifest(2, 2, second);
+    bench.blobs.put_new(&Manifest::name(2), manifest.to_bytes()).unwrap();
+    let loaded = Arc::new(Loaded::read(&*bench.blobs, 2).unwrap());
+    let blobs = Arc::clone(&bench.blobs);
+    drop(bench);
+    assert_eq!(visible(out.path()), (vec![], 1), "what was not committed is left over");
+    let mut bench = Bench::continuing(out.path(), true, blobs, Some(loaded));
+    bench.recover(Some(2), Vec::new());
+    bench.hand.advance(Duration::from_secs(1));
+    bench.rows(3, 5..6);
+    bench.run();
+    assert_eq!(visible(out.path()), (vec![], 0), "the leftover is gone");
+    bench.cut(3, true);
+    bench.run();
+    bench.hand(Letter::Commit { epoch: 3 });
+    bench.run();
+    assert_eq!(visible(out.path()), ((0..6).collect(), 0));
+}
+
+#[test]
+fn a_file_that_waits_is_as_old_as_it_was_before_the_restart() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.passed(0, 1);
+    bench.passed(1, 1);
+    bench.rows(1, 0..3);
+    bench.run();
+    bench.hand.advance(Duration::from_secs(45));
+    bench.cut(1, false);
+    bench.run();
+    let cut = bench.sealed(1).unwrap();
+    assert_eq!(cut.outputs.pending[0].age_ms, 45_000);
+    bench.blobs.put_new(&Manifest::name(2), manifest(2, 1, cut).to_bytes()).unwrap();
+    let loaded = Arc::new(Loaded::read(&*bench.blobs, 2).unwrap());
+    let blobs = Arc::clone(&bench.blobs);
+    let mut bench = Bench::continuing(out.path(), true, blobs, Some(loaded));
+    bench.recover(Some(1), Vec::new());
+    bench.run();
+    bench.hand.advance(Duration::from_secs(14));
+    bench.cut(2, false);
+    bench.run();
+    assert_eq!(bench.sealed(2).unwrap().outputs.staged.len(), 0);
+    bench.hand.advance(Duration::from_secs(1));
+    bench.cut(3, false);
+    bench.run();
+    assert_eq!(bench.sealed(3).unwrap().outputs.staged.len(), 1);
+}
+
+#[test]
+fn what_was_committed_before_a_crash_is_shown_by_whoever_continues() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    bench.run();
+    let staged = bench.sealed(1).unwrap().outputs.staged;
+    let blobs = Arc::clone(&bench.blobs);
+    drop(bench); // after the manifest, before the commit
+    let mut bench = Bench::continuing(out.path(), true, blobs, None);
+    bench.recover(Some(1), staged);
+    bench.run();
+    assert_eq!(visible(out.path()), (vec![0, 1, 2], 0));
+}
+
+#[test]
+fn files_after_the_checkpoint_that_is_continued_are_removed() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    for epoch in 1..4 {
+        bench.rows(epoch, epoch * 10..epoch * 10 + 2);
+        bench.cut(epoch, true);
+        bench.run();
+        bench.hand(Letter::Commit { epoch });
+        bench.run();
+    }
+    assert_eq!(visible(out.path()).0.len(), 6);
+    let blobs = Arc::clone(&bench.blobs);
+    // The newest checkpoints are damaged; the one of epoch 1 counts.
+    let mut bench = Bench::continuing(out.path(), true, blobs, None);
+    bench.recover(Some(1), Vec::new());
+    bench.run();
+    assert_eq!(visible(out.path()), (vec![10, 11], 0));
+}
+
+#[test]
+fn a_full_disk_holds_a_cut_up_and_loses_nothing() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.disk_fails.store(true, Ordering::SeqCst);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    for _ in 0..3 {
+        assert!(matches!(bench.later(), Step::Wait(Some(_))));
+    }
+    bench.rows(2, 3..5); // workers go on
+    bench.run();
+    assert_eq!(bench.sealed(1), None);
+    assert_eq!(bench.said.lock().unwrap().len(), 1, "{:?}", bench.said);
+    assert!(bench.said.lock().unwrap()[0].contains("free some space"));
+    bench.disk_fails.store(false, Ordering::SeqCst);
+    bench.later();
+    assert_eq!(bench.sealed(1).unwrap().outputs.staged[0].rows, 3);
+    bench.hand(Letter::Commit { epoch: 1 });
+    bench.cut(2, true);
+    bench.run();
+    bench.hand(Letter::Commit { epoch: 2 });
+    bench.run();
+    assert_eq!(visible(out.path()), ((0..5).collect(), 0));
+    assert!(!bench.failure.happened());
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_said_once_and_holds_back_cuts_only() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.blobs.failing.store(true, Ordering::SeqCst);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    for _ in 0..3 {
+        bench.later();
+    }
+    assert_eq!(bench.sealed(1), None);
+    assert_eq!(bench.said.lock().unwrap().len(), 1, "{:?}", bench.said);
+    assert!(bench.said.lock().unwrap()[0].contains("no space"), "{:?}", bench.said);
+    bench.blobs.failing.store(false, Ordering::SeqCst);
+    bench.later();
+    assert!(bench.sealed(1).is_some());
+    assert_eq!(bench.said.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn a_put_that_succeeded_without_saying_so_is_no_conflict() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.blobs.lying.store(true, Ordering::SeqCst);
+    bench.cut(1, false);
+    bench.run();
+    bench.later();
+    let cut = bench.sealed(1).unwrap();
+    bench.blobs.lying.store(true, Ordering::SeqCst);
+    bench.hand(Letter::Put(Box::new(manifest(2, 1, cut))));
+    bench.run();
+    assert_eq!(bench.desk.put(), None);
+    bench.later();
+    assert_eq!(bench.desk.put(), Some((2, 1)));
+    assert!(!bench.failure.happened());
+}
+
+#[test]
+fn whoever_finds_its_number_taken_commits_nothing() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    bench.run();
+    let cut = bench.sealed(1).unwrap();
+    // Meanwhile another process has begun.
+    let claim = manifest(2, 0, ProcessCut::default());
+    bench.blobs.put_new(&Manifest::name(2), claim.to_bytes()).unwrap();
+    bench.hand(Letter::Put(Box::new(manifest(2, 1, cut))));
+    bench.run();
+    let error = bench.failure.take().unwrap().to_string();
+    assert!(error.contains("another process has taken over"), "{error}");
+    assert_eq!(bench.desk.put(), None);
+    assert_eq!(visible(out.path()).0, [0; 0]);
+}
+
+#[test]
+fn only_the_newest_cuts_are_kept_and_what_they_need() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    let retention = Retention::survey(&*bench.blobs, 2).unwrap();
+    bench.scribe.options.checkpoints.as_mut().unwrap().retention = Some(retention);
+    for epoch in 1..6 {
+        bench.rows(epoch, epoch..epoch + 1); // waits for its file: all cuts need all blobs
+        bench.cut(epoch, epoch == 3);
+        bench.run();
+        let cut = bench.sealed(epoch).unwrap();
+        bench.hand(Letter::Put(Box::new(manifest(epoch + 1, epoch, cut))));
+        bench.run();
+    }
+    let names: Vec<String> = bench.blobs.list().unwrap().into_iter().map(|b| b.name).collect();
+    let expected = [blob_name(1, 4, 0), blob_name(1, 5, 0), Manifest::name(5), Manifest::name(6)];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn without_checkpoints_closing_waits_for_a_full_disk_to_be_mended() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), false);
+    bench.disk_fails.store(true, Ordering::SeqCst);
+    bench.rows(1, 0..5);
+    bench.desk.end(Ending::Complete);
+    for _ in 0..3 {
+        assert!(matches!(bench.later(), Step::Wait(Some(_))));
+    }
+    bench.disk_fails.store(false, Ordering::SeqCst);
+    assert_eq!(bench.later(), Step::Done);
+    assert_eq!(visible(out.path()), ((0..5).collect(), 0));
+}
+
+#[test]
+fn without_checkpoints_a_job_stopped_on_a_full_disk_says_what_is_lost() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), false);
+    bench.disk_fails.store(true, Ordering::SeqCst);
+    bench.rows(1, 0..5);
+    bench.desk.end(Ending::Complete);
+    bench.run();
+    bench.stop.request();
+    assert_eq!(bench.later(), Step::Done);
+    let lost = bench.scribe.lost.lock().unwrap().take().unwrap().to_string();
+    assert!(lost.contains("5 rows were not written and are lost"), "{lost}");
+}
