@@ -44,6 +44,8 @@ struct State {
     windowed: BTreeMap<Partition, u64>,
     /// Final rows before this run.
     rows_before: u64,
+    /// What was closed by the last cut: a run that goes on from it closes nothing at first.
+    closed_before: EventTime,
     /// Epochs before this one are complete.
     complete_before: u64,
     /// Nothing more will be reported.
@@ -71,6 +73,7 @@ impl Coordinator {
             partitions: BTreeMap::new(),
             windowed: BTreeMap::new(),
             rows_before: 0,
+            closed_before: EventTime::MIN,
             complete_before: 0,
             ended: false,
             stop_asked: false,
@@ -82,6 +85,7 @@ impl Coordinator {
         if let Some(kept) = kept {
             state.complete_before = kept.epoch + 1;
             state.rows_before = kept.final_rows;
+            state.closed_before = kept.closed_before;
             for cut in &kept.partitions {
                 state.windowed.insert(cut.partition, cut.ledger.windowed);
                 let (end, last_record_at) = (cut.next_offset, None);
@@ -327,10 +331,11 @@ impl State {
         }
         let rows: u64 = processes.iter().map(|process| process.final_rows).sum();
         let closed = processes.iter().map(|process| process.closed_by_some).max();
+        self.closed_before = self.closed_before.max(closed.unwrap_or(EventTime::MIN));
         self.durable.push_back(CutRecord {
             epoch,
             finished,
-            closed_before: closed.unwrap_or(EventTime::MIN),
+            closed_before: self.closed_before,
             final_rows: self.rows_before + rows,
             partitions,
             processes,
