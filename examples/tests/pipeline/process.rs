@@ -21,7 +21,8 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path
 }
 
-/// The main job with these arguments and none of this process's settings.
+/// The main job with these arguments and none of this process's settings. Its checkpoints are in its
+/// output directory, unless the arguments say otherwise.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     clean(Command::new(example("iot_pipeline")), arguments)
 }
@@ -39,6 +40,10 @@ fn clean(mut command: Command, arguments: &[&str]) -> Command {
         if name.starts_with("KAFKA_") || name.starts_with("STRANDLINE_") {
             command.env_remove(name);
         }
+    }
+    let out = arguments.iter().position(|argument| *argument == "--out");
+    if let Some(out) = out.and_then(|at| arguments.get(at + 1)) {
+        command.env("STRANDLINE_CHECKPOINT", Path::new(out).join("checkpoints"));
     }
     command
 }

@@ -64,17 +64,14 @@ fn a_directory_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn rows_of_an_earlier_run_on_a_real_broker_are_refused_unless_told_what_to_do() {
+fn rows_of_an_earlier_run_are_refused_where_no_checkpoint_is_continued() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().to_str().unwrap();
     let options = ["--bootstrap", "127.0.0.1:1", "--listen", "none", "--out", out];
     let late = directory.path().join("late").join("date=2026-01-01");
     // What a crash left behind is no row.
     Directory::local(&late).replace(".strandline-staged-1-2-3", b"half").unwrap();
-    let running = Running::start(command(&options));
-    running.wait_said("127.0.0.1:1");
-    running.signal("TERM");
-    assert!(running.end(Duration::from_secs(5)).0.success());
+    begins(&options);
 
     let demonstration = ["--listen", "none", "--window", "1s", "--watermark", "0s", "--rate", "50"];
     let running = Running::start(command(
@@ -88,18 +85,25 @@ fn rows_of_an_earlier_run_on_a_real_broker_are_refused_unless_told_what_to_do() 
     running.signal("INT");
     assert!(running.end(Duration::from_secs(5)).0.success());
 
-    let (code, _, stderr) = finish(command(&options));
-    assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("--append") && stderr.contains("--replace"), "{stderr}");
+    for more in [&[][..], &["--fresh"], &["--checkpoint", "none"]] {
+        let (code, _, stderr) = finish(command(&[&options[..], more].concat()));
+        assert_eq!(code, Some(2), "{more:?}: {stderr}");
+        assert!(stderr.contains("--append") && stderr.contains("--replace"), "{more:?}: {stderr}");
+    }
     let rows = Found::read(directory.path(), &MAIN_JOB).unwrap().rows.len();
     assert!(0 < rows, "nothing was touched");
     for (what, left) in [("--append", rows), ("--replace", 0)] {
-        let running = Running::start(command(&[&options[..], &[what]].concat()));
-        running.wait_said("127.0.0.1:1");
-        running.signal("TERM");
-        assert!(running.end(Duration::from_secs(5)).0.success());
+        begins(&[&options[..], &[what]].concat());
         assert_eq!(Found::read(directory.path(), &MAIN_JOB).unwrap().rows.len(), left);
     }
+}
+
+/// A job with these options is not refused, and waits for its broker.
+fn begins(options: &[&str]) {
+    let running = Running::start(command(options));
+    running.wait_said("127.0.0.1:1");
+    running.signal("TERM");
+    assert!(running.end(Duration::from_secs(5)).0.success());
 }
 
 #[test]

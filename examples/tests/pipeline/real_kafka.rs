@@ -287,6 +287,8 @@ fn a_fleet_on_a_real_broker_is_read_as_it_sends() {
             "--from",
             from,
             "--append",
+            "--checkpoint",
+            "none",
             "--listen",
             "none",
             "--out",
