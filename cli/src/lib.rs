@@ -18,6 +18,7 @@
 pub mod demonstration;
 pub mod duration;
 pub mod options;
+mod panics;
 pub mod program;
 mod signals;
 mod status;

@@ -26,6 +26,7 @@ use strandline_operators::window::Tumbling;
 use crate::demonstration::World;
 use crate::duration;
 use crate::options::{Checkpoint, Listen, Options};
+use crate::panics;
 use crate::signals;
 use crate::status::Voice;
 
@@ -70,7 +71,8 @@ where
     A: Aggregate<D::Value, Partial: Send, Output: Cells + Send> + Send + Sync,
 {
     /// Runs with the arguments, environment and files of the process, until it is done or stopped.
-    /// Everything that goes wrong is one line on the standard error stream.
+    /// Everything that goes wrong is one line on the standard error stream; a panic on any thread
+    /// ends the process there and then.
     pub fn main(self) -> ExitCode {
         let clock = Clock::system();
         let options = match Options::read(self.name, self.about, std::env::args_os()) {
@@ -86,6 +88,7 @@ where
             }
         };
         let voice = Voice::new(options.quiet);
+        panics::end_the_program(&voice);
         match self.run(&options, &clock, &voice) {
             Ok(()) => ExitCode::SUCCESS,
             Err(Trouble::Unusable(line)) => {

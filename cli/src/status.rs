@@ -40,6 +40,14 @@ impl Voice {
         self.write(line);
     }
 
+    /// Says something although this thread may be in the middle of saying something else.
+    pub(crate) fn last_word(&self, line: &str) {
+        let stands = self.line_stands.try_lock().is_ok_and(|line_stands| *line_stands);
+        let wipe = if stands { "\r\x1b[2K" } else { "" };
+        // If nobody listens, it is not said.
+        let _ = writeln!(std::io::stderr(), "{wipe}{line}");
+    }
+
     fn write(&self, line: &str) {
         let mut line_stands = self.line_stands.lock().unwrap_or_else(PoisonError::into_inner);
         let wipe = if std::mem::take(&mut *line_stands) { "\r\x1b[2K" } else { "" };

@@ -24,6 +24,7 @@ mod ingest;
 pub mod job;
 mod leader;
 pub mod outputs;
+mod peers;
 pub mod report;
 mod scribe;
 pub mod sink;

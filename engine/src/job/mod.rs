@@ -17,11 +17,19 @@ pub use self::started::{JobWorker, Started};
 use crate::background::Background;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
+use crate::failure::Failure;
 use crate::outputs::Outputs;
+use crate::peers;
 use crate::report::Report;
 use crate::source::{PartitionStart, Source, SourceError};
 use crate::table::{Cells, Table};
 use crate::view::{Ledger, View};
+
+/// How long after a failure a worker may take to end. One that takes longer waits for something
+/// that does not come, and is left behind.
+const ENDING_MAX: Duration = Duration::from_secs(5);
+/// How often whoever waits for the workers looks for a failure.
+const FAILURE_POLL: Duration = Duration::from_millis(100);
 
 /// How a job treats time. [`JobOptions::new`] gives the defaults.
 #[derive(Copy, Clone, Debug)]
@@ -93,6 +101,17 @@ pub enum JobError {
     /// The workers could not be started, or not be connected.
     #[error("the workers could not be started: {0}")]
     Start(String),
+    /// Another process of the job ended without a goodbye: it failed, it was killed, or the network
+    /// between is gone.
+    #[error(
+        "process {process} is gone: {reason}; its own last line says why, if it was not killed"
+    )]
+    PeerGone {
+        /// Which.
+        process: usize,
+        /// How that was noticed.
+        reason: String,
+    },
     /// A worker panicked: a bug.
     #[error("worker {worker} panicked: {message}")]
     Panicked {
@@ -195,9 +214,13 @@ where
     /// When this returns a summary, everything that belongs to it is durable and visible in the
     /// outputs.
     ///
+    /// A failure of a job of several processes is noticed by the others when this process ends:
+    /// it should, after an error. Until then its workers are kept, and its connections.
+    ///
     /// # Errors
     ///
-    /// The first thing that made it impossible to go on.
+    /// The first thing that made it impossible to go on. A failure ends all workers; one that does
+    /// not end within 5 s is left behind.
     pub fn run(
         self,
         config: timely::Config,
@@ -205,42 +228,87 @@ where
         view: &View,
         stop: &Stop,
     ) -> Result<Summary, JobError> {
-        let place = match &config.communication {
+        let (place, has_peers) = match &config.communication {
             timely::CommunicationConfig::Cluster { process, threads, .. } => {
-                Place { process: *process, threads: *threads }
+                (Place { process: *process, threads: *threads }, true)
             }
             timely::CommunicationConfig::Process(threads)
             | timely::CommunicationConfig::ProcessBinary(threads) => {
-                Place { process: 0, threads: *threads }
+                (Place { process: 0, threads: *threads }, false)
             }
-            timely::CommunicationConfig::Thread => Place { process: 0, threads: 1 },
+            timely::CommunicationConfig::Thread => (Place { process: 0, threads: 1 }, false),
         };
         let discover_every = self.options.discover_every;
         let mut started = self.start(place, clock, view, stop)?;
         let discovery = started
             .known_partitions()
             .map(|known| Discovery::start(&started.job.source, known, discover_every));
-        let _discovery = discovery.map(|(discovered, thread)| {
+        let _discovery = discovery.map(|(discovered, discovery)| {
             started.discover_by(discovered);
-            thread
+            discovery
         });
+        if has_peers {
+            peers::watch(&started.failure);
+        }
         let started = Arc::new(started);
         let on_workers = Arc::clone(&started);
-        let guards = timely::execute(config, move |worker| on_workers.work(worker));
+        let (ended, ends) = sync_channel(place.threads);
+        let guards = timely::execute(config, move |worker| {
+            let result = on_workers.work(worker);
+            let failed = on_workers.failure.happened();
+            // If it took too long, nobody hears it.
+            let _ = ended.send(result);
+            if failed && has_peers {
+                peers::stay();
+            }
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+        });
         let mut summary = None;
         match guards {
             Ok(guards) => {
-                for result in guards.join() {
-                    match result {
-                        Ok(result) => summary = summary.or(result),
-                        Err(message) => started.failure.report(JobError::Start(message)),
-                    }
+                let (concluded, all) = conclusion(&ends, place.threads, &started.failure);
+                summary = concluded;
+                if !all || (has_peers && started.failure.happened()) {
+                    // They do not end, or stay on purpose.
+                    std::mem::forget(guards);
+                } else if let Err(message) = peers::join(guards) {
+                    started.failure.report(JobError::Start(message));
                 }
             }
             Err(message) => started.failure.report(JobError::Start(message)),
         }
         started.end(summary)
     }
+}
+
+/// Waits for the workers. Gives what worker 0 concluded, and whether all of them ended.
+fn conclusion(
+    ends: &Receiver<Option<Summary>>,
+    workers: usize,
+    failure: &Failure,
+) -> (Option<Summary>, bool) {
+    let (clock, mut failed_at) = (Clock::system(), None);
+    let (mut summary, mut left) = (None, workers);
+    while 0 < left {
+        match ends.recv_timeout(FAILURE_POLL) {
+            Ok(result) => {
+                summary = summary.or(result);
+                left -= 1;
+            }
+            Err(RecvTimeoutError::Timeout) if failure.happened() => {
+                let since = clock.elapsed() - *failed_at.get_or_insert_with(|| clock.elapsed());
+                if ENDING_MAX <= since {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // Whoever joins them hears why.
+            Err(RecvTimeoutError::Disconnected) => return (summary, true),
+        }
+    }
+    (summary, left == 0)
 }
 
 /// Where a process stands in a job.
@@ -252,11 +320,10 @@ pub struct Place {
     pub threads: usize,
 }
 
-/// Asks the source for new partitions now and then, on a thread of its own.
+/// Asks the source for new partitions now and then, on a thread of its own, until this is dropped.
+/// Nobody waits for the thread: a log that does not answer would hold up the end of the job.
 struct Discovery {
-    // Dropped first: that ends the thread's wait.
-    stop: Option<SyncSender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    _stop: SyncSender<()>,
 }
 
 impl Discovery {
@@ -268,7 +335,7 @@ impl Discovery {
         let (stop, stopped) = sync_channel::<()>(0);
         let (found, discovered) = sync_channel(1);
         let source = source.clone();
-        let thread = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             let mut known = u32::try_from(known).unwrap_or(u32::MAX);
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 // A log that does not answer now is asked again later.
@@ -281,16 +348,6 @@ impl Discovery {
                 }
             }
         });
-        (discovered, Discovery { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Discovery {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed, and the job is over.
-            drop(thread.join());
-        }
+        (discovered, Discovery { _stop: stop })
     }
 }

@@ -167,9 +167,6 @@ where
         std::panic::catch_unwind(work).unwrap_or_else(|panic| {
             let message = panic_message(&*panic);
             self.failure.report(JobError::Panicked { worker: index, message });
-            for dataflow in worker.installed_dataflows() {
-                worker.drop_dataflow(dataflow);
-            }
             None
         })
     }

@@ -195,7 +195,7 @@ impl<R, F: FnMut(Vec<R>) -> Result<(), Trouble> + Send + 'static> Output<R> for 
 }
 
 /// Fails when it is given a row.
-struct Broken;
+pub(crate) struct Broken;
 
 impl Outputs<(u64,)> for Broken {
     fn open(&self, _process: usize, _visibility: Visibility) -> OpenOutputs<(u64,)> {
@@ -296,7 +296,10 @@ impl Outputs<(u64,)> for Alarm {
         let heard = self.0.clone();
         OpenOutputs {
             final_rows: Box::new(Call(|_| Ok(()))),
-            rejected: Box::new(Call(move |_| Ok(heard.send(()).unwrap()))),
+            rejected: Box::new(Call(move |_| {
+                heard.send(()).unwrap();
+                Ok(())
+            })),
         }
     }
 }

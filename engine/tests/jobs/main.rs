@@ -3,4 +3,5 @@
 
 mod exact;
 mod live;
+mod processes;
 mod toy;

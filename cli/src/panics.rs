@@ -1,0 +1,37 @@
+//! A panic is a bug, on whatever thread: the program says so in one line and ends at once.
+//!
+//! Nobody can tell what a thread that panicked leaves undone, or who waits for it. To end as if
+//! killed is what checkpoints are made for; whoever supervises the program starts it again.
+
+use std::panic::PanicHookInfo;
+use std::thread::Thread;
+
+use crate::status::Voice;
+
+/// The exit code of a program in which a thread panicked: Rust's own.
+const PANICKED: i32 = 101;
+
+/// From now on, a panic of any thread ends the program. With RUST_BACKTRACE set, Rust says what it
+/// usually says, too.
+pub(crate) fn end_the_program(voice: &Voice) {
+    let (voice, details) = (voice.clone(), std::panic::take_hook());
+    let wants_details = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    std::panic::set_hook(Box::new(move |panic| {
+        voice.last_word(&format!("error: {}", line(&std::thread::current(), panic)));
+        if wants_details {
+            details(panic);
+        }
+        // Nothing is run at the end: another thread may hold what it needs.
+        signal_hook::low_level::exit(PANICKED);
+    }));
+}
+
+fn line(thread: &Thread, panic: &PanicHookInfo<'_>) -> String {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("without a message").split_whitespace().collect::<Vec<_>>().join(" ");
+    let thread = thread.name().unwrap_or("without a name");
+    let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+    format!("a bug: thread {thread} panicked{place}: {text}")
+}

@@ -1,0 +1,63 @@
+//! The other processes of a job, which may end without a goodbye.
+//!
+//! Timely has one way to say that a connection broke: the thread that serves it panics, with a text
+//! that it keeps for those who look for it, and the workers that share its queues panic after it.
+//! One death comes out as half a dozen panics. A panic hook hears of the first of them before any
+//! worker does, and makes it the failure of the job; what follows from it is not worth a line.
+
+use std::panic::PanicHookInfo;
+use std::thread::Thread;
+
+use timely::communication::WorkerGuards;
+
+use crate::failure::Failure;
+use crate::job::JobError;
+
+/// What the names of timely's threads begin with, such as `timely:work-0`.
+const THREADS: &str = "timely:";
+/// The threads that serve the connection with the process whose number follows.
+const CONNECTIONS: [&str; 2] = ["timely:recv-", "timely:send-"];
+/// How timely's text begins when a connection breaks.
+const BROKEN: &str = "timely communication error: ";
+
+/// From now on, another process that is gone is a failure of the job.
+pub(crate) fn watch(failure: &Failure) {
+    let (failure, say) = (failure.clone(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        if let Some(error) = gone(&thread, panic) {
+            failure.report(error);
+        } else if !(is_timelys(&thread) && failure.happened()) {
+            say(panic);
+        }
+    }));
+}
+
+fn is_timelys(thread: &Thread) -> bool {
+    thread.name().is_some_and(|name| name.starts_with(THREADS))
+}
+
+fn gone(thread: &Thread, panic: &PanicHookInfo<'_>) -> Option<JobError> {
+    let name = thread.name()?;
+    let process = CONNECTIONS.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    let reason = panic.payload().downcast_ref::<String>()?.strip_prefix(BROKEN)?;
+    Some(JobError::PeerGone { process: process.parse().ok()?, reason: reason.to_owned() })
+}
+
+/// Keeps a worker from returning for as long as the process lives. When it returns, timely says
+/// goodbye to the other processes: they take that for an orderly end, and wait for ever for what
+/// this worker still owes them. When the process ends instead, they find the connection broken.
+pub(crate) fn stay() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Waits for timely's threads, and says what the first one panicked with that did. Where a
+/// connection broke, whoever waits panics too: that is a thread that counts as timely's.
+pub(crate) fn join(guards: WorkerGuards<()>) -> Result<(), String> {
+    let wait = move || guards.join().into_iter().collect();
+    let waits = std::thread::Builder::new().name(format!("{THREADS}join")).spawn(wait);
+    let ended = waits.map_err(|error| error.to_string())?.join();
+    ended.unwrap_or_else(|_| Err("a connection with another process broke".to_owned()))
+}
