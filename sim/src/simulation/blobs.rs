@@ -95,8 +95,7 @@ impl Stored {
     fn serve(&mut self, request: Request, outside: &Outside) {
         match request {
             Request::Put { name, bytes } => {
-                let is_taken = self.blobs.contains_key(&name);
-                if !is_taken || outside.has(Weakness::BlobsAreReplaced) {
+                if !self.blobs.contains_key(&name) {
                     self.blobs.insert(name.clone(), bytes.clone());
                     outside.happened(Happened::Stored { name, bytes });
                 }
@@ -149,7 +148,6 @@ impl Client {
                 let mut stored = self.blobs.stored();
                 if let Request::Put { name, .. } = &request
                     && stored.blobs.contains_key(name)
-                    && !self.blobs.outside.has(Weakness::BlobsAreReplaced)
                 {
                     return Err(BlobError::Taken { place: PLACE.to_owned(), name: name.clone() });
                 }

@@ -53,8 +53,6 @@ pub enum Weakness {
     FilesAreNotSynced,
     /// Nothing is on the medium because a directory was synced.
     NamesAreNotSynced,
-    /// A blob is stored although its name is taken, in place of the other one.
-    BlobsAreReplaced,
     /// A blob that is stored may be lost when the power goes.
     BlobsAreLost,
 }

@@ -134,7 +134,6 @@ where
         }
         let mut starts = self.plan.starts.iter();
         while let Some(start) = starts.next() {
-            self.outside.set_rates(self.plan.faults);
             self.set_nature();
             self.disturbed_start(start, &mut starts)?;
             if self.has_finished() {
@@ -169,12 +168,21 @@ where
             _ => None,
         };
         self.outside.crash_at_operation(crash_at);
+        // A process that meets trouble while it starts does not get far.
+        let is_early = self.random.happens(0.2);
+        self.outside.set_rates(if is_early { self.plan.faults } else { FaultRates::default() });
+        if !is_early {
+            self.outside.set_spell(None);
+        }
         let process = self.start(id, start, !self.plan.live);
+        self.outside.set_rates(self.plan.faults);
         self.ask_after(match start.end {
             End::Killed { after_moves }
             | End::Stopped { after_moves }
             | End::Returns { after_moves } => after_moves,
-            End::DiesOf { .. } => super::plan::MOVES_MAX,
+            // One that reads to an end comes to it.
+            End::DiesOf { .. } if self.plan.live => super::plan::MOVES_MAX,
+            End::DiesOf { .. } => u64::MAX,
         });
         let Some(process) = process? else { return Ok(()) };
         match (self.conduct()?, start.end) {
@@ -217,6 +225,8 @@ where
             self.ask_after(STANDSTILL_MOVES);
             self.conduct()?;
         }
+        // Without a disk it may try for ever.
+        self.outside.kill(old.id);
         self.end_of(old, false, true)?;
         if let Some(new) = new {
             self.end(new, start.power_lost)?;
