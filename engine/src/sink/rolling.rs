@@ -205,7 +205,7 @@ impl<L: Layout> RollingFiles<L> {
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
         let name = self.take_name();
         let (folder, rows) = (file.folder, file.rows);
-        let waiting = WaitingFile { folder, name, rows, bytes, sealed: None, listed_in: None };
+        let waiting = WaitingFile { folder, name, rows, bytes, sealed: None, held: false, listed_in: None };
         self.waiting.push_back(waiting);
     }
 
@@ -224,7 +224,7 @@ impl<L: Layout> RollingFiles<L> {
     }
 
     fn seal_waiting(&mut self) {
-        self.for_each_waiting(|file, directory| file.seal(directory).map(|()| false));
+        self.for_each_waiting(|file, directory| file.hold(directory).map(|()| false));
     }
 
     fn show_waiting(&mut self) {
@@ -391,7 +391,7 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
     fn commit(&mut self, epoch: u64) -> Result<(), Trouble> {
         self.for_each_waiting(|file, directory| {
             if file.listed_in.is_none_or(|listed| epoch < listed) {
-                return file.seal(directory).map(|()| false);
+                return file.hold(directory).map(|()| false);
             }
             match file.commit() {
                 // Another process has taken over, and has shown it.
@@ -506,6 +506,8 @@ struct WaitingFile {
     rows: u64,
     bytes: Vec<u8>,
     sealed: Option<SealedFile>,
+    /// Whether its hidden name is on the medium too.
+    held: bool,
     /// The first cut that lists it.
     listed_in: Option<u64>,
 }
@@ -519,6 +521,19 @@ impl WaitingFile {
             staged.append(&self.bytes)?;
             self.sealed = Some(staged.seal()?);
         }
+        Ok(())
+    }
+
+    /// Seals it, so that it can be promised to a checkpoint: it is found again after a power loss.
+    fn hold(&mut self, directory: &Directory) -> Result<(), StoreError> {
+        if self.held {
+            return Ok(());
+        }
+        self.seal(directory)?;
+        if let Some(sealed) = &mut self.sealed {
+            sealed.sync_name()?;
+        }
+        self.held = true;
         Ok(())
     }
 

@@ -99,6 +99,21 @@ impl SealedFile {
         name.to_string_lossy().into_owned()
     }
 
+    /// Returns when its hidden name is on the medium too. Without that, a file may be found by
+    /// nobody after a power loss, although its bytes are there: call this before anybody is
+    /// promised the file.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says. May be called again.
+    pub fn sync_name(&mut self) -> Result<(), StoreError> {
+        let names = &self.names;
+        names
+            .disk
+            .sync_dir(&names.directory)
+            .map_err(|error| StoreError::new("sync", &names.directory, error))
+    }
+
     /// Makes the file visible, in place of one that has its name: returns when that is on the
     /// medium. May be called again after an error, and after a success.
     ///
