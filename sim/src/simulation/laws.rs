@@ -8,6 +8,8 @@
 //! - from one checkpoint to the next, no epoch, offset, watermark, floor or count falls, and a
 //!   checkpoint of the same epoch holds the same;
 //! - its ledger balances, and counts exactly the records before its offsets;
+//! - nobody says that something is committed that is in no checkpoint, or in one that came too late,
+//!   by a process that another one had taken over from;
 //! - a file becomes visible when a checkpoint that names it has been written, and not before.
 
 use std::collections::BTreeSet;
@@ -39,6 +41,8 @@ pub struct Laws {
     newest: Option<Manifest>,
     /// Blobs that were stored.
     stored: BTreeSet<String>,
+    /// Partitions and offsets of checkpoints that counted when they were written.
+    positions: BTreeSet<Vec<(u32, u64)>>,
     /// Files that a checkpoint has named.
     named: BTreeSet<PathBuf>,
     checkpoints: u64,
@@ -81,6 +85,7 @@ impl Laws {
             exact,
             newest: None,
             stored: BTreeSet::new(),
+            positions: BTreeSet::new(),
             named: BTreeSet::new(),
             checkpoints: 0,
             shown: 0,
@@ -114,6 +119,14 @@ impl Laws {
                     }
                 }
                 Happened::Renamed { to, .. } => self.renamed(&to)?,
+                Happened::Committed { process, positions } => {
+                    if !self.positions.contains(&positions) {
+                        return Err(format!(
+                            "{process} says that {positions:?} is committed, and no checkpoint \
+                             that counts says so"
+                        ));
+                    }
+                }
             }
         }
         let blobs = self.blobs.seen_from_above();
@@ -154,6 +167,8 @@ impl Laws {
         }
         if let Some(cut) = &manifest.cut {
             self.cut(cut)?;
+            let position = |part: &PartitionCut| (part.partition.0, part.next_offset.0);
+            self.positions.insert(cut.partitions.iter().map(position).collect());
             self.checkpoints += u64::from(before.is_none_or(|before| before.epoch < cut.epoch));
             for staged in cut.processes.iter().flat_map(|process| &process.outputs.staged) {
                 let folder = self.out.join(&*staged.output).join(&staged.folder);

@@ -17,6 +17,8 @@
 //! - the ledger balances;
 //! - nothing is left over of the starts that crashed.
 //!
+//! Which mistakes it is known to find, and how to run it, stands in `SIMULATION.md`.
+//!
 //! # Layout
 //!
 //! | module | what it is |

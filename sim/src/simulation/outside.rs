@@ -98,6 +98,13 @@ pub enum Happened {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+    /// A process has said that everything before these offsets is in a checkpoint.
+    Committed {
+        /// Which.
+        process: ProcessId,
+        /// Partitions and offsets.
+        positions: Vec<(u32, u64)>,
+    },
     /// A file got another name.
     Renamed {
         /// Where it was.

@@ -143,7 +143,7 @@ where
         job: run,
         shape: BTreeMap::new(),
     };
-    let source = world.topic.source(bounded, plan.reads);
+    let source = world.topic.source(bounded, plan.reads, &world.outside, id);
     let (found, discovered) = sync_channel(1);
     let job = Job::new(
         source.clone(),

@@ -8,9 +8,10 @@ use strandline_engine::source::simulated::{SimulatedLog, SimulatedReader};
 use strandline_engine::source::{
     PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake,
 };
-use strandline_operators::record::{Message, Partition};
+use strandline_operators::record::{Message, Offset, Partition};
 use strandline_operators::time::EventTime;
 
+use super::outside::{Happened, Outside, ProcessId};
 use crate::oracle::LoggedRecord;
 use crate::random::SplitMix64;
 
@@ -62,7 +63,13 @@ impl Topic {
     }
 
     /// What is read of it: to the ends of this moment, or as it grows.
-    pub fn source(&self, bounded: bool, reads: Reads) -> SimulatedTopic {
+    pub fn source(
+        &self,
+        bounded: bool,
+        reads: Reads,
+        outside: &Outside,
+        process: ProcessId,
+    ) -> SimulatedTopic {
         let mut state = self.lock();
         let log = state.log.clone();
         let random = SplitMix64::new(state.random.next_u64());
@@ -70,6 +77,8 @@ impl Topic {
             log: if bounded { log.bounded() } else { log },
             reads,
             random: Arc::new(Mutex::new(random)),
+            outside: outside.clone(),
+            process,
         }
     }
 
@@ -181,6 +190,8 @@ pub struct SimulatedTopic {
     log: SimulatedLog,
     reads: Reads,
     random: Arc<Mutex<SplitMix64>>,
+    outside: Outside,
+    process: ProcessId,
 }
 
 impl fmt::Debug for SimulatedTopic {
@@ -202,6 +213,14 @@ impl Source for SimulatedTopic {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, SourceError> {
         self.log.plan(kept, stopped)
+    }
+
+    fn committed(&self, positions: &[(Partition, Offset)]) {
+        let positions = positions.iter().map(|(partition, offset)| (partition.0, offset.0));
+        let positions = positions.collect();
+        if !self.outside.is_dead(self.process) {
+            self.outside.happened(Happened::Committed { process: self.process, positions });
+        }
     }
 
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
@@ -264,6 +283,7 @@ impl Reader for SlowReader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::trace::Trace;
     use super::*;
 
     fn records(counts: &[usize]) -> Vec<Vec<LoggedRecord>> {
@@ -279,7 +299,9 @@ mod tests {
     fn everything_is_written_and_read_in_order() {
         for seed in 0..20 {
             let topic = Topic::new("t", records(&[30, 0, 50]), 1, seed);
-            let source = topic.source(false, Reads { empty_share: 0.3, messages_max: 3 });
+            let outside = Outside::new(seed, Trace::default());
+            let reads = Reads { empty_share: 0.3, messages_max: 3 };
+            let source = topic.source(false, reads, &outside, ProcessId(0));
             let mut reader = source.reader(Wake::new(|| ())).unwrap();
             assert_eq!(source.plan(&[], &|| false).unwrap().partitions.len(), 2);
             while topic.write_some() {}
