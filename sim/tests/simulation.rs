@@ -1,5 +1,4 @@
 //! The main job in the deterministic simulation.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

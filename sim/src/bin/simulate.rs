@@ -1,8 +1,8 @@
 //! Runs the main job in the deterministic simulation: one seed step for step, or many.
 
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use clap::Parser;
@@ -87,7 +87,8 @@ fn many(options: &Options) -> bool {
                 break;
             }
             let result = main_job(seed).run(&Trace::default());
-            let (runs, failures, report) = &mut *total.lock().unwrap_or_else(|e| e.into_inner());
+            let (runs, failures, report) =
+                &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
             *runs += 1;
             match result {
                 Ok(one) => {
@@ -110,7 +111,7 @@ fn many(options: &Options) -> bool {
             scope.spawn(run);
         }
     });
-    let (runs, failures, report) = total.into_inner().unwrap_or_else(|e| e.into_inner());
+    let (runs, failures, report) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = clock.elapsed().as_secs_f64();
     println!("{runs} seeds, {failures} failed, {seconds:.1} s; all together: {report}");
     failures == 0
