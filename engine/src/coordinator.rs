@@ -250,6 +250,7 @@ impl State {
     fn complete(&mut self, least: Option<u64>) {
         let later = least.map_or_else(BTreeMap::new, |least| self.reports.split_off(&least));
         let reports = std::mem::replace(&mut self.reports, later);
+        let epochs = reports.keys().copied().collect::<Vec<_>>().into_iter();
         for (epoch, reports) in reports {
             self.note_cuts_before(epoch);
             for report in reports {
@@ -267,10 +268,12 @@ impl State {
         self.note_cuts_before(least.unwrap_or(u64::MAX));
         match least {
             Some(least) => self.complete_before = self.complete_before.max(least),
-            None => {
-                self.complete_before += u64::from(!self.ended);
+            None if !self.ended => {
+                let heard = epochs.chain(self.cuts.keys().copied()).max();
+                self.complete_before = (self.complete_before + 1).max(heard.map_or(0, |e| e + 1));
                 self.ended = true;
             }
+            None => {}
         }
     }
 

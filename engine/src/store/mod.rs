@@ -15,9 +15,10 @@ mod error;
 mod faulty;
 mod staged;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use disk::{Disk, DiskFile, Entry, EntryKind, LocalDisk};
@@ -48,17 +49,28 @@ use staged::STAGED_PREFIX;
 pub struct Directory {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    staged: Arc<StagedNames>,
+    shared: Arc<Shared>,
 }
 
-/// Hidden names that no other process uses.
+/// What directories that were made from one another share.
 #[derive(Debug)]
-struct StagedNames {
+struct Shared {
+    /// Makes hidden names such as no other process uses.
     process: u64,
     next: AtomicU64,
+    /// Directories whose own names are on the medium.
+    synced: Mutex<BTreeSet<PathBuf>>,
 }
 
-impl StagedNames {
+impl Shared {
+    fn is_synced(&self, path: &Path) -> bool {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    fn note_synced(&self, path: &Path) {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+    }
+
     fn next(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         format!("{STAGED_PREFIX}{:016x}-{number}", self.process)
@@ -74,12 +86,12 @@ impl Directory {
     /// A directory of `disk`.
     pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Directory {
         let process = disk.unique_number();
-        let staged = Arc::new(StagedNames { process, next: AtomicU64::new(0) });
+        let shared = Shared { process, next: AtomicU64::new(0), synced: Mutex::default() };
         let mut path = path.into();
         if path.as_os_str().is_empty() {
             path.push(".");
         }
-        Directory { disk, path, staged }
+        Directory { disk, path, shared: Arc::new(shared) }
     }
 
     /// A directory in this one.
@@ -91,7 +103,7 @@ impl Directory {
         Ok(Directory {
             disk: Arc::clone(&self.disk),
             path: self.file(name)?,
-            staged: Arc::clone(&self.staged),
+            shared: Arc::clone(&self.shared),
         })
     }
 
@@ -101,7 +113,8 @@ impl Directory {
     }
 
     /// Makes the directory and those above it, as far as they are missing; returns when they are
-    /// on the medium.
+    /// on the medium. One that is found may have been made by a process that died before it could
+    /// sync it, so it is synced once too.
     ///
     /// # Errors
     ///
@@ -130,7 +143,8 @@ impl Directory {
                 }
                 // A root, for one, may be answered with other errors than that it exists.
                 _ => match self.disk.kind(path) {
-                    Ok(EntryKind::Directory) => return Ok(()),
+                    Ok(EntryKind::Directory) if self.shared.is_synced(path) => return Ok(()),
+                    Ok(EntryKind::Directory) => {}
                     Ok(_) => return Err(StoreError::NotADirectory { path: path.to_owned() }),
                     Err(_) => return Err(failed(error)),
                 },
@@ -140,11 +154,12 @@ impl Directory {
             // One may be allowed to add to a directory without being allowed to read it, which
             // syncing takes.
             Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
-                // So that a later call does not find it and take it for synced.
-                let _ = self.disk.remove_dir(path);
                 Err(StoreError::new("sync", path, error))
             }
-            _ => Ok(()),
+            _ => {
+                self.shared.note_synced(path);
+                Ok(())
+            }
         }
     }
 
@@ -155,7 +170,7 @@ impl Directory {
     /// What is in the way.
     pub fn check_writable(&self) -> Result<(), StoreError> {
         self.create()?;
-        let path = self.path.join(self.staged.next());
+        let path = self.path.join(self.shared.next());
         let written = self.disk.create_file(&path).and_then(|mut file| {
             let written = file.write_all(b"probe");
             written.and(self.disk.remove_file(&path))
@@ -199,7 +214,7 @@ impl Directory {
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.file(name)?;
         self.create()?;
-        let mut file = StagedFile::create(&self.disk, &self.path, &self.staged.next(), name)?;
+        let mut file = StagedFile::create(&self.disk, &self.path, &self.shared.next(), name)?;
         file.append(bytes)?;
         file.seal()?.commit()
     }
@@ -248,7 +263,7 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(StoreError::new("create", &path, error)),
         }
-        StagedFile::create(&self.disk, &self.path, &self.staged.next(), name)
+        StagedFile::create(&self.disk, &self.path, &self.shared.next(), name)
     }
 
     /// Removes a file.
@@ -270,6 +285,7 @@ impl Directory {
         if !self.list()?.is_empty() {
             return Ok(());
         }
+        self.shared.synced.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
         match self.disk.remove_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::new("remove", &self.path, error))
