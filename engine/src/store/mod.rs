@@ -153,9 +153,8 @@ impl Directory {
         match parent_of(path).map(|parent| self.disk.sync_dir(parent)) {
             // One may be allowed to add to a directory without being allowed to read it, which
             // syncing takes.
-            Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
-                Err(StoreError::new("sync", path, error))
-            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Some(Err(error)) => Err(StoreError::new("sync", path, error)),
             _ => {
                 self.shared.note_synced(path);
                 Ok(())

@@ -108,7 +108,9 @@ fn a_commit_whose_last_sync_failed_is_visible_once_and_can_be_repeated() {
         fails.then(|| left.fetch_sub(1, Ordering::SeqCst)).map(|_| ErrorKind::Other)
     });
     let directory = Directory::on(Arc::new(disk), there.path());
+    directory.create().unwrap_err();
     let mut sealed = directory.stage("a").unwrap().seal().unwrap();
+    failures.store(1, Ordering::SeqCst);
     sealed.commit().unwrap_err();
     assert_eq!(names(&directory), ["a"]);
     sealed.commit().unwrap();
@@ -212,12 +214,23 @@ fn a_file_in_the_place_of_a_directory_is_named() {
 }
 
 #[test]
-fn a_directory_is_synced_in_the_one_above_or_not_there() {
+fn a_directory_is_synced_in_the_one_above_also_if_another_process_made_it() {
     let there = tempfile::tempdir().unwrap();
     let path = there.path().join("a/b");
     let directory = Directory::on(broken(Operation::SyncDir, ErrorKind::Other), &path);
     directory.create().unwrap_err();
-    assert_eq!(fs::read_dir(there.path()).unwrap().count(), 0);
+    fs::create_dir_all(&path).unwrap();
+    directory.create().unwrap_err();
+    let syncs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&syncs);
+    let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
+        counted.fetch_add(usize::from(operation == Operation::SyncDir), Ordering::SeqCst);
+        None
+    });
+    let directory = Directory::on(Arc::new(disk), &path);
+    directory.create().unwrap();
+    directory.create().unwrap();
+    assert_eq!(syncs.load(Ordering::SeqCst), 1);
     // A directory that may be entered but not read cannot be synced, and need not be.
     Directory::on(broken(Operation::SyncDir, ErrorKind::PermissionDenied), &path).create().unwrap();
     assert!(path.is_dir());
