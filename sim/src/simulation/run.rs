@@ -304,11 +304,12 @@ where
             Err(error) => {
                 self.trace.line(format_args!("{id} does not start: {error}"));
                 self.check()?;
-                let excuse = self.is_excused(id) || (bounded && self.has_finished());
+                let is_over = bounded && self.has_finished();
+                let excuse = self.is_excused(id) || is_over;
                 self.outside.kill(id);
                 self.take_down(id)?;
                 self.check()?;
-                self.report.errors += 1;
+                self.report.errors += u64::from(!is_over);
                 if excuse { Ok(None) } else { Err(format!("{id} does not start: {error}")) }
             }
         }
