@@ -601,3 +601,63 @@ fn workers_together_read_everything_once() {
     }
     assert_eq!(all.len(), 20_000);
 }
+
+#[test]
+fn a_topic_that_was_deleted_and_made_again_is_another_one() {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "again", 1, &[]);
+    let identity = || source(&bootstrap, &topic).plan(&[], &|| false).unwrap().topic;
+    let first = identity();
+    assert_eq!(first.name, topic);
+    assert!(first.cluster.is_some() && first.id.is_some(), "{first:?}");
+    assert_eq!(identity(), first);
+
+    wait(admin(&bootstrap).delete_topics(&[&topic], &options())).unwrap()[0].as_ref().unwrap();
+    let clock = Clock::system();
+    let second = loop {
+        let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+        let made = wait(admin(&bootstrap).create_topics([&new], &options())).unwrap();
+        if made[0].is_ok() {
+            break identity();
+        }
+        assert!(clock.elapsed() < LIMIT, "{made:?}");
+    };
+    assert_eq!(second.cluster, first.cluster);
+    assert_ne!(second.id, first.id);
+}
+
+#[test]
+fn committed_positions_are_seen_under_the_group() {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "group", 2, &[]);
+    let group = fresh("watchers");
+    let mut settings = settings(&bootstrap, &topic, &Lines::default());
+    settings.group = Some(group.clone());
+    let source = KafkaSource::new(settings).unwrap();
+    let watcher: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &bootstrap)
+        .set("group.id", &group)
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition(&topic, 0);
+    list.add_partition(&topic, 1);
+    let clock = Clock::system();
+    for positions in [[7, 0], [9, 3]] {
+        let partitions = [Partition(0), Partition(1)].into_iter().zip(positions.map(Offset));
+        let partitions: Vec<_> = partitions.collect();
+        loop {
+            // A broker that has no coordinator of the group yet hears it the next time.
+            source.committed(&partitions);
+            let seen = watcher.committed_offsets(list.clone(), LIMIT);
+            let seen =
+                seen.map(|seen| seen.elements().iter().map(|e| e.offset()).collect::<Vec<_>>());
+            let expected = positions.map(|p| ListedOffset::Offset(p as i64));
+            if seen.as_ref().is_ok_and(|seen| *seen == expected) {
+                break;
+            }
+            assert!(clock.elapsed() < LIMIT, "{seen:?}");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+}

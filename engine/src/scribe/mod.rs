@@ -169,6 +169,8 @@ struct Scribe<P, O> {
     /// The number with which this run began.
     claim: u64,
     puts: VecDeque<Box<Manifest>>,
+    /// Another process has taken over: nothing of this one counts any more.
+    fenced: bool,
     /// The cut that is to be shown.
     commit: Option<u64>,
     /// Since this process started.
@@ -234,6 +236,7 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
             recovered: !kept,
             claim: 0,
             puts: VecDeque::new(),
+            fenced: false,
             commit: None,
             final_rows: 0,
             retry_at: None,
@@ -459,7 +462,9 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
     /// Makes manifests durable.
     fn put(&mut self) -> Result<(), Unable> {
         let Some(checkpoints) = &mut self.options.checkpoints else { return Ok(()) };
-        while let Some(manifest) = self.puts.front() {
+        while let Some(manifest) = self.puts.front()
+            && !self.fenced
+        {
             let name = Manifest::name(manifest.number);
             match put(&*checkpoints.blobs, &name, &manifest.to_bytes()) {
                 Ok(()) => {}
@@ -467,7 +472,8 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
                     let number = manifest.number;
                     let error = CheckpointError::TakenOver { place, number };
                     self.options.failure.report(JobError::Checkpoint(error));
-                    self.puts.clear();
+                    // For good: the next number may be free all the same.
+                    self.fenced = true;
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),

@@ -458,7 +458,11 @@ fn whoever_finds_its_number_taken_commits_nothing() {
     bench.run();
     let error = bench.failure.take().unwrap().to_string();
     assert!(error.contains("another process has taken over"), "{error}");
+    // What was on its way already does not count either, although its number is free.
+    bench.hand(Letter::Put(Box::new(manifest(3, 2, ProcessCut::default()))));
+    bench.later();
     assert_eq!(bench.desk.put(), None);
+    assert!(bench.blobs.get(&Manifest::name(3)).is_err());
     assert_eq!(visible(out.path()).0, [0; 0]);
 }
 

@@ -1,6 +1,7 @@
 //! Jobs over a log in memory: exact for every number of workers, and alive.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod checkpoints;
 mod exact;
 mod live;
 mod processes;
