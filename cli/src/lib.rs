@@ -14,7 +14,9 @@
 //! | [`options`] | what a program can be told |
 //! | [`program`] | a job as a program |
 //! | [`supervise`] | starts a program again that failed |
+//! | [`checkpoints`] | shows and verifies what a job would continue |
 
+pub mod checkpoints;
 pub mod demonstration;
 pub mod duration;
 pub mod options;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use strandline::checkpoints::Checkpoints;
 use strandline::supervise::{SUPERVISED, Supervise, Supervised};
 
 /// What is to be done around Strandline jobs
@@ -12,6 +13,8 @@ use strandline::supervise::{SUPERVISED, Supervise, Supervised};
 #[command(name = "strandline", disable_help_subcommand = true)]
 enum Strandline {
     Supervise(Supervise),
+    #[command(subcommand)]
+    Checkpoints(Checkpoints),
     #[command(name = SUPERVISED, hide = true)]
     Supervised(Supervised),
 }
@@ -19,6 +22,7 @@ enum Strandline {
 fn main() -> ExitCode {
     match Strandline::try_parse() {
         Ok(Strandline::Supervise(supervise)) => supervise.run(),
+        Ok(Strandline::Checkpoints(checkpoints)) => checkpoints.run(),
         Ok(Strandline::Supervised(supervised)) => supervised.run(),
         Err(error) => wrong_arguments(&error),
     }
