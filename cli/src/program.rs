@@ -277,7 +277,7 @@ impl Keeping {
             every: options.checkpoint_every,
             keep: options.keep as usize,
             fresh: options.fresh,
-            job: RunId::fresh(clock),
+            start: RunId::fresh(clock),
             shape: BTreeMap::new(),
         };
         let (checkpoints, place) = (Some(checkpoints), place.clone());

@@ -16,6 +16,39 @@ pub(crate) fn blob_name(claim: u64, epoch: u64, process: usize) -> String {
     format!("{BLOB_PREFIX}{claim:012}-{epoch:020}-{process:03}")
 }
 
+/// Stores a blob that only this run writes under its name: if it is there already, an earlier try
+/// succeeded without saying so, unless it is another one.
+pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
+    match blobs.put_new(name, bytes.to_vec()) {
+        Err(BlobError::Taken { .. }) if blobs.get(name)? == bytes => Ok(()),
+        result => result,
+    }
+}
+
+/// Makes a manifest durable, if nobody else has gone on meanwhile.
+///
+/// # Errors
+///
+/// [`CheckpointError::TakenOver`]: somebody has, and this one does not count. What the store says:
+/// then it may be tried again.
+pub(crate) fn put_manifest(store: &dyn Blobs, manifest: &Manifest) -> Result<(), CheckpointError> {
+    let (place, number) = (store.place(), manifest.number);
+    let name = Manifest::name(number);
+    match put(store, &name, &manifest.to_bytes()) {
+        Err(BlobError::Taken { .. }) => return Err(CheckpointError::TakenOver { place, number }),
+        result => result?,
+    }
+    // Numbers become free again when old manifests are removed. Whoever removed this one has
+    // written greater ones.
+    let entries = store.list()?;
+    let numbers = entries.iter().filter_map(|entry| Manifest::number_of(&entry.name));
+    if numbers.max().is_some_and(|newest| number < newest) {
+        store.delete(&name)?;
+        return Err(CheckpointError::TakenOver { place, number });
+    }
+    Ok(())
+}
+
 /// A checkpoint that verifies, with everything it needs.
 #[derive(Clone, Debug)]
 pub struct Loaded {

@@ -34,6 +34,8 @@ pub struct Manifest {
     pub number: u64,
     /// Which job this is: the files of its outputs carry it in their names.
     pub job: String,
+    /// Which start of a process wrote it: no two write the same.
+    pub start: String,
     /// When it was written, civil time.
     pub written_at: EventTime,
     /// What the job computes, by name: what has to be the same for a run that continues it.
@@ -258,6 +260,7 @@ mod tests {
             format: FORMAT,
             number: 7,
             job: "0000000000001-00000002".into(),
+            start: "0000000000003-00000004".into(),
             written_at: EventTime::from_millis(1),
             shape: BTreeMap::from([("window".to_owned(), "10s".to_owned())]),
             topic: TopicIdentity::named("t"),

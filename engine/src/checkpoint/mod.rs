@@ -48,8 +48,8 @@ pub struct Checkpoints {
     pub keep: usize,
     /// Whether to begin anew although there is one.
     pub fresh: bool,
-    /// Which job this is, if it begins anew.
-    pub job: RunId,
+    /// Which start of which process this is. A job that begins anew is called by it.
+    pub start: RunId,
     /// What the job computes besides what its parts say of themselves, by name: a checkpoint with
     /// other values is refused.
     pub shape: BTreeMap<String, String>,

@@ -14,9 +14,11 @@ use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::outputs::{OpenOutputs, Outputs, Recovery, Visibility};
-use crate::scribe;
 use crate::source::{PartitionStart, Plan, Source, TopicIdentity};
 use crate::table::Cells;
+
+/// How often a start tries to be the one that continues a job, a number of tries.
+const CLAIMS_MAX: usize = 5;
 
 /// What the leading process knows before the workers start.
 pub(super) struct Beginning {
@@ -43,6 +45,17 @@ where
 {
     /// Finds out where the run begins. Everything that can be refused is refused here.
     pub(super) fn begin(&self, clock: &Clock, stop: &Stop) -> Result<Beginning, JobError> {
+        for _ in 1..CLAIMS_MAX {
+            match self.try_to_begin(clock, stop) {
+                // A request of the run before may arrive late: what it says counts too.
+                Err(JobError::Checkpoint(CheckpointError::TakenOver { .. })) => {}
+                result => return result,
+            }
+        }
+        self.try_to_begin(clock, stop)
+    }
+
+    fn try_to_begin(&self, clock: &Clock, stop: &Stop) -> Result<Beginning, JobError> {
         let stopped = || stop.is_requested();
         let Some(checkpoints) = &self.checkpoints else {
             let partitions = self.source.plan(&[], &stopped)?.partitions;
@@ -68,17 +81,17 @@ where
         let claim = Manifest {
             format: FORMAT,
             number: found.last_number + 1,
-            job: continued
-                .as_ref()
-                .map_or_else(|| checkpoints.job.to_string(), |loaded| loaded.manifest.job.clone()),
+            job: continued.as_ref().map_or_else(
+                || checkpoints.start.to_string(),
+                |loaded| loaded.manifest.job.clone(),
+            ),
+            start: checkpoints.start.to_string(),
             written_at: clock.wall(),
             shape: self.shape(checkpoints),
             topic,
             cut: cut.cloned(),
         };
-        let name = Manifest::name(claim.number);
-        scribe::put(&*checkpoints.blobs, &name, &claim.to_bytes())
-            .map_err(CheckpointError::from)?;
+        catalog::put_manifest(&*checkpoints.blobs, &claim)?;
         let retention = Retention::survey(&*checkpoints.blobs, checkpoints.keep)?;
         let recovery = recovery(&claim);
         let checkpoint = CheckpointBeginning { claim, continued, recovery, retention };

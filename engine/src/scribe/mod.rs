@@ -31,7 +31,7 @@ pub(crate) use self::desk::{Desk, Letter, Lost};
 use crate::background::{Background, Bell, Join, Step, Task};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::blobs::{BlobError, Blobs};
-use crate::checkpoint::catalog::{Loaded, Retention, blob_name};
+use crate::checkpoint::catalog::{self, Loaded, Retention, blob_name};
 use crate::checkpoint::manifest::{Manifest, ProcessCut};
 use crate::checkpoint::section::{BlobWriter, Encoded};
 use crate::clock::Clock;
@@ -451,7 +451,7 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
             return Ok(());
         };
         if let Some((name, bytes)) = &sealing.blob {
-            put(&*checkpoints.blobs, name, bytes)?;
+            catalog::put(&*checkpoints.blobs, name, bytes)?;
         }
         if let Some(Sealing { epoch, cut, .. }) = self.sealing.take() {
             self.desk.announce_sealed(epoch, Some(cut));
@@ -465,18 +465,15 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
         while let Some(manifest) = self.puts.front()
             && !self.fenced
         {
-            let name = Manifest::name(manifest.number);
-            match put(&*checkpoints.blobs, &name, &manifest.to_bytes()) {
+            match catalog::put_manifest(&*checkpoints.blobs, manifest) {
                 Ok(()) => {}
-                Err(BlobError::Taken { place, .. }) => {
-                    let number = manifest.number;
-                    let error = CheckpointError::TakenOver { place, number };
+                Err(CheckpointError::Blobs(error)) => return Err(error.into()),
+                Err(error) => {
                     self.options.failure.report(JobError::Checkpoint(error));
                     // For good: the next number may be free all the same.
                     self.fenced = true;
                     return Ok(());
                 }
-                Err(error) => return Err(error.into()),
             }
             let Some(manifest) = self.puts.pop_front() else { break };
             if let Some(retention) = &mut checkpoints.retention {
@@ -585,15 +582,6 @@ impl From<Trouble> for Unable {
 impl From<BlobError> for Unable {
     fn from(error: BlobError) -> Unable {
         Unable::Store(error)
-    }
-}
-
-/// Stores a blob that only this run writes under its name: if it is there already, an earlier try
-/// succeeded without saying so, unless it is another one.
-pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
-    match blobs.put_new(name, bytes.to_vec()) {
-        Err(BlobError::Taken { .. }) if blobs.get(name)? == bytes => Ok(()),
-        result => result,
     }
 }
 

@@ -232,6 +232,7 @@ fn manifest(number: u64, epoch: u64, process: ProcessCut) -> Manifest {
         format: FORMAT,
         number,
         job: JOB.into(),
+        start: JOB.into(),
         written_at: EventTime::from_millis(0),
         shape: BTreeMap::new(),
         topic: TopicIdentity::named("t"),

@@ -100,6 +100,7 @@ pub fn prepare(
 
 /// Makes a folder of `OUT` what the cut that counts says: `staged` is visible, and of the job's
 /// files those of later epochs are gone. Leftovers of processes that died are gone too.
+/// Gives those of `staged` that are neither hidden nor visible any more.
 ///
 /// # Errors
 ///
@@ -108,9 +109,12 @@ pub(super) fn recover<'a>(
     folder: &Directory,
     recovery: &Recovery,
     staged: impl Iterator<Item = &'a Staged>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<&'a Staged>, StoreError> {
+    let mut gone = Vec::new();
     for file in staged {
-        folder.subdirectory(&file.folder)?.show(&file.hidden, &file.name)?;
+        if !folder.subdirectory(&file.folder)?.show(&file.hidden, &file.name)? {
+            gone.push(file);
+        }
     }
     folder.remove_leftovers()?;
     for date in dates(folder)? {
@@ -125,7 +129,7 @@ pub(super) fn recover<'a>(
         }
         date.remove_if_empty()?;
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Whether there are rows of an earlier run: files that a sink committed. Staged leftovers are

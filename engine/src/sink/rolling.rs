@@ -205,7 +205,8 @@ impl<L: Layout> RollingFiles<L> {
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
         let name = self.take_name();
         let (folder, rows) = (file.folder, file.rows);
-        let waiting = WaitingFile { folder, name, rows, bytes, sealed: None, held: false, listed_in: None };
+        let waiting =
+            WaitingFile { folder, name, rows, bytes, sealed: None, held: false, listed_in: None };
         self.waiting.push_back(waiting);
     }
 
@@ -405,8 +406,20 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
     fn recover(&mut self, recovery: &Recovery) -> Result<(), Trouble> {
         self.next_name.run = recovery.job;
         let staged = recovery.staged.iter().filter(|staged| staged.output == self.output);
-        let recovered = output_dir::recover(&self.directory, recovery, staged);
-        self.note(recovered.err());
+        match output_dir::recover(&self.directory, recovery, staged) {
+            Ok(gone) => {
+                for Staged { folder, name, rows, .. } in gone {
+                    let path = self.directory.path().join(folder).join(name);
+                    self.report.say(&format!(
+                        "{} is not there, although its {rows} rows were written before this \
+                         start: somebody has taken it away",
+                        path.display()
+                    ));
+                }
+                self.note(None);
+            }
+            Err(error) => self.note(Some(error)),
+        }
         self.outcome()
     }
 

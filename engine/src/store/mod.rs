@@ -18,8 +18,8 @@ mod staged;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use disk::{Disk, DiskFile, Entry, EntryKind, LocalDisk};
 pub use error::StoreError;
@@ -224,13 +224,13 @@ impl Directory {
     }
 
     /// Makes a file visible that was sealed under the name `hidden`, in this or another process;
-    /// returns when that is on the medium. If there is no such file, it is visible already, or
-    /// somebody has taken it away since.
+    /// returns when that is on the medium. Whether it is there: it may have been visible already,
+    /// and somebody may have taken it away since.
     ///
     /// # Errors
     ///
     /// What the disk says. May be called again.
-    pub fn show(&self, hidden: &str, name: &str) -> Result<(), StoreError> {
+    pub fn show(&self, hidden: &str, name: &str) -> Result<bool, StoreError> {
         let (from, to) = (self.file(hidden)?, self.file(name)?);
         match self.disk.rename(&from, &to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -243,7 +243,7 @@ impl Directory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::new("sync", &self.path, error))
             }
-            _ => Ok(()),
+            _ => Ok(self.contains(name)),
         }
     }
 

@@ -73,9 +73,11 @@ fn what_is_dropped_unfinished_is_removed_and_what_is_sealed_stays_hidden() {
     assert_eq!(names(&directory), [hidden.clone()]);
     // Whoever was promised it makes it visible, once or again.
     for _ in 0..2 {
-        directory.show(&hidden, "a").unwrap();
+        assert!(directory.show(&hidden, "a").unwrap());
         assert_eq!(names(&directory), ["a"]);
     }
+    directory.remove_file("a").unwrap();
+    assert!(!directory.show(&hidden, "a").unwrap(), "somebody has taken it away");
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Place {
             every: Duration::from_millis(5),
             keep: 3,
             fresh: self.fresh,
-            job: RunId::fresh(&clock),
+            start: RunId::fresh(&clock),
             shape: [].into(),
         };
         let metric = |message: &Metrics<1>| message.get(0);

@@ -140,7 +140,7 @@ where
         every: plan.checkpoint_every,
         keep: plan.keep,
         fresh: false,
-        job: run,
+        start: run,
         shape: BTreeMap::new(),
     };
     let source = world.topic.source(bounded, plan.reads, &world.outside, id);
