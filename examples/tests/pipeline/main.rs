@@ -1,6 +1,8 @@
 //! The main job as a user runs it: the program itself, on its embedded broker and on a real Kafka.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod crashes;
 mod process;
 mod program;
 mod real_kafka;
+mod topics;

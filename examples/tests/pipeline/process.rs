@@ -101,6 +101,13 @@ impl Running {
         assert!(Command::new("kill").args(arguments).status().unwrap().success());
     }
 
+    /// Ends it at once, as a power cut does.
+    pub(crate) fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.said()
+    }
+
     /// User and system time that it has taken, at the 100 ticks a second that Linux reports.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = format!("/proc/{}/stat", self.child.id());

@@ -6,117 +6,34 @@
 use std::time::Duration;
 
 use crate::process::{LIMIT, Running, command, finish, metrics, wait};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use crate::topics::{create_topic, fill, read_back};
 use strandline::sim::judge::{Found, MAIN_JOB};
 use strandline::sim::log::{LogOptions, simulated_log};
-use strandline::sim::oracle::{LoggedRecord, OracleOptions, Outcome, outcome};
+use strandline::sim::oracle::{OracleOptions, Outcome, outcome};
 
-fn bootstrap() -> String {
+pub(crate) fn bootstrap() -> String {
     std::env::var("STRANDLINE_KAFKA").expect(
         "STRANDLINE_KAFKA names no broker: run scripts/test, or scripts/kafka start and set it",
     )
 }
 
-fn client() -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap());
-    config
-}
-
-/// A new topic of this process, whose records are kept whatever their timestamps.
-fn create_topic(name: &str, partitions: u32) -> String {
-    let topic = format!("{name}-{}", std::process::id());
-    let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
-    let partitions = i32::try_from(partitions).unwrap();
-    let new =
-        NewTopic::new(&topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
-    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
-    let created = block_on(admin.create_topics([&new], &options)).unwrap();
-    assert!(created.iter().all(Result::is_ok), "{created:?}");
-    topic
-}
-
-/// Waits for a future that another thread completes.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
-    let mut context = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        std::thread::park();
-    }
-}
-
-/// Produces a log, with its timestamps.
-fn fill(topic: &str, log: &[Vec<LoggedRecord>]) {
-    let producer: BaseProducer = client().set("linger.ms", "20").create().unwrap();
-    for (partition, records) in (0..).zip(log) {
-        for logged in records {
-            let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition);
-            record.payload = logged.payload.as_deref();
-            record.timestamp = logged.timestamp_ms;
-            while let Err((_, given_back)) = producer.send(record) {
-                producer.poll(Duration::from_millis(10));
-                record = given_back;
-            }
-        }
-    }
-    producer.flush(LIMIT).unwrap();
-}
-
-/// Reads a topic to its end with a plain consumer.
-fn read_back(topic: &str, partitions: u32) -> Vec<Vec<LoggedRecord>> {
-    let consumer: BaseConsumer = client()
-        .set("group.id", "oracle")
-        .set("enable.partition.eof", "true")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
-    let mut assignment = TopicPartitionList::new();
-    for partition in 0..partitions.cast_signed() {
-        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&assignment).unwrap();
-    let mut log = vec![Vec::new(); partitions as usize];
-    let mut at_end = 0;
-    while at_end < partitions {
-        match consumer.poll(LIMIT).expect("the broker answers") {
-            Ok(message) => log[message.partition().cast_unsigned() as usize].push(LoggedRecord {
-                offset: message.offset().cast_unsigned(),
-                timestamp_ms: message.timestamp().to_millis(),
-                payload: message.payload().map(<[u8]>::to_vec),
-            }),
-            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => at_end += 1,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    log
-}
-
-/// The last line of a bounded run, as JSON, held against the ledger that the oracle found.
+/// The last line of a bounded run from the beginning, held against the ledger that the oracle found.
 fn check_last_line(stdout: &str, expected: &Outcome) {
+    let last = check_counts(stdout, expected);
+    let rate = last["records_per_second"].as_f64().unwrap();
+    let records = expected.ledger.read as f64;
+    assert!((rate * last["seconds"].as_f64().unwrap() - records).abs() < 1.0);
+}
+
+/// The counts of the last line of a bounded run, held against the ledger that the oracle found.
+pub(crate) fn check_counts(stdout: &str, expected: &Outcome) -> serde_json::Value {
     let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
     let (e, number) = (&expected.ledger, |name: &str| last[name].as_u64().unwrap());
     assert_eq!(number("records"), e.read);
     assert_eq!(number("late"), e.late);
     assert_eq!(number("dead_letters"), e.dead_letters);
     assert_eq!(number("windows"), expected.rows.len() as u64);
-    let rate = last["records_per_second"].as_f64().unwrap();
-    assert!((rate * last["seconds"].as_f64().unwrap() - e.read as f64).abs() < 1.0);
+    last
 }
 
 #[test]
@@ -124,12 +41,12 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
     let options = LogOptions { untimed_share: 0.0, ..LogOptions::default() };
     let (partitions, messages) = (5, 30_000);
     let log = simulated_log(21, partitions, messages, &options).unwrap();
-    let topic = create_topic("oracle", partitions + 1); // the last one stays empty
-    fill(&topic, &log);
-    let log = read_back(&topic, partitions + 1);
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "oracle", partitions + 1); // the last one stays empty
+    fill(&bootstrap, &topic, &log);
+    let log = read_back(&bootstrap, &topic, partitions + 1);
     let expected = outcome(&log, &OracleOptions::default());
     assert_eq!(expected.ledger.read, messages);
-    let bootstrap = bootstrap();
     let mut first: Option<Found> = None;
     for workers in ["1", "2", "3", "4", "8"] {
         let out = tempfile::tempdir().unwrap();
@@ -196,7 +113,8 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
 
 #[test]
 fn a_signal_to_any_process_stops_all_of_them() {
-    let (bootstrap, topic) = (bootstrap(), create_topic("two", 4));
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "two", 4);
     let (_hosts, hostfile) = hostfile(41_000);
     let out = tempfile::tempdir().unwrap();
     let [leader, follower] = ["0", "1"].map(|process| {
@@ -302,7 +220,8 @@ fn a_fleet_on_a_real_broker_is_read_as_it_sends() {
 
 #[test]
 fn an_idle_job_sleeps() {
-    let (bootstrap, topic) = (bootstrap(), create_topic("idle", 4));
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "idle", 4);
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [job, fleet] = [&[][..], &["--simulate"]].map(|more| {
         let out = directories[usize::from(!more.is_empty())].path().to_str().unwrap();
