@@ -247,8 +247,16 @@ impl<P, O> Leader<P, O> {
         self.epoch < complete_before + EPOCHS_IN_FLIGHT_MAX
     }
 
+    /// What idle partitions are lifted to in the next epoch. A lift is part of the cut of the epoch
+    /// that is being left, and of no earlier one; but a window may close by it in every epoch that
+    /// some worker is still in. So nothing is lifted while the epoch before that is incomplete.
+    fn floor(&self) -> Option<EventTime> {
+        let complete_before = self.coordinator.complete_epoch().map_or(0, |epoch| epoch + 1);
+        if self.epoch <= complete_before { self.coordinator.floor() } else { None }
+    }
+
     fn turn(&mut self, order: Order, now: Duration) {
-        let floor = self.coordinator.floor();
+        let floor = self.floor();
         let assign = if order == Order::Read { self.assign() } else { Vec::new() };
         let (bounded, closed_before) = (self.bounded, self.closed_before);
         let Some(inputs) = &mut self.inputs else { return };
