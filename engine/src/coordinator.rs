@@ -302,6 +302,8 @@ impl State {
     fn complete_cuts(&mut self, least: Option<u64>) {
         // The frontiers are heard of one after the other: first what a cut is made of.
         let end = if self.ended { u64::MAX } else { self.complete_before };
+        // A process that has not sealed the last epoch yet holds that, and so the frontier.
+        let all_sealed = self.ended && least.is_none();
         let least = least.unwrap_or(u64::MAX).min(end);
         let later = self.cuts.split_off(&least);
         for (epoch, partitions) in std::mem::replace(&mut self.cuts, later) {
@@ -311,9 +313,7 @@ impl State {
             }
             self.cut_before = Some(epoch);
         }
-        if least == u64::MAX
-            && let Some(parts) = self.sealed.remove(&LAST_EPOCH)
-        {
+        if all_sealed && let Some(parts) = self.sealed.remove(&LAST_EPOCH) {
             let partitions = self.partition_cuts();
             self.complete_cut(self.complete_before - 1, true, partitions, parts);
             self.cut_before = Some(LAST_EPOCH);
