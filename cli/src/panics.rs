@@ -35,3 +35,38 @@ fn line(thread: &Thread, panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
     format!("a bug: thread {thread} panicked{place}: {text}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "the program of the test below"]
+    fn panicking() {
+        end_the_program(&Voice::new(true));
+        let thread = std::thread::Builder::new().name("source".to_owned());
+        thread.spawn(|| panic!("two\n  lines")).unwrap();
+        loop {
+            // Nobody waits for that thread.
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_ends_the_program_with_one_line() {
+        let this = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "panics::tests::panicking", "--ignored", "--nocapture"])
+            .env_remove("RUST_BACKTRACE")
+            .output()
+            .unwrap();
+        assert_eq!(this.status.code(), Some(PANICKED));
+        let said = String::from_utf8(this.stderr).unwrap();
+        assert!(
+            said.starts_with("error: a bug: thread source panicked at cli/src/panics.rs:"),
+            "{said}"
+        );
+        assert!(said.ends_with(": two lines\n") && said.lines().count() == 1, "{said}");
+    }
+}

@@ -131,6 +131,31 @@ fn a_signal_to_any_process_stops_all_of_them() {
     }
 }
 
+#[test]
+fn a_process_that_is_killed_ends_the_others_with_one_line() {
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "killed", 4);
+    for killed in [0, 1] {
+        let (_hosts, hostfile) = hostfile(22_000 + 100 * killed);
+        let out = tempfile::tempdir().unwrap();
+        let [leader, follower] = ["0", "1"].map(|process| {
+            let layout = ["-n", "2", "-p", process, "--hostfile", &hostfile, "-w", "2"];
+            let topic = ["--bootstrap", &bootstrap, "--topic", &topic];
+            let out = ["--listen", "127.0.0.1:0", "--out", out.path().to_str().unwrap()];
+            Running::start(command(&[&layout[..], &topic, &out].concat()))
+        });
+        let address = leader.page();
+        let begun = || (0 < metrics(&address)?["epoch"].as_u64()?).then_some(());
+        wait("both workers are there", begun);
+        let (gone, left) = if killed == 0 { (leader, follower) } else { (follower, leader) };
+        gone.kill();
+        let line = format!("error: process {killed} is gone: ");
+        let said = left.wait_said(&line);
+        assert_eq!(left.end(Duration::from_secs(5)).0.code(), Some(1));
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
 /// A file with the addresses of two processes, of ports that other runs of the tests do not take.
 fn hostfile(base: u16) -> (tempfile::TempDir, String) {
     let port = base + u16::try_from(std::process::id() % 10_000).unwrap() * 2;
