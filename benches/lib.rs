@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strandline::engine::checkpoint::Checkpoints;
 use strandline::engine::clock::Clock;
 use strandline::engine::job::{Job, JobOptions, Stop, Summary};
 use strandline::engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
@@ -67,20 +68,46 @@ impl<O: 'static> Outputs<O> for Nowhere {
     }
 }
 
-/// Runs the main job over a bounded source, without outputs.
+/// The names of the main job's results.
+pub fn main_table() -> Table {
+    let names = ["count", "avg_temperature", "avg_humidity", "min_battery", "max_battery"];
+    Table::new::<MainRow>("device_id", "devices", &names)
+}
+
+/// Runs the main job over a bounded source, without outputs and without checkpoints.
 ///
 /// # Panics
 ///
 /// If the job fails.
 pub fn run_main_job<S: Source>(source: S, workers: usize) -> Summary {
-    let windows = Tumbling::of(Duration::from_secs(10)).expect("whole seconds");
-    let names = ["count", "avg_temperature", "avg_humidity", "min_battery", "max_battery"];
-    let table = Arc::new(Table::new::<MainRow>("device_id", "devices", &names));
+    let options = JobOptions::new(Tumbling::of(Duration::from_secs(10)).expect("whole seconds"));
+    let view = main_view();
+    run_main_job_with(source, workers, options, Nowhere, None, &view, &Stop::default())
+}
+
+/// A view that shows nothing yet.
+pub fn main_view() -> View {
+    View::new(Snapshot::empty("iot-metrics", Arc::new(main_table()), EventTime::from_millis(0)))
+}
+
+/// Runs the main job.
+///
+/// # Panics
+///
+/// If the job fails.
+pub fn run_main_job_with<S: Source, W: Outputs<MainRow>>(
+    source: S,
+    workers: usize,
+    options: JobOptions,
+    outputs: W,
+    checkpoints: Option<Checkpoints>,
+    view: &View,
+    stop: &Stop,
+) -> Summary {
     let metric = |index| move |message: &Metrics<3>| message.get(index);
-    let clock = Clock::system();
-    let view = View::new(Snapshot::empty("iot-metrics", Arc::clone(&table), clock.wall()));
     let aggregate = (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2)));
-    let options = JobOptions::new(windows);
-    let job = Job::new(source, decoder(), aggregate, table, Nowhere, options);
-    job.run(timely::Config::process(workers), &clock, &view, &Stop::default()).expect("a job")
+    Job::new(source, decoder(), aggregate, Arc::new(main_table()), outputs, options)
+        .with_checkpoints(checkpoints)
+        .run(timely::Config::process(workers), &Clock::system(), view, stop)
+        .expect("a job")
 }

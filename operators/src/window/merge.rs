@@ -79,7 +79,7 @@ pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
             };
             restored.for_each(|_, panes| panes.drain(..).for_each(|pane| state.restore(pane)));
             cuts.for_each(|_, cuts| {
-                state.cuts.extend(cuts.drain(..).map(|cut| (cut.epoch, cut.closing)))
+                state.cuts.extend(cuts.drain(..).map(|cut| (cut.epoch, cut.closing)));
             });
             input.for_each(|capability, shipments| {
                 let stamps = capability.stamp();
