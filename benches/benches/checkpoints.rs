@@ -111,7 +111,9 @@ fn throughput(bootstrap: &str) {
         let first = run(pair % 2 == 0);
         let second = run(pair % 2 == 1);
         let (w, n) = if pair % 2 == 0 { (first, second) } else { (second, first) };
-        (with.push(w), without.push(n), ratios.push(w / n));
+        with.push(w);
+        without.push(n);
+        ratios.push(w / n);
         println!("throughput: {:.2} M/s with, {:.2} M/s without", w / 1e6, n / 1e6);
     }
     println!(

@@ -143,6 +143,10 @@ where
         };
         sink::prepare(&out, existing, leads.then_some(&latest))
             .map_err(|error| unusable(&error))?;
+        // Where checkpoints are in an object store, their lock is not there to keep a process out
+        // that comes back from a standstill while another one writes the same files.
+        let out_lock = (leads && keeping.is_some()).then(|| Lock::acquire(&options.out));
+        let _out_lock = out_lock.transpose().map_err(|error| unusable(&error))?;
 
         self::introduce(options, &world, keeping.as_ref(), page.as_ref(), self.name, voice);
         let report = report(voice);

@@ -24,7 +24,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset as ListedOffset, TopicPartitionList};
+use rdkafka::topic_partition_list::{
+    Offset as ListedOffset, TopicPartitionList, TopicPartitionListElem,
+};
 use strandline_engine::clock::Clock;
 use strandline_engine::source::kafka::{KafkaSource, Start};
 use strandline_engine::source::{PartitionStart, Source, SourceError};
@@ -650,8 +652,9 @@ fn committed_positions_are_seen_under_the_group() {
             // A broker that has no coordinator of the group yet hears it the next time.
             source.committed(&partitions);
             let seen = watcher.committed_offsets(list.clone(), LIMIT);
-            let seen =
-                seen.map(|seen| seen.elements().iter().map(|e| e.offset()).collect::<Vec<_>>());
+            let seen = seen.map(|seen| {
+                seen.elements().iter().map(TopicPartitionListElem::offset).collect::<Vec<_>>()
+            });
             let expected = positions.map(|p| ListedOffset::Offset(p as i64));
             if seen.as_ref().is_ok_and(|seen| *seen == expected) {
                 break;

@@ -273,7 +273,8 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
     fn has_room(&self) -> bool {
         let OpenOutputs { final_rows, rejected } = &self.options.outputs;
         let full = final_rows.condition().is_full || rejected.condition().is_full;
-        !full && !(self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes)
+        let waits = self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes;
+        !full && !waits
     }
 
     fn take_letter(&mut self) -> bool {

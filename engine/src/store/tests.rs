@@ -70,7 +70,7 @@ fn what_is_dropped_unfinished_is_removed_and_what_is_sealed_stays_hidden() {
     let sealed = directory.stage("a").unwrap().seal().unwrap();
     let hidden = sealed.hidden_name();
     drop(sealed);
-    assert_eq!(names(&directory), [hidden.clone()]);
+    assert_eq!(names(&directory), std::slice::from_ref(&hidden));
     // Whoever was promised it makes it visible, once or again.
     for _ in 0..2 {
         assert!(directory.show(&hidden, "a").unwrap());
