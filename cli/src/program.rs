@@ -141,13 +141,11 @@ where
             _ if options.append || world.is_embedded() || !leads => Existing::Append,
             _ => Existing::Refuse,
         };
+        // Before anything there is touched: a job that runs writes there.
+        let out_lock = leads.then(|| Lock::acquire(&options.out)).transpose();
+        let _out_lock = out_lock.map_err(|error| unusable(&error))?;
         sink::prepare(&out, existing, leads.then_some(&latest))
             .map_err(|error| unusable(&error))?;
-        // Where checkpoints are in an object store, their lock is not there to keep a process out
-        // that comes back from a standstill while another one writes the same files.
-        let out_lock = (leads && keeping.is_some()).then(|| Lock::acquire(&options.out));
-        let _out_lock = out_lock.transpose().map_err(|error| unusable(&error))?;
-
         self::introduce(options, &world, keeping.as_ref(), page.as_ref(), self.name, voice);
         let report = report(voice);
         let outputs = FileOutputs {

@@ -82,13 +82,18 @@ impl Supervise {
         // Before the first start, so that no signal is lost.
         let (clock, signals) = (Clock::system(), signals()?);
         let mut backoff = Backoff::new(self.backoff_min, self.backoff_max);
+        let mut has_run = false;
         loop {
             let started = clock.elapsed();
             let (status, stopped) = watch(&mut self.start()?, &signals)?;
             let code = exit_code(status);
-            if stopped || matches!(code, 0 | UNUSABLE) {
+            // What could not even start once will not the next time. Later it may be trouble that
+            // passes: a store that is away, a port or a lock that the one before still holds.
+            let never_started = code == UNUSABLE && !has_run;
+            if stopped || code == 0 || never_started {
                 return Ok(code.into());
             }
+            has_run = true;
             let wait = backoff.after(clock.elapsed().saturating_sub(started));
             let ended = match status.signal() {
                 Some(signal) => format!("{} was killed by signal {signal}", self.name()),

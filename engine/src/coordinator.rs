@@ -261,7 +261,7 @@ impl State {
                     Report::Counted(EpochCount { partition, records, .. }) => {
                         *self.windowed.entry(partition).or_default() += records;
                     }
-                    Report::StopAsked => self.stop_asked = true,
+                    Report::StopAsked => {}
                 }
             }
         }

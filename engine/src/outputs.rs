@@ -1,6 +1,6 @@
 //! Where the rows of a job go: the boundary between the dataflow and durable outputs.
 //!
-//! A process has one set of outputs, which one task drives ([`scribe`](crate::scribe)): an output
+//! A process has one set of outputs, which one task drives (`scribe`): an output
 //! is never called from two sides, and never by a worker. There are two ways in which rows become
 //! visible. Without checkpoints an output shows them as it likes. With checkpoints it shows what
 //! belongs to a cut, and only when that is *committed*: it first makes everything durable without

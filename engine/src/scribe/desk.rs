@@ -39,15 +39,23 @@ pub(crate) enum Letter<P, O> {
 impl<P, O> Letter<P, O> {
     /// The memory that it takes, roughly.
     fn bytes(&self) -> usize {
-        let payload = |record: &Rejected| record.payload.as_ref().map_or(0, Vec::len);
         match self {
-            Letter::Rows { rows, .. } => size_of_val(rows.as_slice()),
-            Letter::Rejected { records, .. } => {
-                size_of_val(records.as_slice()) + records.iter().map(payload).sum::<usize>()
-            }
+            Letter::Rows { rows, .. } => bytes_of_rows(rows),
+            Letter::Rejected { records, .. } => bytes_of_rejected(records),
             _ => 0,
         }
     }
+}
+
+/// The memory that rows take, roughly.
+pub(super) fn bytes_of_rows<O>(rows: &[Row<O>]) -> usize {
+    size_of_val(rows) + rows.iter().map(|row| row.key.len()).sum::<usize>()
+}
+
+/// The memory that rejected records take, roughly.
+pub(super) fn bytes_of_rejected(records: &[Rejected]) -> usize {
+    let payload = |record: &Rejected| record.payload.as_ref().map_or(0, Vec::len);
+    size_of_val(records) + records.iter().map(payload).sum::<usize>()
 }
 
 /// How a run of the scribe ends.

@@ -26,8 +26,8 @@ use strandline_operators::record::Rejected;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::{KeyGroup, LAST_EPOCH, PaneState, Row, Snapshot};
 
-use self::desk::Ending;
 pub(crate) use self::desk::{Desk, Letter, Lost};
+use self::desk::{Ending, bytes_of_rejected, bytes_of_rows};
 use crate::background::{Background, Bell, Join, Step, Task};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::blobs::{BlobError, Blobs};
@@ -144,8 +144,8 @@ enum Records<O> {
 impl<O> Records<O> {
     fn bytes(&self) -> usize {
         match self {
-            Records::Rows(rows) => size_of_val(rows.as_slice()),
-            Records::Rejected(records) => size_of_val(records.as_slice()),
+            Records::Rows(rows) => bytes_of_rows(rows),
+            Records::Rejected(records) => bytes_of_rejected(records),
         }
     }
 }
@@ -179,8 +179,8 @@ struct Scribe<P, O> {
     retry_at: Option<Duration>,
     /// Whether the current epoch cannot be left just now.
     blocked: bool,
-    /// Whether the user has been told that the store does not take something.
-    troubled: bool,
+    /// Why the store does not take something, while it does not: the user has been told.
+    store_trouble: Option<Trouble>,
 }
 
 struct Sealing {
@@ -241,7 +241,7 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
             final_rows: 0,
             retry_at: None,
             blocked: false,
-            troubled: false,
+            store_trouble: None,
             desk: Desk::new(bell, stop, bounded, kept),
             lost: Arc::default(),
             options,
@@ -258,13 +258,14 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
             self.retry_at = Some(self.options.clock.elapsed().saturating_add(RETRY_AFTER));
             // Outputs speak for themselves.
             if let Unable::Store(error) = trouble
-                && !std::mem::replace(&mut self.troubled, true)
+                && self.store_trouble.is_none()
             {
                 self.options.report.say(&format!(
                     "no checkpoint can be kept just now: {error}; it is tried again"
                 ));
+                self.store_trouble = Some(Arc::new(error));
             }
-        } else if std::mem::take(&mut self.troubled) {
+        } else if self.store_trouble.take().is_some() {
             self.options.report.say("checkpoints are kept again");
         }
     }
@@ -273,8 +274,12 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
     fn has_room(&self) -> bool {
         let OpenOutputs { final_rows, rejected } = &self.options.outputs;
         let full = final_rows.condition().is_full || rejected.condition().is_full;
-        let waits = self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes;
-        !full && !waits
+        !full && !self.aside_is_full()
+    }
+
+    /// Whether too much is set aside because the current epoch cannot be left.
+    fn aside_is_full(&self) -> bool {
+        self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes
     }
 
     fn take_letter(&mut self) -> bool {
@@ -506,8 +511,8 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
         let OpenOutputs { final_rows, rejected } = &self.options.outputs;
         let (finals, rejected) = (final_rows.condition(), rejected.condition());
         Condition {
-            trouble: finals.trouble.or(rejected.trouble),
-            is_full: finals.is_full || rejected.is_full,
+            trouble: finals.trouble.or(rejected.trouble).or_else(|| self.store_trouble.clone()),
+            is_full: finals.is_full || rejected.is_full || self.aside_is_full(),
             waiting: finals.waiting + rejected.waiting,
         }
     }

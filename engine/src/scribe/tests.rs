@@ -514,3 +514,47 @@ fn without_checkpoints_a_job_stopped_on_a_full_disk_says_what_is_lost() {
     let lost = bench.scribe.lost.lock().unwrap().take().unwrap().to_string();
     assert!(lost.contains("5 rows were not written and are lost"), "{lost}");
 }
+
+/// What a worker that waits for room looks at.
+#[test]
+fn a_stop_is_not_held_up_by_a_store_that_takes_nothing() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.blobs.failing.store(true, Ordering::SeqCst);
+    bench.cut(1, false);
+    bench.run();
+    let payload = Some(vec![b'x'; 1 << 20]);
+    for offset in 0..20 {
+        let record = Rejected {
+            partition: strandline_operators::record::Partition(0),
+            offset: strandline_operators::record::Offset(offset),
+            log_timestamp: None,
+            event_time: None,
+            rejection: strandline_operators::record::Rejection::Late,
+            payload: payload.clone(),
+        };
+        bench.hand(Letter::Rejected { epoch: 2, records: vec![record] });
+    }
+    bench.run();
+    assert!(!bench.desk.is_empty(), "no more is taken");
+    let condition = bench.scribe.condition();
+    assert!(condition.is_full);
+    assert!(condition.trouble.unwrap().to_string().contains("no space"));
+    bench.blobs.failing.store(false, Ordering::SeqCst);
+    bench.later();
+    assert!(bench.desk.is_empty() && bench.scribe.condition().trouble.is_none());
+}
+
+#[test]
+fn a_hidden_file_that_somebody_removed_is_said() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    bench.run();
+    fs::remove_dir_all(out.path().join("parquet/date=1970-01-01")).unwrap();
+    bench.hand(Letter::Commit { epoch: 1 });
+    bench.run();
+    let said = bench.said.lock().unwrap().clone();
+    assert!(said.len() == 1 && said[0].contains("its 3 rows are missing"), "{said:?}");
+}

@@ -53,11 +53,11 @@ pub enum OutputDirError {
 }
 
 /// Makes `out` ready: the folders are there, `latest.json` holds `latest` (if this process is the
-/// one that keeps it), leftovers of processes
-/// that died are gone, and rows of earlier runs are dealt with as `existing` says.
+/// one that keeps it), leftovers of processes that died are gone, and rows of earlier runs are dealt
+/// with as `existing` says.
 ///
 /// Where several processes share `OUT`, the leading one does this first; the others only
-/// [`Append`](Existing::Append).
+/// [`Append`](Existing::Append), or with checkpoints [`Continue`](Existing::Continue).
 ///
 /// # Errors
 ///

@@ -204,9 +204,17 @@ impl<L: Layout> RollingFiles<L> {
         let Some(writer) = file.writer else { return };
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
         let name = self.take_name();
-        let (folder, rows) = (file.folder, file.rows);
-        let waiting =
-            WaitingFile { folder, name, rows, bytes, sealed: None, held: false, listed_in: None };
+        let (folder, rows, size) = (file.folder, file.rows, bytes.len() as u64);
+        let waiting = WaitingFile {
+            folder,
+            name,
+            rows,
+            size,
+            bytes,
+            sealed: None,
+            held: false,
+            listed_in: None,
+        };
         self.waiting.push_back(waiting);
     }
 
@@ -250,7 +258,7 @@ impl<L: Layout> RollingFiles<L> {
                 Ok(true) => {
                     self.committed.rows += file.rows;
                     self.committed.files += 1;
-                    self.committed.bytes += file.bytes.len() as u64;
+                    self.committed.bytes += file.size;
                     left -= 1;
                 }
                 Ok(false) => {
@@ -390,16 +398,29 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
     }
 
     fn commit(&mut self, epoch: u64) -> Result<(), Trouble> {
+        let mut gone = Vec::new();
         self.for_each_waiting(|file, directory| {
             if file.listed_in.is_none_or(|listed| epoch < listed) {
                 return file.hold(directory).map(|()| false);
             }
             match file.commit() {
-                // Another process has taken over, and has shown it.
-                Err(StoreError::Vanished { .. }) if file.is_visible(directory) => Ok(true),
+                Err(StoreError::Vanished { .. }) => {
+                    // If it is visible, another process has taken over, and has shown it.
+                    if !file.is_visible(directory) {
+                        gone.push((directory.path().join(file.folder.to_string()), file.rows));
+                    }
+                    Ok(true)
+                }
                 result => result.map(|()| true),
             }
         });
+        for (folder, rows) in gone {
+            self.report.say(&format!(
+                "{}: somebody has removed a hidden file before it could be shown; its {rows} rows \
+                 are missing",
+                folder.display()
+            ));
+        }
         self.outcome()
     }
 
@@ -517,7 +538,10 @@ struct WaitingFile {
     folder: DateFolder,
     name: FileName,
     rows: u64,
+    /// Its bytes, until they are on the medium for good.
     bytes: Vec<u8>,
+    /// How many they are.
+    size: u64,
     sealed: Option<SealedFile>,
     /// Whether its hidden name is on the medium too.
     held: bool,
@@ -547,6 +571,8 @@ impl WaitingFile {
             sealed.sync_name()?;
         }
         self.held = true;
+        // It may wait long for its checkpoint.
+        self.bytes = Vec::new();
         Ok(())
     }
 
