@@ -334,7 +334,8 @@ impl<P, O> Leader<P, O> {
                     self.stopping = Stopping::Leaving;
                     self.turn(Order::Leave, now);
                 } else if since + STOP_LIMIT < now {
-                    return Err(JobError::StopTimedOut(STOP_LIMIT));
+                    let continues = self.committed_before.is_some();
+                    return Err(JobError::StopTimedOut { limit: STOP_LIMIT, continues });
                 }
             }
             _ => {}

@@ -121,8 +121,17 @@ pub enum JobError {
         message: String,
     },
     /// The outputs did not take everything in time after a stop.
-    #[error("stopped, but the outputs were not complete within {} s", .0.as_secs())]
-    StopTimedOut(Duration),
+    #[error(
+        "stopped, but the outputs were not complete within {} s{}",
+        .limit.as_secs(),
+        if *.continues { "; the next start goes on from the last checkpoint" } else { "" }
+    )]
+    StopTimedOut {
+        /// How long it was waited for.
+        limit: Duration,
+        /// Whether a checkpoint brings back what is not complete.
+        continues: bool,
+    },
 }
 
 /// What a run came to.

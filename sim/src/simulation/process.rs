@@ -72,7 +72,7 @@ impl Process {
         }
         match (self.end)(summary) {
             Ok(summary) => Ended::Well(summary),
-            Err(JobError::StopTimedOut(_)) => Ended::Late,
+            Err(JobError::StopTimedOut { .. }) => Ended::Late,
             Err(error) => Ended::Badly(error.to_string()),
         }
     }
