@@ -212,6 +212,7 @@ impl<L: Layout> RollingFiles<L> {
             size,
             bytes,
             sealed: None,
+            hidden: String::new(),
             held: false,
             listed_in: None,
         };
@@ -403,16 +404,16 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
             if file.listed_in.is_none_or(|listed| epoch < listed) {
                 return file.hold(directory).map(|()| false);
             }
-            match file.commit() {
-                Err(StoreError::Vanished { .. }) => {
-                    // If it is visible, another process has taken over, and has shown it.
-                    if !file.is_visible(directory) {
-                        gone.push((directory.path().join(file.folder.to_string()), file.rows));
-                    }
-                    Ok(true)
-                }
-                result => result.map(|()| true),
+            let vanished = match file.commit() {
+                Err(StoreError::Vanished { .. }) => true,
+                result => result.map(|()| file.sealed.is_none())?,
+            };
+            // Renamed by a try that was reported as failed, or by another process that has taken
+            // over. Is that on the medium?
+            if vanished && !file.is_shown(directory)? {
+                gone.push((directory.path().join(file.folder.to_string()), file.rows));
             }
+            Ok(true)
         });
         for (folder, rows) in gone {
             self.report.say(&format!(
@@ -543,7 +544,8 @@ struct WaitingFile {
     /// How many they are.
     size: u64,
     sealed: Option<SealedFile>,
-    /// Whether its hidden name is on the medium too.
+    /// Its hidden name, once that is on the medium too.
+    hidden: String,
     held: bool,
     /// The first cut that lists it.
     listed_in: Option<u64>,
@@ -568,6 +570,7 @@ impl WaitingFile {
         }
         self.seal(directory)?;
         if let Some(sealed) = &mut self.sealed {
+            self.hidden = sealed.hidden_name();
             sealed.sync_name()?;
         }
         self.held = true;
@@ -576,10 +579,10 @@ impl WaitingFile {
         Ok(())
     }
 
-    /// Whether a file of its name is visible.
-    fn is_visible(&self, directory: &Directory) -> bool {
-        let folder = directory.subdirectory(&self.folder.to_string());
-        folder.is_ok_and(|folder| folder.contains(&self.name.to_string()))
+    /// Whether it is visible under its name, on the medium too.
+    fn is_shown(&self, directory: &Directory) -> Result<bool, StoreError> {
+        let folder = directory.subdirectory(&self.folder.to_string())?;
+        folder.show(&self.hidden, &self.name.to_string())
     }
 
     /// Makes it visible, once it has been sealed.
