@@ -29,11 +29,21 @@ pub fn decoder() -> JsonFields<3> {
 /// A fleet of well-behaved devices with a disorder of 2 s, sending a thousand messages a second
 /// altogether.
 pub fn fleet(devices: usize) -> Fleet {
+    fleet_with(devices, false)
+}
+
+/// The same fleet, but each message has its fields in another order, and white space.
+pub fn fleet_of_many_makes(devices: usize) -> Fleet {
+    fleet_with(devices, true)
+}
+
+fn fleet_with(devices: usize, vary_layout: bool) -> Fleet {
     let options = FleetOptions {
         devices,
         rate_per_device_hz: 4_000.0 / devices as f64,
         late_share: 0.0,
         malformed_share: 0.0,
+        vary_layout,
         ..FleetOptions::default()
     };
     Fleet::new(options, EventTime::from_millis(1_730_638_574_123)).expect("a fleet of devices")

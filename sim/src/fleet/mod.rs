@@ -185,7 +185,19 @@ impl Fleet {
         let reading = device.room.read(event_time, bits, options.fault_share);
         let id = as_str(&device.id);
         self.buffer.clear();
-        message::write(&mut self.buffer, id, device.location, event_time, &reading);
+        if options.vary_layout {
+            let layout = mix(bits);
+            message::write_varied(
+                &mut self.buffer,
+                id,
+                device.location,
+                event_time,
+                &reading,
+                layout,
+            );
+        } else {
+            message::write(&mut self.buffer, id, device.location, event_time, &reading);
+        }
 
         let mut is_null = false;
         let malformed = malformed.then(|| {

@@ -37,6 +37,9 @@ pub struct FleetOptions {
     /// The share of time in which a device is faulty, `0.0 ..= 1.0`: its messages are well-formed
     /// and say `"status":"fault"`, with a metric that is null, stuck or a spike.
     pub fault_share: f64,
+    /// Whether each message has its fields in another order and white space between them, as a
+    /// fleet of many makes does; otherwise all are laid out alike.
+    pub vary_layout: bool,
     /// How many devices, the first ones, send much faster.
     pub skewed_devices: usize,
     /// How many times faster.
@@ -65,6 +68,7 @@ impl Default for FleetOptions {
             malformed_share: 0.005,
             malformed_cases: Malformed::OF_KNOWN_DEVICES,
             fault_share: 0.002,
+            vary_layout: false,
             skewed_devices: 0,
             skew: 10.0,
             dead_devices: 0,

@@ -78,6 +78,9 @@ struct Options {
     /// Share of time in which a device is faulty: a metric is null, stuck or a spike
     #[arg(long, default_value_t = FleetOptions::default().fault_share)]
     fault_share: f64,
+    /// Each message has its fields in another order, and white space
+    #[arg(long)]
+    vary_layout: bool,
     /// How many devices send much faster
     #[arg(long, default_value_t = 0)]
     skewed_devices: usize,
@@ -128,6 +131,7 @@ impl Arguments {
             devices: options.devices,
             rate_per_device_hz: options.rate,
             disorder: options.disorder,
+            vary_layout: options.vary_layout,
             late_share: options.late_share,
             late_by: options.late_by,
             malformed_share: options.malformed_share,

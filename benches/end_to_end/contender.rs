@@ -1,0 +1,125 @@
+//! Who takes part: the bare drain, the hand-written loop, the job in several ways, and peers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// One way to read the topic.
+#[derive(Clone, Debug)]
+pub(crate) enum Contender {
+    /// Every payload is touched, nothing else.
+    Drain { threads: usize },
+    /// The job by hand, without a dataflow.
+    Hand { threads: usize },
+    /// The main job, as a user starts it.
+    Job {
+        workers: usize,
+        /// How often a checkpoint is made, in the job's own words.
+        checkpoint_every: Option<&'static str>,
+        /// Further options.
+        options: Vec<String>,
+    },
+    /// Another engine: the folder of its `peer` script, and where it is installed.
+    Peer { name: String, script: PathBuf, installed: PathBuf },
+}
+
+/// Where a run takes place.
+pub(crate) struct Place {
+    pub(crate) bootstrap: String,
+    /// The program of the main job.
+    pub(crate) job: PathBuf,
+    /// An empty folder for what the run writes.
+    pub(crate) scratch: PathBuf,
+}
+
+impl Contender {
+    /// What it is called in tables; the same name is the same contender.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Contender::Drain { threads } => format!("bare drain, {threads} threads"),
+            Contender::Hand { threads } => format!("hand-written loop, {threads} threads"),
+            Contender::Job { workers, checkpoint_every, options } => {
+                let kept = checkpoint_every.map_or("no checkpoints".to_owned(), |every| {
+                    format!("a checkpoint every {every}")
+                });
+                let options: Vec<&str> = options.iter().map(String::as_str).collect();
+                format!("Strandline -w {workers}, {kept} {}", options.join(" "))
+                    .trim_end()
+                    .to_owned()
+            }
+            Contender::Peer { name, .. } => name.clone(),
+        }
+    }
+
+    /// The command of one run.
+    pub(crate) fn command(&self, place: &Place, topic: &str) -> anyhow::Result<Command> {
+        let own = || std::env::current_exe().context("finding this program");
+        let mut command;
+        match self {
+            Contender::Drain { threads } | Contender::Hand { threads } => {
+                let what = if matches!(self, Contender::Drain { .. }) { "drain" } else { "hand" };
+                command = Command::new(own()?);
+                command.args([what, "--bootstrap", &place.bootstrap, "--topic", topic]);
+                command.arg("--threads").arg(threads.to_string());
+            }
+            Contender::Job { workers, checkpoint_every, options } => {
+                command = Command::new(&place.job);
+                command.args(["--bounded", "--quiet", "--listen", "none"]);
+                command.args(["--bootstrap", &place.bootstrap, "--topic", topic]);
+                command.arg("--workers").arg(workers.to_string());
+                command.arg("--out").arg(place.scratch.join("out"));
+                match checkpoint_every {
+                    None => command.args(["--checkpoint", "none"]),
+                    Some(every) => command
+                        .arg("--checkpoint")
+                        .arg(place.scratch.join("checkpoints"))
+                        .args(["--checkpoint-every", every]),
+                };
+                command.args(options);
+            }
+            Contender::Peer { script, installed, .. } => {
+                command = Command::new(script);
+                command.arg("run").arg(installed).args([&place.bootstrap, topic]);
+                command.arg(place.scratch.join("out"));
+            }
+        }
+        Ok(command)
+    }
+
+    /// Records and rows that a run came to, by what it said or wrote.
+    pub(crate) fn outcome(&self, place: &Place, stdout: &str) -> anyhow::Result<(u64, u64)> {
+        let said = match self {
+            Contender::Peer { script, installed, .. } => {
+                let mut command = Command::new(script);
+                command.arg("check").arg(installed).arg(place.scratch.join("out"));
+                let output = command.output().context("checking what a peer wrote")?;
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            }
+            _ => stdout.to_owned(),
+        };
+        let line = said.lines().last().context("it said nothing")?;
+        let line: Value = serde_json::from_str(line).context("its last line is not JSON")?;
+        let number = |name| line[name].as_u64();
+        let rows = number("rows").or_else(|| number("windows"));
+        Ok((number("records").context("no records")?, rows.context("no rows")?))
+    }
+
+    /// The peers whose folders are in `folder`, installed below `installed`.
+    pub(crate) fn peers(folder: &Path, installed: &Path) -> anyhow::Result<Vec<Contender>> {
+        let entries = std::fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?;
+        let mut peers = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let (name, script) = (entry.file_name(), entry.path().join("peer"));
+            if script.is_file() {
+                let installed = installed.join(&name);
+                let name = name.to_string_lossy().into_owned();
+                peers.push(Contender::Peer { name, script, installed });
+            }
+        }
+        peers.sort_by_key(Contender::name);
+        Ok(peers)
+    }
+}
