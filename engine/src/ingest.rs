@@ -2,8 +2,9 @@
 //!
 //! Decoding, the partition's watermark and the decision what is late belong to the operator that
 //! reads, because they decide how far its capability may advance, and lowering a capability is the
-//! only way in which event time advances. Payloads are parsed where the client put them; from here
-//! on there are only events.
+//! only way in which event time advances. Payloads are parsed where the client put them, and each
+//! record is folded into its window right there; from here on there are only partial results.
+//! They are sent before the capability moves on, and when there is nothing more to read.
 //!
 //! A worker holds one capability for all its partitions: at the epoch it is in, and at the least
 //! of their watermarks, rounded down to a quantum. A worker without unfinished partitions holds no
@@ -17,17 +18,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
-use strandline_operators::record::{Events, Rejected};
+use strandline_operators::record::Rejected;
 use strandline_operators::time::{EventTime, Time};
-use strandline_operators::window::Tumbling;
-use timely::container::NoopBuilder;
+use strandline_operators::window::{Fold, Shipment, Tumbling};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
-use timely::dataflow::{Scope, Stream, StreamVec};
+use timely::dataflow::{Scope, StreamVec};
 use timely::progress::Antichain;
 use timely::progress::operate::FrontierInterest;
 
@@ -59,8 +60,9 @@ pub(crate) struct IngestOptions {
 }
 
 /// What comes out of the sources of all workers.
-pub(crate) struct Ingested<'s, V: 'static> {
-    pub(crate) events: Stream<'s, Time, Events<V>>,
+pub(crate) struct Ingested<'s, P: Clone + 'static> {
+    /// Partial results, to be merged.
+    pub(crate) shipments: StreamVec<'s, Time, Shipment<P>>,
     pub(crate) rejected: StreamVec<'s, Time, Rejected>,
     pub(crate) reports: StreamVec<'s, Time, Report>,
 }
@@ -83,24 +85,25 @@ impl Meter {
 /// Reads the partitions that `turns` assigns to this worker. `leaves` is set when the worker is
 /// told to leave.
 #[expect(clippy::too_many_arguments, reason = "each is one thing that a source needs")]
-pub(crate) fn ingest<'s, S: Source, D: Decode>(
+pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
     scope: Scope<'s, Time>,
     turns: StreamVec<'s, Time, Turn>,
     source: &S,
     decoder: D,
+    aggregate: A,
     options: IngestOptions,
     clock: Clock,
     failure: Failure,
     meter: Meter,
     leaves: Rc<Cell<Option<Leave>>>,
     stop: Stop,
-) -> Ingested<'s, D::Value> {
+) -> Ingested<'s, A::Partial> {
     let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
     // The coordinator's word holds no data back: the source holds capabilities of its own.
     let mut turns = builder.new_input(turns, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
     let nowhere = [(0, Antichain::new())];
-    let (events, events_stream) = builder.new_output_connection(nowhere.clone());
+    let (shipments, shipments_stream) = builder.new_output_connection(nowhere.clone());
     let (rejected, rejected_stream) = builder.new_output_connection(nowhere.clone());
     let (reports, reports_stream) = builder.new_output_connection(nowhere);
 
@@ -120,15 +123,15 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
         let [data, rejects, ack] =
             <[Capability<Time>; 3]>::try_from(capabilities).expect("one for each output");
         let mut held = Some(Held { data, rejects, ack });
-        let mut events_out = OutputBuilder::<_, NoopBuilder<_>>::from(events);
+        let mut shipments_out = OutputBuilder::from(shipments);
         let mut rejected_out = OutputBuilder::from(rejected);
         let mut reports_out = OutputBuilder::from(reports);
-        let mut batch = Events::default();
         let mut lines: Vec<Line> = Vec::new();
         let mut order = Order::Read;
         let mut started = false;
         let mut bounded = false;
-        let mut intake = Intake { options, decoder, rejected: Vec::new() };
+        let fold = Fold::new(worker, options.windows, aggregate);
+        let mut intake = Intake { options, decoder, fold, rejected: Vec::new() };
         let mut reader = match reader {
             Ok(reader) => Some(reader),
             Err(error) => {
@@ -144,8 +147,14 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
             }
             let (Some(capabilities), Some(log)) = (&mut held, &mut reader) else { return };
             let mut reports = reports_out.activate();
+            let mut shipments = shipments_out.activate();
 
             for turn in news {
+                // What was read belongs to the epoch that is left.
+                if !intake.fold.is_empty() {
+                    let mut folded = intake.fold.flush();
+                    shipments.session(&capabilities.data).give_container(&mut folded);
+                }
                 // First, because it is part of the cut: with the next epoch's capability, windows
                 // close by it.
                 for line in &mut lines {
@@ -195,7 +204,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
                     continue;
                 }
                 let read = log.read(line.partition, MESSAGES_PER_READ, |message| {
-                    line.take(message, &mut intake, &mut batch);
+                    line.take(message, &mut intake);
                 });
                 match read {
                     Ok(progress) => {
@@ -206,13 +215,6 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
                     Err(error) => return failure.report(error),
                 }
             }
-            if !batch.is_empty() {
-                events_out
-                    .activate()
-                    .session_with_builder(&capabilities.data)
-                    .give_container(&mut batch);
-                batch.clear();
-            }
             if !intake.rejected.is_empty() {
                 let mut output = rejected_out.activate();
                 output.session(&capabilities.rejects).give_iterator(intake.rejected.drain(..));
@@ -220,8 +222,14 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
 
             let unfinished = lines.iter().filter(|line| !line.progress.finished);
             let watermark = unfinished.map(|line| line.watermark.value()).min();
-            capabilities
-                .advance(watermark.unwrap_or(EventTime::MAX).floor_to(options.windows.quantum()));
+            let watermark = watermark.unwrap_or(EventTime::MAX).floor_to(options.windows.quantum());
+            let moves_on = capabilities.data.time().event < watermark;
+            // If nothing was read, nothing waits: this is all there is.
+            if !intake.fold.is_empty() && (moves_on || !more || intake.fold.is_full()) {
+                let mut folded = intake.fold.flush();
+                shipments.session(&capabilities.data).give_container(&mut folded);
+            }
+            capabilities.advance(watermark);
             if bounded && lines.iter().all(|line| line.progress.finished) {
                 // The last word: it stands for all later epochs.
                 let epoch = capabilities.epoch();
@@ -237,7 +245,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode>(
         }
     });
     Ingested {
-        events: events_stream.probe_with(&frontier),
+        shipments: shipments_stream.probe_with(&frontier),
         rejected: rejected_stream,
         reports: reports_stream,
     }

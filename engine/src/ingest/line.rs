@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
-use strandline_operators::record::{Events, Message, Offset, Partition, Rejected, Rejection};
+use strandline_operators::record::{Message, Offset, Partition, Rejected, Rejection};
 use strandline_operators::time::EventTime;
 use strandline_operators::watermark::PartitionWatermark;
+use strandline_operators::window::Fold;
 
 use super::IngestOptions;
 use crate::checkpoint::manifest::PartitionCut;
@@ -16,9 +18,10 @@ use crate::source::{PartitionStart, Progress};
 use crate::view::{Ledger, PartitionState};
 
 /// What is done with every message, whichever its partition.
-pub(super) struct Intake<D> {
+pub(super) struct Intake<D: Decode, A: Aggregate<D::Value>> {
     pub(super) options: IngestOptions,
     pub(super) decoder: D,
+    pub(super) fold: Fold<D::Value, A>,
     pub(super) rejected: Vec<Rejected>,
 }
 
@@ -77,15 +80,14 @@ impl Line {
 
     /// Decides what becomes of one message.
     #[inline]
-    pub(super) fn take<D: Decode>(
+    pub(super) fn take<D: Decode, A: Aggregate<D::Value>>(
         &mut self,
         message: Message<'_>,
-        intake: &mut Intake<D>,
-        batch: &mut Events<D::Value>,
+        intake: &mut Intake<D, A>,
     ) {
         self.ledger.read += 1;
         self.untimed += u64::from(message.timestamp.is_none());
-        let Intake { options, decoder, rejected } = intake;
+        let Intake { options, decoder, fold, rejected } = intake;
         let payload = message.payload.unwrap_or_default();
         match decoder.decode(payload) {
             Ok(Decoded { key, time, value }) if !is_future(time, message, options) => {
@@ -97,7 +99,7 @@ impl Line {
                     self.ledger.late += 1;
                     rejected.push(self.reject(message, Some(time), Rejection::Late));
                 } else {
-                    batch.push(key, time, self.partition, message.offset, value);
+                    fold.fold(key, time, self.partition, message.offset, &value);
                 }
             }
             Ok(_) => {

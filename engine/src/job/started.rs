@@ -13,7 +13,7 @@ use std::time::Duration;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::time::Time;
-use strandline_operators::window::{KeyGroup, PaneState, WindowAggregate, WindowInputs};
+use strandline_operators::window::{KeyGroup, MergeWindows, PaneState, WindowInputs};
 use timely::dataflow::operators::core::Probe;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
@@ -200,6 +200,7 @@ where
                     turn_stream.broadcast(),
                     &self.job.source,
                     self.job.decoder.clone(),
+                    self.job.aggregate.clone(),
                     IngestOptions {
                         windows: options.windows,
                         watermark: options.watermark,
@@ -218,8 +219,8 @@ where
                     cuts: cut_stream.broadcast(),
                     restored: restored_stream,
                 };
-                let windowed =
-                    ingested.events.window(options.windows, self.job.aggregate.clone(), inputs);
+                let aggregate = self.job.aggregate.clone();
+                let windowed = ingested.shipments.merge_windows(options.windows, aggregate, inputs);
                 let outgoing = Outgoing {
                     finals: windowed.finals.clone(),
                     rejected: ingested.rejected,

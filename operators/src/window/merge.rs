@@ -31,14 +31,14 @@ use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
 use super::keys::{KeyId, Names};
-use super::partial::{Partial, Shipment};
+use super::shipment::{Content, PartialPane, Shipment};
 use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 use super::{EpochCount, Live, Pulse, Row, Span, Spans, Tumbling, Window, WindowKeys, Windowed};
 use crate::aggregate::Aggregate;
 use crate::record::Partition;
 use crate::time::{EventTime, Time};
 
-pub(super) fn merge_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
+pub(super) fn merge_windows<'s, V: 'static, A: Aggregate<V>>(
     scope: Scope<'s, Time>,
     shipments: StreamVec<'s, Time, Shipment<A::Partial>>,
     inputs: WindowInputs<'s, A::Partial>,
@@ -290,26 +290,18 @@ impl<V, A: Aggregate<V>> State<V, A> {
     /// is about.
     #[inline]
     fn resolve(&mut self, shipment: Shipment<A::Partial>) -> Option<Resolved<A::Partial>> {
-        match shipment {
-            Shipment::Partial(Partial {
-                sender,
-                slot,
-                start,
-                first,
-                last,
-                records,
-                partial,
-                ..
-            }) => {
+        match shipment.0 {
+            Content::Partial { sender, pane, .. } => {
+                let PartialPane { slot, start, first, last, records, partial } = pane;
                 let (key, partition) = self.names.resolve(sender, slot);
                 let span = Span { partition, first, last, records };
                 Some(Resolved { key, start, span, partial })
             }
-            Shipment::Name { sender, slot, partition, key, .. } => {
+            Content::Name { sender, slot, partition, key, .. } => {
                 self.names.learn(sender, slot, partition, &key);
                 None
             }
-            Shipment::Forget { sender, slot, .. } => {
+            Content::Forget { sender, slot, .. } => {
                 self.names.forget(sender, slot);
                 None
             }

@@ -1,7 +1,8 @@
 //! Windows over a stream of events.
 //!
-//! A record's way through here is `partial` (fold on the worker that read it), exchange by key,
-//! `merge` (combine, close as the frontier passes). [`WindowAggregate`] builds both.
+//! A record's way through here is [`Fold`] (on the worker that read it), exchange by key,
+//! `merge` (combine, close as the frontier passes). A source that folds what it reads needs
+//! [`MergeWindows`] alone; for a stream of events, [`WindowAggregate`] builds both.
 
 use std::sync::Arc;
 
@@ -13,12 +14,16 @@ use crate::aggregate::Aggregate;
 use crate::record::Events;
 use crate::time::Time;
 
+mod fold;
 mod keys;
 mod merge;
 mod partial;
+mod shipment;
 mod state;
 mod tumbling;
 
+pub use fold::Fold;
+pub use shipment::Shipment;
 pub use state::{Cut, KEY_GROUPS, KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 pub use tumbling::Tumbling;
 
@@ -122,9 +127,31 @@ impl<'s, V: Clone + 'static> WindowAggregate<'s, V> for Stream<'s, Time, Events<
         aggregate: A,
         inputs: WindowInputs<'s, A::Partial>,
     ) -> Windowed<'s, A::Partial, A::Output> {
-        let scope = self.scope();
         let partials = partial::partial_windows(self, windows, aggregate.clone());
-        merge::merge_windows(scope, partials, inputs, windows, aggregate)
+        partials.merge_windows(windows, aggregate, inputs)
+    }
+}
+
+/// Merges what the [`Fold`]s of all workers send.
+pub trait MergeWindows<'s, P: Clone + 'static> {
+    /// Combines partial results by key and window, and closes windows as the frontier passes them.
+    /// In all else as [`WindowAggregate::window`], which is this after a fold of events.
+    fn merge_windows<V: 'static, A: Aggregate<V, Partial = P>>(
+        self,
+        windows: Tumbling,
+        aggregate: A,
+        inputs: WindowInputs<'s, P>,
+    ) -> Windowed<'s, P, A::Output>;
+}
+
+impl<'s, P: timely::ExchangeData + Clone> MergeWindows<'s, P> for StreamVec<'s, Time, Shipment<P>> {
+    fn merge_windows<V: 'static, A: Aggregate<V, Partial = P>>(
+        self,
+        windows: Tumbling,
+        aggregate: A,
+        inputs: WindowInputs<'s, P>,
+    ) -> Windowed<'s, P, A::Output> {
+        merge::merge_windows(self.scope(), self, inputs, windows, aggregate)
     }
 }
 

@@ -1,0 +1,162 @@
+//! Partial aggregation before the exchange: what one worker has of a (key, window), folded
+//! together and sent on as one partial result.
+//!
+//! Sending a partial result for every few hundred records instead of every record is what makes
+//! the exchange cheap. It delays data, not correctness: whoever folds holds the capability of what
+//! has not been sent. That is the operator that reads, which folds each record right where it was
+//! decoded: putting batches of events between the two cost a sixth of a worker's time (measured).
+//!
+//! A pane is found through its key's slot, which remembers the last two panes of its key. A record
+//! of a third window starts a new pane even if there is an older one for it: partial results
+//! combine, so a second pane of the same (key, window) costs a message and changes nothing.
+
+use super::keys::{Recent, Slot, Slots};
+use super::shipment::{Content, PartialPane, Shipment};
+use super::{Tumbling, Window};
+use crate::aggregate::Aggregate;
+use crate::record::{Offset, Partition};
+use crate::time::EventTime;
+
+/// Most partial results that are held back, a number of them.
+const PANES_MAX: usize = 1 << 14;
+/// Most records that are held back, a number of them.
+const RECORDS_MAX: usize = 1 << 17;
+
+/// Folds the records that one worker reads to partial results.
+///
+/// What it holds has to be [flushed](Self::flush) and sent, at the time at which the records were
+/// read, before the capability of that time moves on; and when there is nothing more to read, so
+/// that nothing waits. All that a worker's fold sends goes to [`MergeWindows`](super::MergeWindows),
+/// in order. Work per record is O(1); state is a slot for each key in use.
+///
+/// ```
+/// use std::time::Duration;
+/// use strandline_operators::aggregate::Count;
+/// use strandline_operators::record::{Offset, Partition};
+/// use strandline_operators::time::EventTime;
+/// use strandline_operators::window::{Fold, Tumbling};
+///
+/// let mut fold = Fold::new(0, Tumbling::of(Duration::from_secs(10)).unwrap(), Count);
+/// for (offset, millis) in [(0, 1_000), (1, 2_000), (2, 11_000)] {
+///     fold.fold("a", EventTime::from_millis(millis), Partition(0), Offset(offset), &());
+/// }
+/// // What "a" is called, and a partial result for each of two windows.
+/// assert_eq!(fold.flush().len(), 3);
+/// assert!(fold.is_empty());
+/// ```
+pub struct Fold<V, A: Aggregate<V>> {
+    sender: u32,
+    windows: Tumbling,
+    /// The window of the last record: the next one is usually in it too.
+    window: Window,
+    aggregate: A,
+    slots: Slots,
+    names: Vec<Shipment<A::Partial>>,
+    panes: Vec<PartialPane<A::Partial>>,
+    records: usize,
+    /// Tells the panes of this flush from those of earlier ones; never 0.
+    flush: u32,
+}
+
+impl<V, A: Aggregate<V>> Fold<V, A> {
+    /// Nothing yet, on the worker of this index.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2^32 workers.
+    pub fn new(worker: usize, windows: Tumbling, aggregate: A) -> Fold<V, A> {
+        Fold {
+            sender: u32::try_from(worker).expect("fewer than 2^32 workers"),
+            windows,
+            window: windows.window_at(EventTime::from_millis(0)),
+            aggregate,
+            slots: Slots::new(),
+            names: Vec::new(),
+            panes: Vec::new(),
+            records: 0,
+            flush: 1,
+        }
+    }
+
+    /// Adds one record. Those of a partition come in the order of their offsets.
+    #[inline]
+    pub fn fold(
+        &mut self,
+        key: &str,
+        time: EventTime,
+        partition: Partition,
+        offset: Offset,
+        value: &V,
+    ) {
+        self.records += 1;
+        if time < self.window.start || self.window.end <= time {
+            self.window = self.windows.window_at(time);
+        }
+        let start = self.window.start;
+        let (slot, is_new) = self.slots.slot(partition, key);
+        if is_new {
+            self.announce(slot, partition, key);
+        }
+        let entry = self.slots.entry(slot);
+        for recent in entry.recent {
+            if recent.flush == self.flush {
+                let pane = &mut self.panes[recent.pane as usize];
+                if pane.start == start {
+                    pane.last = offset;
+                    pane.records += 1;
+                    self.aggregate.fold(&mut pane.partial, value);
+                    return;
+                }
+            }
+        }
+        let pane = u32::try_from(self.panes.len()).expect("a flush is far smaller than 2^32");
+        entry.recent = [Recent { flush: self.flush, pane }, entry.recent[0]];
+        let partial = self.aggregate.lift(value);
+        let (first, last) = (offset, offset);
+        self.panes.push(PartialPane { slot, start, first, last, records: 1, partial });
+    }
+
+    #[cold]
+    fn announce(&mut self, slot: Slot, partition: Partition, key: &str) {
+        let route = self.slots.entry(slot).route;
+        let (sender, key) = (self.sender, key.into());
+        self.names.push(Shipment(Content::Name { route, sender, slot, partition, key }));
+    }
+
+    /// Whether nothing is held back.
+    pub fn is_empty(&self) -> bool {
+        self.panes.is_empty()
+    }
+
+    /// Whether so much is held back that it should be sent.
+    pub fn is_full(&self) -> bool {
+        PANES_MAX <= self.panes.len() || RECORDS_MAX <= self.records
+    }
+
+    /// Everything held back: the names first, then what uses them, then what is forgotten.
+    pub fn flush(&mut self) -> Vec<Shipment<A::Partial>> {
+        let (sender, slots) = (self.sender, &mut self.slots);
+        let mut shipments = std::mem::take(&mut self.names);
+        shipments.reserve(self.panes.len());
+        shipments.extend(self.panes.drain(..).map(|pane| {
+            let route = slots.entry(pane.slot).route;
+            Shipment(Content::Partial { route, sender, pane })
+        }));
+        // No pane refers to a slot any more.
+        slots.sweep(|slot, route| {
+            shipments.push(Shipment(Content::Forget { route, sender, slot }));
+        });
+        self.records = 0;
+        self.flush = self.flush.checked_add(1).unwrap_or_else(|| {
+            self.slots.forget_recent();
+            1
+        });
+        shipments
+    }
+}
+
+impl<V, A: Aggregate<V>> std::fmt::Debug for Fold<V, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fold").field("records", &self.records).finish_non_exhaustive()
+    }
+}

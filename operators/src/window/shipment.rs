@@ -1,0 +1,45 @@
+//! What crosses to the worker that merges a key.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::Slot;
+use crate::record::{Offset, Partition};
+use crate::time::EventTime;
+
+/// What one worker sends to another about keys of the other one: partial results, and what their
+/// small numbers stand for. It is made by a [`Fold`](super::Fold) and taken by
+/// [`MergeWindows`](super::MergeWindows).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shipment<P>(pub(super) Content<P>);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Content<P> {
+    /// `slot` of `sender` stands for this key, from now on.
+    Name { route: u64, sender: u32, slot: Slot, partition: Partition, key: Box<str> },
+    /// `slot` of `sender` stands for nothing any more.
+    Forget { route: u64, sender: u32, slot: Slot },
+    /// Records of one partition, key and window.
+    Partial { route: u64, sender: u32, pane: PartialPane<P> },
+}
+
+/// A partial result: records of one partition, key and window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PartialPane<P> {
+    pub(super) slot: Slot,
+    pub(super) start: EventTime,
+    pub(super) first: Offset,
+    pub(super) last: Offset,
+    pub(super) records: u64,
+    pub(super) partial: P,
+}
+
+impl<P> Shipment<P> {
+    /// Where it goes.
+    pub(super) fn route(&self) -> u64 {
+        match self.0 {
+            Content::Name { route, .. }
+            | Content::Forget { route, .. }
+            | Content::Partial { route, .. } => route,
+        }
+    }
+}
