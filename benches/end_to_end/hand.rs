@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use strandline::operators::decode::{Decode, Decoded, JsonFields, Metrics};
-use strandline::operators::record::Message;
+use strandline::operators::record::{Key, Message};
 use strandline_benches::decoder;
 
 use crate::consume::consume;
@@ -45,7 +45,7 @@ pub(crate) fn hand(bootstrap: &str, topic: &str, threads: usize) -> anyhow::Resu
         for (start, of_window) in &thread.panes.windows {
             for (key, pane) in thread.panes.keys.names.iter().zip(of_window) {
                 if 0 < pane.count {
-                    let id = all.keys.intern(key);
+                    let id = all.keys.intern((&**key).into());
                     all.pane(*start, id).combine(pane);
                 }
             }
@@ -117,14 +117,14 @@ struct Keys {
 
 impl Keys {
     #[inline]
-    fn intern(&mut self, key: &str) -> usize {
+    fn intern(&mut self, key: Key<'_>) -> usize {
         let Keys { names, index, hasher } = self;
         let hash = hasher.hash_one(key.as_bytes());
-        if let Some(id) = index.find(hash, |id| *names[*id as usize] == *key) {
+        if let Some(id) = index.find(hash, |id| key == *names[*id as usize]) {
             return *id as usize;
         }
         let id = u32::try_from(names.len()).expect("fewer than 2^32 keys");
-        names.push(key.into());
+        names.push(key.as_str().into());
         index.insert_unique(hash, id, |id| hasher.hash_one(names[*id as usize].as_bytes()));
         id as usize
     }

@@ -33,12 +33,14 @@ pub struct PartitionWatermark {
     delay: Duration,
     floor: EventTime,
     max_event_time: Option<EventTime>,
+    /// What follows from the others: it is asked for at every record, and they seldom change.
+    value: EventTime,
 }
 
 impl PartitionWatermark {
     /// A watermark `delay` behind the greatest event time, and never below `floor`.
     pub fn new(delay: Duration, floor: EventTime) -> Self {
-        PartitionWatermark { delay, floor, max_event_time: None }
+        PartitionWatermark::restored(delay, floor, None)
     }
 
     /// The watermark as it was when `max_event_time` was its greatest event time.
@@ -47,7 +49,8 @@ impl PartitionWatermark {
         floor: EventTime,
         max_event_time: Option<EventTime>,
     ) -> PartitionWatermark {
-        PartitionWatermark { delay, floor, max_event_time }
+        let value = max_event_time.map_or(floor, |time| floor.max(time - delay));
+        PartitionWatermark { delay, floor, max_event_time, value }
     }
 
     /// Takes note of a valid record's event time.
@@ -55,21 +58,20 @@ impl PartitionWatermark {
     pub fn observe(&mut self, time: EventTime) {
         if self.max_event_time < Some(time) {
             self.max_event_time = Some(time);
+            self.value = self.value.max(time - self.delay);
         }
     }
 
     /// The watermark: no window that ends at or before it takes another record of this partition.
     #[inline]
     pub fn value(&self) -> EventTime {
-        match self.max_event_time {
-            None => self.floor,
-            Some(time) => (time - self.delay).max(self.floor),
-        }
+        self.value
     }
 
     /// Raises the floor; a lower one than there is changes nothing.
     pub fn lift(&mut self, floor: EventTime) {
         self.floor = self.floor.max(floor);
+        self.value = self.value.max(floor);
     }
 
     /// The floor.

@@ -65,7 +65,7 @@ fn the_decoder_and_the_oracle_agree_on_every_payload() {
             match (ours, theirs) {
                 (Ok(decoded), Ok(sample)) => {
                     accepted += 1;
-                    assert_eq!(decoded.key, sample.key, "{text}");
+                    assert_eq!(decoded.key.as_str(), sample.key, "{text}");
                     assert_eq!(decoded.time.as_millis(), sample.event_time_ms, "{text}");
                     for (i, metric) in sample.metrics.iter().enumerate() {
                         let bits = |value: Option<f64>| value.map(f64::to_bits);

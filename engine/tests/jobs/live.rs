@@ -229,7 +229,11 @@ impl Decode for Brittle {
     type Value = ();
     fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, ()>, DeadReason> {
         assert!(payload != b"bug 1", "brittle");
-        Words.decode(payload).map(|Decoded { time, .. }| Decoded { key: "a", time, value: () })
+        Words.decode(payload).map(|Decoded { time, .. }| Decoded {
+            key: "a".into(),
+            time,
+            value: (),
+        })
     }
 }
 

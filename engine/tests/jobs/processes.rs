@@ -41,7 +41,7 @@ impl Decode for Announced {
         let text = std::str::from_utf8(payload).map_err(|_| DeadReason::NotJson)?;
         let (key, time) = text.split_once(' ').ok_or(DeadReason::MissingTime)?;
         let time = time.parse().map_err(|_| DeadReason::BadTime)?;
-        Ok(Decoded { key, time: EventTime::from_millis(time), value: () })
+        Ok(Decoded { key: key.into(), time: EventTime::from_millis(time), value: () })
     }
 }
 

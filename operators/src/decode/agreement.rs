@@ -241,7 +241,7 @@ proptest! {
             let read = decoder.decode(&payload);
             if key.len() <= KEY_BYTES_MAX {
                 let time = EventTime::from_millis(millis);
-                prop_assert_eq!(read, Ok(Decoded { key: &key, time, value: Metrics::from(metrics) }));
+                prop_assert_eq!(read, Ok(Decoded { key: (&*key).into(), time, value: Metrics::from(metrics) }));
             } else {
                 prop_assert_eq!(read, Err(DeadReason::BadKey));
             }

@@ -8,6 +8,7 @@ use crate::decode::word::{
     string_stops,
 };
 use crate::decode::{KEY_BYTES_MAX, LEVELS_MAX, number};
+use crate::record::Key;
 use crate::time::EventTime;
 
 /// Powers of ten that are exact as floats, as many as a [`Decimal`] has places.
@@ -111,7 +112,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A string without escapes: its content.
+    /// A string without escapes: its content, which is UTF-8.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<&'a [u8]> {
         if self.next_byte()? != b'"' {
@@ -153,12 +154,9 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn key(&mut self) -> Option<&'a str> {
+    pub(super) fn key(&mut self) -> Option<Key<'a>> {
         let content = self.string()?;
-        if !(1..=KEY_BYTES_MAX).contains(&content.len()) {
-            return None;
-        }
-        std::str::from_utf8(content).ok()
+        (1..=KEY_BYTES_MAX).contains(&content.len()).then(|| Key::of_utf8(content))
     }
 
     /// A time. The usual one is a whole number of at most 15 digits, which is what times from 1970

@@ -40,7 +40,7 @@ use crate::decode::{DeadReason, Decode, Decoded, scan, strict};
 /// let decoded = decoder
 ///     .decode(br#"{"device_id":"device-1","ts":1730638574123,"temperature":24.7,"status":"ok"}"#)
 ///     .unwrap();
-/// assert_eq!((decoded.key, decoded.time.as_millis()), ("device-1", 1730638574123));
+/// assert_eq!((decoded.key.as_str(), decoded.time.as_millis()), ("device-1", 1730638574123));
 /// assert_eq!((decoded.value.get(0), decoded.value.get(1)), (Some(24.7), None));
 ///
 /// assert_eq!(decoder.decode(br#"{"ts":1730638574123}"#), Err(DeadReason::MissingKey));

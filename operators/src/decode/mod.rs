@@ -17,6 +17,7 @@ mod word;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::Key;
 use crate::time::EventTime;
 
 pub use json::{JsonFields, Metrics};
@@ -25,7 +26,7 @@ pub use json::{JsonFields, Metrics};
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub struct Decoded<'a, V> {
     /// The key, 1 to [`KEY_BYTES_MAX`] bytes.
-    pub key: &'a str,
+    pub key: Key<'a>,
     /// Event time, not before 1970 ([`DeadReason::Future`] is decided by the caller, who knows the
     /// log's timestamp).
     pub time: EventTime,

@@ -35,7 +35,7 @@ pub(super) fn decode<'a, const N: usize>(
     for (index, raw) in found.metrics.into_iter().enumerate() {
         value.set(index, metric(raw)?);
     }
-    Ok(Decoded { key, time, value })
+    Ok(Decoded { key: key.into(), time, value })
 }
 
 fn key<'a>(raw: Option<&'a str>, unescaped: &'a mut String) -> Result<&'a str, DeadReason> {

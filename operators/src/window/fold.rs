@@ -14,7 +14,7 @@ use super::keys::{Recent, Slot, Slots};
 use super::shipment::{Content, PartialPane, Shipment};
 use super::{Tumbling, Window};
 use crate::aggregate::Aggregate;
-use crate::record::{Offset, Partition};
+use crate::record::{Key, Offset, Partition};
 use crate::time::EventTime;
 
 /// Most partial results that are held back, a number of them.
@@ -38,7 +38,8 @@ const RECORDS_MAX: usize = 1 << 17;
 ///
 /// let mut fold = Fold::new(0, Tumbling::of(Duration::from_secs(10)).unwrap(), Count);
 /// for (offset, millis) in [(0, 1_000), (1, 2_000), (2, 11_000)] {
-///     fold.fold("a", EventTime::from_millis(millis), Partition(0), Offset(offset), &());
+///     let time = EventTime::from_millis(millis);
+///     fold.fold("a".into(), time, Partition(0), Offset(offset), &());
 /// }
 /// // What "a" is called, and a partial result for each of two windows.
 /// assert_eq!(fold.flush().len(), 3);
@@ -82,7 +83,7 @@ impl<V, A: Aggregate<V>> Fold<V, A> {
     #[inline]
     pub fn fold(
         &mut self,
-        key: &str,
+        key: Key<'_>,
         time: EventTime,
         partition: Partition,
         offset: Offset,
@@ -117,9 +118,9 @@ impl<V, A: Aggregate<V>> Fold<V, A> {
     }
 
     #[cold]
-    fn announce(&mut self, slot: Slot, partition: Partition, key: &str) {
+    fn announce(&mut self, slot: Slot, partition: Partition, key: Key<'_>) {
         let route = self.slots.entry(slot).route;
-        let (sender, key) = (self.sender, key.into());
+        let (sender, key) = (self.sender, key.as_str().into());
         self.names.push(Shipment(Content::Name { route, sender, slot, partition, key }));
     }
 

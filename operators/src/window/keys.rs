@@ -11,13 +11,13 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::record::Partition;
+use crate::record::{Key, Partition};
 
 /// A (partition, key) pair of one sender.
 pub(super) type Slot = u32;
 
 /// Which worker merges a key: the same in every process and build.
-pub(super) fn route(key: &str) -> u64 {
+pub(super) fn route(key: Key<'_>) -> u64 {
     xxh3_64(key.as_bytes())
 }
 
@@ -63,13 +63,13 @@ impl Slots {
 
     /// The slot of a key, and whether it is new.
     #[inline]
-    pub(super) fn slot(&mut self, partition: Partition, key: &str) -> (Slot, bool) {
+    pub(super) fn slot(&mut self, partition: Partition, key: Key<'_>) -> (Slot, bool) {
         let route = route(key);
         let hash = hash(route, partition);
         let entries = &self.entries;
         let found = self.index.find(hash, |slot| {
             let entry = &entries[*slot as usize];
-            entry.route == route && entry.partition == partition && *entry.key == *key
+            entry.route == route && entry.partition == partition && key == *entry.key
         });
         if let Some(slot) = found {
             let slot = *slot;
@@ -80,9 +80,9 @@ impl Slots {
     }
 
     #[cold]
-    fn insert(&mut self, route: u64, partition: Partition, key: &str) -> Slot {
+    fn insert(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Slot {
         let recent = [Recent::default(); 2];
-        let entry = SlotEntry { route, partition, recent, key: key.into(), used: true };
+        let entry = SlotEntry { route, partition, recent, key: key.as_str().into(), used: true };
         let slot = if let Some(slot) = self.free.pop() {
             self.entries[slot as usize] = entry;
             slot
@@ -186,7 +186,7 @@ impl Names {
 
     /// The id of `key`, with one more reference to it.
     pub(super) fn acquire(&mut self, key: &str) -> KeyId {
-        let route = route(key);
+        let route = route(key.into());
         let entries = &self.entries;
         let is_key = |id: &KeyId| {
             entries[*id as usize].as_ref().is_some_and(|e| e.route == route && *e.name == *key)
@@ -261,10 +261,10 @@ mod tests {
     #[test]
     fn a_key_of_two_partitions_has_two_slots_and_one_name() {
         let mut slots = Slots::new();
-        let (a, new_a) = slots.slot(Partition(0), "k");
-        let (b, new_b) = slots.slot(Partition(1), "k");
+        let (a, new_a) = slots.slot(Partition(0), "k".into());
+        let (b, new_b) = slots.slot(Partition(1), "k".into());
         assert!(new_a && new_b && a != b);
-        assert_eq!(slots.slot(Partition(0), "k"), (a, false));
+        assert_eq!(slots.slot(Partition(0), "k".into()), (a, false));
         let mut names = Names::default();
         names.learn(0, a, Partition(0), "k");
         names.learn(0, b, Partition(1), "k");
@@ -278,7 +278,7 @@ mod tests {
         for round in 0..20 {
             for i in 0..SWEEP_SLOTS_MIN {
                 let key = format!("{round}-{i}");
-                let (slot, new) = slots.slot(Partition(0), &key);
+                let (slot, new) = slots.slot(Partition(0), Key::from(&*key));
                 assert!(new);
                 names.learn(0, slot, Partition(0), &key);
             }
@@ -286,7 +286,7 @@ mod tests {
         }
         assert!(slots.entries.len() <= 4 * SWEEP_SLOTS_MIN, "{}", slots.entries.len());
         assert_eq!(names.len(), slots.index.len());
-        let (slot, new) = slots.slot(Partition(0), "19-7");
+        let (slot, new) = slots.slot(Partition(0), "19-7".into());
         assert!(!new);
         assert_eq!(&*names.name(names.resolve(0, slot).0), "19-7");
     }

@@ -226,13 +226,15 @@ struct Panes<P> {
     panes: Vec<Pane<P>>,
 }
 
-impl<P> Default for Panes<P> {
-    fn default() -> Self {
-        Panes { by_key: HashMap::with_hasher(FixedState::default()), panes: Vec::new() }
-    }
-}
-
 impl<P> Panes<P> {
+    /// None yet, with room for so many.
+    fn with_room_for(keys: usize) -> Self {
+        Panes {
+            by_key: HashMap::with_capacity_and_hasher(keys, FixedState::default()),
+            panes: Vec::with_capacity(keys),
+        }
+    }
+
     fn get_mut(&mut self, key: KeyId) -> Option<&mut Pane<P>> {
         self.by_key.get(&key).map(|index| &mut self.panes[*index as usize])
     }
@@ -329,7 +331,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
     fn apply(&mut self, Resolved { key, start, span, partial }: Resolved<A::Partial>) {
         self.changed = true;
         *self.counts.entry(span.partition).or_default() += span.records;
-        let panes = self.open.entry(start).or_default();
+        let panes = panes_at(&mut self.open, start);
         if let Some(pane) = panes.get_mut(key) {
             self.aggregate.combine(&mut pane.partial, &partial);
             add_span(&mut pane.spans, span);
@@ -345,7 +347,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
         let PaneState { key, start, partial, spans } = state;
         let key = self.names.acquire(&key);
         self.changed = true;
-        let panes = self.open.entry(start).or_default();
+        let panes = panes_at(&mut self.open, start);
         if let Some(pane) = panes.get_mut(key) {
             self.aggregate.combine(&mut pane.partial, &partial);
             spans.into_iter().for_each(|span| add_span(&mut pane.spans, span));
@@ -466,6 +468,16 @@ impl<V, A: Aggregate<V>> State<V, A> {
         }
         looks
     }
+}
+
+/// The panes of the window that starts at `start`; a new one has room for the keys of the one
+/// before it, which are usually the same.
+fn panes_at<P>(open: &mut BTreeMap<EventTime, Panes<P>>, start: EventTime) -> &mut Panes<P> {
+    let before = match open.contains_key(&start) {
+        true => 0,
+        false => open.range(..start).next_back().map_or(0, |(_, before)| before.panes.len()),
+    };
+    open.entry(start).or_insert_with(|| Panes::with_room_for(before))
 }
 
 /// Adds what one partial result covers to what a pane covers; sorted by partition.

@@ -45,7 +45,13 @@ pub(super) fn partial_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                         held = Some(capability.delayed(&time, port));
                     }
                     for (key, event) in events.iter() {
-                        fold.fold(key, event.time, event.partition, event.offset, &event.value);
+                        fold.fold(
+                            key.into(),
+                            event.time,
+                            event.partition,
+                            event.offset,
+                            &event.value,
+                        );
                     }
                 });
                 let Some(capability) = &held else { return };

@@ -33,7 +33,7 @@ impl KeyGroup {
     /// assert_eq!(KeyGroup::of("device-abc123"), KeyGroup(222));
     /// ```
     pub fn of(key: &str) -> KeyGroup {
-        KeyGroup::of_route(route(key))
+        KeyGroup::of_route(route(key.into()))
     }
 
     /// From the middle of the hash: hash tables use its ends.

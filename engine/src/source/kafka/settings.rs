@@ -23,10 +23,12 @@ use crate::source::SourceError;
 
 /// Bytes of payload that wait in all queues of a process, by default.
 pub const QUEUED_BYTES_PER_PROCESS: u64 = 256 << 20;
-/// Messages that wait in all queues of a process, by default.
-pub const QUEUED_MESSAGES_PER_PROCESS: u64 = 400_000;
+/// Messages that wait in all queues of a process, by default, beside one fetch for each partition.
+/// More make nothing faster (measured with eight times as many); fewer stay in the processor's cache
+/// until they are read.
+pub const QUEUED_MESSAGES_PER_PROCESS: u64 = 50_000;
 /// Messages that a partition's queue holds even if there are very many partitions.
-const QUEUED_MESSAGES_MIN: u64 = 1_000;
+const QUEUED_MESSAGES_MIN: u64 = 250;
 /// Bytes that a partition's queue and a fetch for it hold even if there are very many partitions.
 const QUEUED_BYTES_MIN: u64 = 256 << 10;
 /// Bytes that one partition's queue holds at most.
