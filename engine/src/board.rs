@@ -8,7 +8,7 @@
 //! keys as the one before it, or once the frontier has passed it, when nothing more can come.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,11 +22,14 @@ use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::Map;
 
 use crate::checkpoint::manifest::CutRecord;
+use crate::feed::Feed;
 use crate::table::{CellRow, Cells};
-use crate::view::WindowView;
+use crate::view::{FinalRow, WindowView};
 
 /// Most rows of final windows that are kept beyond those of the shown one, a number of rows.
 const ROWS_KEPT_MAX: usize = 100_000;
+/// Most final rows that are pushed to followers in one piece, a number of rows.
+const ROWS_PUSHED_MAX: usize = 4096;
 
 /// What worker 0 has collected; empty on the others.
 #[derive(Clone, Debug)]
@@ -46,6 +49,12 @@ struct State {
     displayed: Option<Arc<WindowView>>,
     /// Whether the rows of the window asked for changed since it was displayed.
     changed: bool,
+    /// Where final rows go at once.
+    feed: Feed,
+    /// Those that wait for the end of their batch.
+    fresh: Vec<FinalRow>,
+    /// The ends of the windows of which rows were pushed, but perhaps not all.
+    incomplete: BTreeSet<EventTime>,
 }
 
 #[derive(Debug)]
@@ -56,7 +65,7 @@ struct KnownRow {
 
 impl Board {
     /// Shows nothing yet; counts on from what an earlier run kept, if that is continued.
-    pub(crate) fn new(windows: Tumbling, kept: Option<&CutRecord>) -> Board {
+    pub(crate) fn new(windows: Tumbling, kept: Option<&CutRecord>, feed: Feed) -> Board {
         Board(Rc::new(RefCell::new(State {
             windows,
             open: BTreeMap::new(),
@@ -66,6 +75,9 @@ impl Board {
             asked: None,
             displayed: None,
             changed: false,
+            feed,
+            fresh: Vec::new(),
+            incomplete: BTreeSet::new(),
         })))
     }
 
@@ -108,12 +120,14 @@ impl Board {
                 move |_, _| {
                     move |(input, frontier), _| {
                         let mut state = state.borrow_mut();
+                        let is_followed = state.feed.is_followed();
                         input.for_each(|_, rows| {
                             for row in rows.drain(..) {
-                                state.take_final(&row);
+                                state.take_final(&row, is_followed);
                             }
                             state.drop_surplus();
                         });
+                        state.push_fresh();
                         let least = frontier.frontier().iter().map(|time| time.event).min();
                         state.pass(least.unwrap_or(EventTime::MAX));
                     }
@@ -218,16 +232,34 @@ impl State {
         }
     }
 
-    fn take_final<O: Cells>(&mut self, row: &Row<O>) {
+    fn take_final<O: Cells>(&mut self, row: &Row<O>, is_followed: bool) {
         self.final_rows += 1;
-        let start = row.window.start;
-        if self.asked.is_some_and(|asked| start < asked) {
+        let window = row.window;
+        let start = window.start;
+        let may_be_shown = self.asked.is_none_or(|asked| asked <= start);
+        if !may_be_shown && !is_followed {
+            return;
+        }
+        let row = CellRow::from(row);
+        if is_followed {
+            self.fresh.push(FinalRow { window, row: row.clone() });
+            self.incomplete.insert(window.end);
+            if ROWS_PUSHED_MAX <= self.fresh.len() {
+                self.push_fresh();
+            }
+        }
+        if !may_be_shown {
             return;
         }
         self.changed |= self.asked == Some(start);
-        let row = CellRow::from(row);
         let known = KnownRow { row, is_final: true };
         self.rows.entry(start).or_default().insert(Arc::clone(&known.row.key), known);
+    }
+
+    fn push_fresh(&mut self) {
+        if !self.fresh.is_empty() {
+            self.feed.push_rows(std::mem::take(&mut self.fresh));
+        }
     }
 
     /// Drops the rows of the oldest windows beyond the shown one, keeping the newest two.
@@ -247,6 +279,12 @@ impl State {
         if self.final_before < final_before {
             self.final_before = final_before;
             self.changed = true;
+            // Not each time that the frontier moves: only when followers wait for it.
+            let pushed = self.incomplete.len();
+            self.incomplete.retain(|end| final_before < *end);
+            if self.incomplete.len() < pushed {
+                self.feed.push_complete(final_before);
+            }
         }
     }
 }

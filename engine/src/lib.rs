@@ -11,7 +11,7 @@
 //! | [`sink`] | durable outputs: Parquet, late and dead-letter files, `latest.json` |
 //! | [`store`] | every file operation |
 //! | [`clock`] | every look at the time |
-//! | [`view`] | snapshots of a running job: its only outward face |
+//! | [`view`] | snapshots of a running job, and its final rows as they come: its only outward face |
 
 pub mod background;
 mod board;
@@ -20,6 +20,7 @@ pub mod clock;
 mod control;
 mod coordinator;
 mod failure;
+mod feed;
 mod ingest;
 pub mod job;
 mod leader;

@@ -1,7 +1,8 @@
 //! Snapshots of a running job: its only outward face.
 //!
 //! The job publishes plain data; whoever looks (the page, the status line, `latest.json`) takes
-//! the newest [`Snapshot`] and can neither hold up nor change a worker.
+//! the newest [`Snapshot`] and can neither hold up nor change a worker. Nor can whoever follows the
+//! final rows ([`View::follow`]).
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,8 @@ use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::Window;
 
+use crate::feed::Feed;
+pub use crate::feed::{FEED_ROWS_MAX, FinalRow, Follower, Heard};
 use crate::table::{CellRow, Table};
 
 /// Where every record went, up to one consistent cut:
@@ -277,36 +280,52 @@ impl Serialize for NamedRow<'_> {
     }
 }
 
-/// Where the newest snapshot stands. Cheap to clone; all clones show the same job.
+/// Where the newest snapshot stands, and where final rows can be followed. Cheap to clone; all clones
+/// show the same job.
 #[derive(Clone, Debug)]
-pub struct View(Arc<(Mutex<Arc<Snapshot>>, Condvar)>);
+pub struct View {
+    shown: Arc<(Mutex<Arc<Snapshot>>, Condvar)>,
+    feed: Feed,
+}
 
 impl View {
     /// A view that shows `first` until something newer is published.
     pub fn new(first: Snapshot) -> View {
-        View(Arc::new((Mutex::new(Arc::new(first)), Condvar::new())))
+        let shown = Arc::new((Mutex::new(Arc::new(first)), Condvar::new()));
+        View { shown, feed: Feed::default() }
     }
 
     /// The newest snapshot.
     pub fn latest(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.shown.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces the snapshot and wakes whoever waits for it.
     pub fn publish(&self, snapshot: Snapshot) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
-        self.0.1.notify_all();
+        *self.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.shown.1.notify_all();
     }
 
     /// Waits until there is a snapshot other than `seen`, or until `limit` has passed; the newest
     /// one either way.
     pub fn newer_than(&self, seen: u64, limit: Duration) -> Arc<Snapshot> {
-        let guard = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.shown.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (guard, _) = self
-            .0
+            .shown
             .1
             .wait_timeout_while(guard, limit, |snapshot| snapshot.number == seen)
             .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&guard)
+    }
+
+    /// Follows the final rows from now on: each is pushed in the moment in which it becomes final,
+    /// whatever the window shown and however rarely snapshots are published.
+    pub fn follow(&self) -> Follower {
+        self.feed.follow()
+    }
+
+    /// Where the job pushes final rows.
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
     }
 }

@@ -237,6 +237,7 @@ where
         view: &View,
         stop: &Stop,
     ) -> Result<Summary, JobError> {
+        let _end = EndOfFeed(view);
         let (place, has_peers) = match &config.communication {
             timely::CommunicationConfig::Cluster { process, threads, .. } => {
                 (Place { process: *process, threads: *threads }, true)
@@ -289,6 +290,15 @@ where
             Err(message) => started.failure.report(JobError::Start(message)),
         }
         started.end(summary)
+    }
+}
+
+/// Tells whoever follows the final rows that there are no more, however a run ends.
+struct EndOfFeed<'a>(&'a View);
+
+impl Drop for EndOfFeed<'_> {
+    fn drop(&mut self) {
+        self.0.feed().end();
     }
 }
 

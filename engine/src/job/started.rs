@@ -182,7 +182,7 @@ where
         let continued = self.continued.as_ref().and_then(|loaded| loaded.manifest.cut.as_ref());
         let leaves = Rc::new(Cell::new(None));
         let coordinator = Coordinator::new(options.watermark, worker.peers(), continued);
-        let board = Board::new(options.windows, continued);
+        let board = Board::new(options.windows, continued, self.view.feed().clone());
         let desk = {
             let scribe = self.scribe.lock().unwrap_or_else(PoisonError::into_inner);
             scribe.as_ref().expect("the scribe outlives the workers").desk().clone()

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod exact;
+mod follow;
 mod live;
 mod processes;
 mod toy;
