@@ -37,6 +37,8 @@ const EPOCHS_IN_FLIGHT_MAX: u64 = 2;
 const STOP_LIMIT: Duration = Duration::from_secs(4);
 /// Over how many epochs the rate of records is averaged.
 const RATE_EPOCHS: usize = 3;
+/// How long after a pulse a view is published: what workers that are not busy take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(10);
 
 /// A way into the dataflow for what holds no data back.
 pub(crate) struct Say<D: Clone + 'static> {
@@ -113,6 +115,8 @@ pub(crate) struct Leader<P, O> {
     epoch: u64,
     next_turn_at: Duration,
     next_pulse_at: Duration,
+    /// When what the last pulse asked for is published, if it has not been.
+    publish_at: Option<Duration>,
     stopping: Stopping,
     /// Records read, and when: at the last complete epochs.
     rates: VecDeque<(Duration, u64)>,
@@ -177,6 +181,7 @@ impl<P, O> Leader<P, O> {
             epoch: kept.map_or(0, |kept| kept.epoch),
             next_turn_at: now,
             next_pulse_at: now,
+            publish_at: None,
             stopping: Stopping::No,
             rates: VecDeque::new(),
             seen_complete: None,
@@ -207,17 +212,24 @@ impl<P, O> Leader<P, O> {
             self.next_turn_at = now + self.options.job.epoch_every;
         }
         self.measure(now);
-        if self.next_pulse_at <= now {
+        if self.publish_at.is_some_and(|at| at <= now) {
+            self.publish_at = None;
             self.publish(self.phase());
-            self.pulse();
             // Publishing many rows takes its time; it may not take more than a small part of it.
             let cost = self.clock.elapsed().saturating_sub(now);
-            self.next_pulse_at = now + self.options.job.publish_every.max(cost * 20);
+            self.next_pulse_at = self.next_pulse_at.max(now + cost * 20);
+        }
+        if self.next_pulse_at <= now {
+            let every = self.options.job.publish_every;
+            self.pulse();
+            // With the answers, not with those to the pulse before.
+            self.publish_at.get_or_insert(now + ANSWERS_WITHIN.min(every / 2));
+            self.next_pulse_at = now + every;
         }
         // What a step has to bring about first is looked at again after that step.
         let turns = self.stopping == Stopping::No && self.may_turn();
-        let next =
-            if turns { self.next_turn_at.min(self.next_pulse_at) } else { self.next_pulse_at };
+        let due = [Some(self.next_pulse_at), self.publish_at, turns.then_some(self.next_turn_at)];
+        let next = due.into_iter().flatten().min().unwrap_or(self.next_pulse_at);
         Ok(next.saturating_sub(now))
     }
 
