@@ -1,5 +1,8 @@
 #![doc = include_str!("README.md")]
 
+pub mod state;
+pub mod workload;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use strandline::engine::source::Source;
 use strandline::engine::source::simulated::SimulatedLog;
 use strandline::engine::table::Table;
 use strandline::engine::view::{Snapshot, View};
-use strandline::operators::aggregate::{Average, Count, Max, Min};
+use strandline::operators::aggregate::{Aggregate, Average, Count, Max, Min};
 use strandline::operators::decode::{JsonFields, Metrics};
 use strandline::operators::record::Partition;
 use strandline::operators::time::EventTime;
@@ -84,6 +87,21 @@ pub fn main_table() -> Table {
     Table::new::<MainRow>("device_id", "devices", &names)
 }
 
+type Metric = fn(&Metrics<3>) -> Option<f64>;
+
+/// A partial result of the main job.
+pub type MainPartial =
+    <(Count, Average<Metric>, Average<Metric>, Min<Metric>, Max<Metric>) as Aggregate<
+        Metrics<3>,
+    >>::Partial;
+
+/// What the main job computes.
+pub fn main_aggregate()
+-> impl Aggregate<Metrics<3>, Partial = MainPartial, Output = MainRow> + Copy + Send + Sync {
+    let metric = |index| move |message: &Metrics<3>| message.get(index);
+    (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2)))
+}
+
 /// Runs the main job over a bounded source, without outputs and without checkpoints.
 ///
 /// # Panics
@@ -114,9 +132,7 @@ pub fn run_main_job_with<S: Source, W: Outputs<MainRow>>(
     view: &View,
     stop: &Stop,
 ) -> Summary {
-    let metric = |index| move |message: &Metrics<3>| message.get(index);
-    let aggregate = (Count, Average(metric(0)), Average(metric(1)), Min(metric(2)), Max(metric(2)));
-    Job::new(source, decoder(), aggregate, Arc::new(main_table()), outputs, options)
+    Job::new(source, decoder(), main_aggregate(), Arc::new(main_table()), outputs, options)
         .with_checkpoints(checkpoints)
         .run(timely::Config::process(workers), &Clock::system(), view, stop)
         .expect("a job")
