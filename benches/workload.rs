@@ -143,7 +143,7 @@ impl Workload {
             }
             let partition = Partition((drawn.key % 4) as u32);
             if let Some(batch) = batches.last_mut() {
-                batch.push(key, time, partition, Offset(drawn.number), value);
+                batch.push(key.as_str(), time, partition, Offset(drawn.number), value);
             }
         }
         batches

@@ -169,7 +169,7 @@ fn compare(title: &str, options: &Compare, mut contenders: Vec<Contender>) -> an
     }
     let topics =
         topics::filled(&options.bootstrap, options.messages, options.vary_layout, &mut |line| {
-            eprintln!("{line}")
+            eprintln!("{line}");
         })?;
     let place = Place {
         bootstrap: options.bootstrap.clone(),

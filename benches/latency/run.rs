@@ -78,7 +78,7 @@ pub(crate) fn run(bootstrap: &str, plan: &Plan) -> anyhow::Result<Seen> {
         committed: Arc::clone(&committed),
     };
     let checkpoints = Checkpoints {
-        blobs: Arc::new(ObjectBlobs::local(&there.path().join("checkpoints"))?),
+        blobs: Arc::new(ObjectBlobs::local(there.path().join("checkpoints"))?),
         every: plan.checkpoint_every,
         keep: 3,
         fresh: false,
