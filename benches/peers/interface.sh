@@ -38,7 +38,8 @@ fail() {
 # Sets python to a Python 3 that is new enough.
 find_python() {
     local candidate
-    for candidate in python3 python3.13 python3.12 python3.11; do
+    # The last ones are where pyenv keeps those that are not active.
+    for candidate in python3 python3.{14,13,12,11} ~/.pyenv/versions/3.*/bin/python3; do
         if "$candidate" -c "import sys; sys.exit(sys.version_info < (3, $python_minor_min))" 2>/dev/null; then
             python=$candidate
             return
@@ -109,29 +110,33 @@ both() {
 # files in FOLDER have not grown for so many seconds, and ends it by SIGTERM. A COMMAND that ends
 # before that has failed.
 until_quiet() {
-    local seconds=$1 folder=$2 job_pid size=0 now=0 quiet=0
+    local seconds=$1 folder=$2 job empty size now quiet=0
     shift 2
+    empty=$(bytes_in "$folder")
+    size=$empty
     "$@" &
-    job_pid=$!
+    job=$!
     # shellcheck disable=SC2064  # this process, not what the name holds later
-    trap "kill $job_pid 2>/dev/null" EXIT
-    while ((now == 0 || quiet < seconds * 4)); do
-        sleep 0.25
-        kill -0 "$job_pid" 2>/dev/null || fail 'the job has ended before its input'
-        now=$(find "$folder" -type f -printf '%s\n' | awk '{ bytes += $1 } END { print bytes + 0 }')
+    trap "kill $job 2>/dev/null" EXIT
+    while ((size == empty || quiet < seconds * 2)); do
+        sleep 0.5
+        kill -0 "$job" 2>/dev/null || fail 'the job has ended before its input'
+        now=$(bytes_in "$folder")
         if ((now == size)); then quiet=$((quiet + 1)); else quiet=0 size=$now; fi
     done
     trap - EXIT
-    kill "$job_pid"
-    wait "$job_pid" || true # ended by the signal
+    kill "$job"
+    wait "$job" || true # ended by the signal
 }
+
+bytes_in() { du -sb "$1" | cut -f 1; }
 
 # --- the commands -------------------------------------------------------------------------------
 
 # What DIR/installed holds when DIR has what this version of the script's folder installs.
 stamp() {
     printf '%s\n' "$version"
-    find "$here" \( -name requirements.txt -o -name pom.xml -o -name '*.java' \) -exec cksum {} + | sort
+    (cd "$here" && find . \( -name requirements.txt -o -name pom.xml -o -name '*.java' \) -exec cksum {} + | sort)
 }
 
 is_installed() { [[ $(cat "$1/installed" 2>/dev/null) == "$(stamp)" ]]; }
@@ -139,7 +144,7 @@ is_installed() { [[ $(cat "$1/installed" 2>/dev/null) == "$(stamp)" ]]; }
 describe() {
     find_python
     local bytes=0 lines
-    [[ -d $1 ]] && bytes=$(du -sb "$1" | cut -f 1)
+    [[ -d $1 ]] && bytes=$(bytes_in "$1")
     lines=$(cd "$here" && cat "${job[@]}" | grep -cvE '^[[:space:]]*(#|//|--|$)')
     "$python" -c '
 import json, sys

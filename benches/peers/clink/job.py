@@ -1,16 +1,18 @@
 # Arguments: BOOTSTRAP TOPIC OUT GROUP
+import signal
 import sys
 
 import pyclink
 
 bootstrap, topic, out, group = sys.argv[1:]
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # await_all ends jobs in order on Ctrl-C
 with pyclink.Engine(parallelism=2) as engine:
     engine.execute(f"""
         CREATE TABLE messages (
           device_id TEXT, ts BIGINT, temperature DOUBLE, humidity DOUBLE, battery DOUBLE
         ) WITH (
-          connector='kafka', 'bootstrap.servers'='{bootstrap}', topic='{topic}', group_id='{group}',
+          connector='kafka', brokers='{bootstrap}', topic='{topic}', group_id='{group}',
           format='json', event_time_column='ts', watermark_lag_ms='60000'
         );
         CREATE TABLE windows (

@@ -19,6 +19,7 @@ app = Application(
 )
 messages = app.topic(
     topic,
+    key_deserializer="str",
     value_deserializer="json",
     timestamp_extractor=lambda value, headers, timestamp, kind: value["ts"],
 )
@@ -45,4 +46,4 @@ with open(f"{out}/{process}.json", "wb") as rows:
 
     windows.update(write, metadata=True)
     # Quix Streams has no bounded read: the end is when nothing has come for so many seconds.
-    app.run(timeout=5.0, collect=False)
+    app.run(timeout=3.0, collect=False)
