@@ -110,23 +110,23 @@ both() {
 # files in FOLDER have not grown for so many seconds, and ends it by SIGTERM. A COMMAND that ends
 # before that has failed.
 until_quiet() {
-    local seconds=$1 folder=$2 job empty size now quiet=0
+    local seconds=$1 folder=$2 engine empty size now quiet=0
     shift 2
     empty=$(bytes_in "$folder")
     size=$empty
     "$@" &
-    job=$!
+    engine=$!
     # shellcheck disable=SC2064  # this process, not what the name holds later
-    trap "kill $job 2>/dev/null" EXIT
+    trap "kill $engine 2>/dev/null" EXIT
     while ((size == empty || quiet < seconds * 2)); do
         sleep 0.5
-        kill -0 "$job" 2>/dev/null || fail 'the job has ended before its input'
+        kill -0 "$engine" 2>/dev/null || fail 'the job has ended before its input'
         now=$(bytes_in "$folder")
         if ((now == size)); then quiet=$((quiet + 1)); else quiet=0 size=$now; fi
     done
     trap - EXIT
-    kill "$job"
-    wait "$job" || true # ended by the signal
+    kill "$engine"
+    wait "$engine" || true # ended by the signal
 }
 
 bytes_in() { du -sb "$1" | cut -f 1; }
@@ -164,7 +164,9 @@ install() {
     fi
     mkdir -p "$1"
     touch "$1/installing" # until all is there, so that the next try knows whose folder this is
-    (cd "$here" && install_into "$1") >&2
+    mkdir "$1/tmp"
+    (cd "$here" && TMPDIR=$1/tmp install_into "$1") >&2
+    rm -rf "$1/tmp"
     stamp >"$1/installed"
     rm "$1/installing"
 }

@@ -65,8 +65,12 @@ public final class Job {
         }
     }
 
-    record Row(String device_id, long window_start, long count, double avg_temperature,
-               double avg_humidity, double min_battery, double max_battery) {}
+    record Row(String device_id, long window_start, long count, Double avg_temperature,
+               Double avg_humidity, double min_battery, double max_battery) {}
+
+    private static Double average(double sum, long count) {
+        return count == 0 ? null : Double.valueOf(sum / count);
+    }
 
     public static void main(String[] arguments) throws Exception {
         var settings = new Properties();
@@ -99,8 +103,8 @@ public final class Job {
             .foreach((key, t) -> {
                 try {
                     var row = JSON.writeValueAsString(new Row(key.key(), key.window().start(), t.count,
-                        t.temperature / t.temperatures, t.humidity / t.humidities, t.batteryMin,
-                        t.batteryMax));
+                        average(t.temperature, t.temperatures), average(t.humidity, t.humidities),
+                        t.batteryMin, t.batteryMax));
                     synchronized (rows) {
                         rows.append(row).append('\n');
                     }

@@ -12,7 +12,7 @@ class Message(pw.Schema):
     ts: int
     temperature: float | None
     humidity: float | None
-    battery: float | None
+    battery: float
 
 
 messages = pw.io.kafka.read(
@@ -27,16 +27,41 @@ messages = pw.io.kafka.read(
     mode="static",  # to the end that the topic has now
 )
 
-windows = messages.groupby(
-    messages.device_id, window_start=messages.ts // 10_000 * 10_000
-).reduce(
+# Pathway's sum and average take no null: what is null adds nothing, and is not counted.
+messages = messages.with_columns(
+    window_start=messages.ts // 10_000 * 10_000,
+    temperature=pw.coalesce(messages.temperature, 0.0),
+    temperatures=pw.if_else(messages.temperature.is_none(), 0, 1),
+    humidity=pw.coalesce(messages.humidity, 0.0),
+    humidities=pw.if_else(messages.humidity.is_none(), 0, 1),
+)
+sums = messages.groupby(messages.device_id, messages.window_start).reduce(
     messages.device_id,
-    pw.this.window_start,
+    messages.window_start,
     count=pw.reducers.count(),
-    avg_temperature=pw.reducers.avg(messages.temperature),
-    avg_humidity=pw.reducers.avg(messages.humidity),
+    temperature=pw.reducers.sum(messages.temperature),
+    temperatures=pw.reducers.sum(messages.temperatures),
+    humidity=pw.reducers.sum(messages.humidity),
+    humidities=pw.reducers.sum(messages.humidities),
     min_battery=pw.reducers.min(messages.battery),
     max_battery=pw.reducers.max(messages.battery),
+)
+
+
+def average(total, count):
+    # Both sides of an if_else are computed, and a division by zero is an error.
+    quotient = total / pw.if_else(count > 0, count, 1)
+    return pw.if_else(count > 0, quotient, None)
+
+
+windows = sums.select(
+    sums.device_id,
+    sums.window_start,
+    count=sums["count"],
+    avg_temperature=average(sums.temperature, sums.temperatures),
+    avg_humidity=average(sums.humidity, sums.humidities),
+    min_battery=sums.min_battery,
+    max_battery=sums.max_battery,
 )
 
 pw.io.jsonlines.write(windows, f"{out}/rows.json")

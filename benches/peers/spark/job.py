@@ -7,15 +7,11 @@ from pyspark.sql import functions as f
 bootstrap, topic, out, scratch = sys.argv[1:]
 
 spark = (
-    SparkSession.builder.master("local[2]")
+    SparkSession.builder
     # One task a core after the shuffle. The default of 200 is 200 small state stores.
     .config("spark.sql.shuffle.partitions", 2)
-    .config("spark.driver.memory", "2g")
-    .config("spark.driver.host", "127.0.0.1")
-    .config("spark.driver.bindAddress", "127.0.0.1")
     .config("spark.ui.enabled", False)
     .config("spark.sql.session.timeZone", "UTC")
-    .config("spark.local.dir", scratch)
     .config("spark.sql.warehouse.dir", f"{scratch}/warehouse")
     .getOrCreate()
 )
