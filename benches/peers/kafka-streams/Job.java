@@ -82,6 +82,8 @@ public final class Job {
         settings.put("max.poll.records", 10_000);
         settings.put("max.partition.fetch.bytes", 4 << 20);
         settings.put("commit.interval.ms", 1_000);
+        // Without a changelog, a rebalance loses what is in memory: a busy machine must not cause one.
+        settings.put("session.timeout.ms", 300_000);
 
         Serde<Message> messages = Serdes.serdeFrom((topic, message) -> null, Message::read);
         Serde<Totals> totals = Serdes.serdeFrom(Totals::write, Totals::read);

@@ -15,6 +15,8 @@ app = Application(
     state_dir=f"{scratch}/state-{process}",
     use_changelog_topics=False,  # state is not kept when the process is lost
     auto_create_topics=False,
+    # Without a changelog, a rebalance loses the state: a busy machine must not cause one.
+    consumer_extra_config={"session.timeout.ms": 300_000},
     loglevel="WARNING",
 )
 messages = app.topic(
