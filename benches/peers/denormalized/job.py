@@ -2,12 +2,20 @@
 import sys
 
 import orjson
+from confluent_kafka import Consumer, TopicPartition
 from denormalized import Context
 from denormalized.datafusion import col
 from denormalized.datafusion import functions as f
 
 bootstrap, topic, out, group = sys.argv[1:]
 sample = '{"device_id":"a","ts":1,"temperature":1.0,"humidity":1.0,"battery":1.0,"status":"ok","location":"lab"}'
+
+# It begins where its group is, and otherwise at the end; there is no option. So its group is put to the
+# beginning.
+consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+partitions = consumer.list_topics(topic).topics[topic].partitions
+consumer.commit(offsets=[TopicPartition(topic, p, 0) for p in partitions], asynchronous=False)
+consumer.close()
 
 with open(f"{out}/rows.json", "wb") as rows:
 
