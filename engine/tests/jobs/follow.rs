@@ -114,9 +114,9 @@ fn a_follower_hears_the_end_of_a_job_that_fails() {
     let view = new_view();
     let mut follower = view.follow();
     job.run(timely::Config::process(1), &Clock::system(), &view, &Stop::default()).unwrap_err();
-    let news = std::iter::from_fn(|| Some(follower.next(LIMIT)));
+    let mut news = std::iter::from_fn(|| Some(follower.next(LIMIT)));
     assert_eq!(
-        news.skip_while(|news| matches!(news, Heard::Rows(_) | Heard::Complete(_))).next(),
+        news.find(|news| !matches!(news, Heard::Rows(_) | Heard::Complete(_))),
         Some(Heard::Ended)
     );
 }

@@ -141,18 +141,37 @@ fn hash(route: u64, partition: Partition) -> u64 {
 /// A key of the merging side.
 pub(super) type KeyId = u32;
 
+/// The hash of a name is not kept: it is needed when a name comes and goes, and a million names
+/// would be 8 MB larger.
 #[derive(Debug)]
 struct NameEntry {
     name: Arc<str>,
-    route: u64,
     references: u32,
+}
+
+impl NameEntry {
+    fn route(&self) -> u64 {
+        route((&*self.name).into())
+    }
+}
+
+/// What a slot of a sender stands for: 8 bytes.
+#[derive(Copy, Clone, Debug)]
+struct Meaning {
+    key: KeyId,
+    partition: Partition,
+}
+
+impl Meaning {
+    /// Of a slot that stands for nothing.
+    const NONE: Meaning = Meaning { key: KeyId::MAX, partition: Partition(0) };
 }
 
 /// The receiving side: what the slots of every sender stand for, and the names of all keys that a
 /// slot or a pane refers to.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    senders: Vec<Vec<Option<(KeyId, Partition)>>>,
+    senders: Vec<Vec<Meaning>>,
     entries: Vec<Option<NameEntry>>,
     index: HashTable<KeyId>,
     free: Vec<KeyId>,
@@ -161,16 +180,24 @@ pub(super) struct Names {
 impl Names {
     /// A sender will use `slot` for `key`.
     pub(super) fn learn(&mut self, sender: u32, slot: Slot, partition: Partition, key: &str) {
-        let id = self.acquire(key);
-        let slots = at(&mut self.senders, sender as usize);
-        *at(slots, slot as usize) = Some((id, partition));
+        let key = self.acquire(key);
+        let (sender, slot) = (sender as usize, slot as usize);
+        if self.senders.len() <= sender {
+            self.senders.resize_with(sender + 1, Vec::new);
+        }
+        let slots = &mut self.senders[sender];
+        if slots.len() <= slot {
+            slots.resize(slot + 1, Meaning::NONE);
+        }
+        slots[slot] = Meaning { key, partition };
     }
 
     /// A sender will not use `slot` again for what it stood for.
     pub(super) fn forget(&mut self, sender: u32, slot: Slot) {
         let known = self.senders.get_mut(sender as usize).and_then(|s| s.get_mut(slot as usize));
-        if let Some((id, _)) = known.and_then(Option::take) {
-            self.release(id);
+        let known = known.map(|known| std::mem::replace(known, Meaning::NONE));
+        if let Some(Meaning { key, .. }) = known.filter(|known| known.key != KeyId::MAX) {
+            self.release(key);
         }
     }
 
@@ -181,32 +208,34 @@ impl Names {
     /// If the sender has not said so: channels keep their order, so that is a broken invariant.
     #[inline]
     pub(super) fn resolve(&self, sender: u32, slot: Slot) -> (KeyId, Partition) {
-        self.senders[sender as usize][slot as usize].expect("a name comes before its first use")
+        let Meaning { key, partition } = self.senders[sender as usize][slot as usize];
+        assert!(key != KeyId::MAX, "a name comes before its first use");
+        (key, partition)
     }
 
     /// The id of `key`, with one more reference to it.
     pub(super) fn acquire(&mut self, key: &str) -> KeyId {
         let route = route(key.into());
         let entries = &self.entries;
-        let is_key = |id: &KeyId| {
-            entries[*id as usize].as_ref().is_some_and(|e| e.route == route && *e.name == *key)
-        };
+        let is_key =
+            |id: &KeyId| entries[*id as usize].as_ref().is_some_and(|entry| *entry.name == *key);
         if let Some(id) = self.index.find(route, is_key) {
             let id = *id;
             self.retain(id);
             return id;
         }
-        let entry = Some(NameEntry { name: key.into(), route, references: 1 });
+        let entry = Some(NameEntry { name: key.into(), references: 1 });
         let id = if let Some(id) = self.free.pop() {
             self.entries[id as usize] = entry;
             id
         } else {
             self.entries.push(entry);
-            KeyId::try_from(self.entries.len() - 1).expect("fewer than 2^32 keys in use")
+            let id = KeyId::try_from(self.entries.len() - 1).ok();
+            id.filter(|id| *id != KeyId::MAX).expect("fewer than 2^32 - 1 keys in use")
         };
         let entries = &self.entries;
         self.index.insert_unique(route, id, |id| {
-            entries[*id as usize].as_ref().map_or(0, |entry| entry.route)
+            entries[*id as usize].as_ref().map_or(0, NameEntry::route)
         });
         id
     }
@@ -224,7 +253,7 @@ impl Names {
         let Some(known) = entry else { return };
         known.references -= 1;
         if known.references == 0 {
-            let route = known.route;
+            let route = known.route();
             *entry = None;
             if let Ok(found) = self.index.find_entry(route, |other| *other == id) {
                 found.remove();
@@ -244,14 +273,6 @@ impl Names {
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
-}
-
-/// The element at `index`, growing the list with defaults as needed.
-fn at<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
-    if list.len() <= index {
-        list.resize_with(index + 1, T::default);
-    }
-    &mut list[index]
 }
 
 #[cfg(test)]

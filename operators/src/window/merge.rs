@@ -18,9 +18,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -222,27 +223,33 @@ struct Pane<P> {
 
 /// The panes of one window.
 struct Panes<P> {
-    by_key: HashMap<KeyId, u32, FixedState>,
+    /// Where the pane of a key is.
+    by_key: HashTable<u32>,
     panes: Vec<Pane<P>>,
+}
+
+/// Spreads the numbers of keys over a table.
+fn hash(key: KeyId) -> u64 {
+    FixedState::default().hash_one(key)
 }
 
 impl<P> Panes<P> {
     /// None yet, with room for so many.
     fn with_room_for(keys: usize) -> Self {
-        Panes {
-            by_key: HashMap::with_capacity_and_hasher(keys, FixedState::default()),
-            panes: Vec::with_capacity(keys),
-        }
+        Panes { by_key: HashTable::with_capacity(keys), panes: Vec::with_capacity(keys) }
     }
 
     fn get_mut(&mut self, key: KeyId) -> Option<&mut Pane<P>> {
-        self.by_key.get(&key).map(|index| &mut self.panes[*index as usize])
+        let panes = &mut self.panes;
+        let index = self.by_key.find(hash(key), |index| panes[*index as usize].key == key)?;
+        Some(&mut panes[*index as usize])
     }
 
     /// Adds the pane of a key that has none here.
     fn insert(&mut self, key: KeyId, partial: P, spans: Spans) {
         let index = u32::try_from(self.panes.len()).expect("fewer than 2^32 keys");
-        self.by_key.insert(key, index);
+        let panes = &self.panes;
+        self.by_key.insert_unique(hash(key), index, |index| hash(panes[*index as usize].key));
         self.panes.push(Pane { key, partial, spans, changed: true });
     }
 }
