@@ -295,7 +295,9 @@ mod tests {
         drop(second);
         assert_eq!(heard(&mut first), [Heard::Rows(rows(4, 0).into())]);
         drop(first);
-        assert_eq!((feed.lock().news.len(), feed.lock().weight), (0, 0));
+        let kept = feed.lock();
+        assert_eq!((kept.news.len(), kept.weight), (0, 0));
+        drop(kept);
         // What was dropped was before its time: it has missed nothing.
         assert_eq!(heard(&mut feed.follow()), []);
     }
