@@ -112,7 +112,8 @@ fn main() -> anyhow::Result<()> {
             compare("The main job over Kafka", &options, job_contenders(&options))
         }
         What::Peers { compare: options, folder, installed } => {
-            let mut contenders = vec![baseline(), job(2, None, &options)];
+            let ours = job(2, None, &options);
+            let mut contenders = vec![baseline(), ours.clone(), directly(ours)];
             contenders.extend(Contender::peers(&folder, &installed)?);
             compare("The main job beside other engines", &options, contenders)
         }
@@ -146,11 +147,20 @@ fn job(workers: usize, checkpoint_every: Option<&'static str>, options: &Compare
     Contender::Job { workers, checkpoint_every, options }
 }
 
+/// The same job with the other way of fetching.
+fn directly(mut contender: Contender) -> Contender {
+    if let Contender::Job { options, .. } = &mut contender {
+        options.extend(["--fetch", "direct"].map(str::to_owned));
+    }
+    contender
+}
+
 fn job_contenders(options: &Compare) -> Vec<Contender> {
     let mut all = vec![Contender::Drain { threads: 2 }, Contender::Hand { threads: 1 }, baseline()];
     for checkpoint_every in [None, Some("5s"), Some("1s")] {
         all.extend([1, 2, 4].map(|workers| job(workers, checkpoint_every, options)));
     }
+    all.extend([None, Some("1s")].map(|every| directly(job(2, every, options))));
     all
 }
 

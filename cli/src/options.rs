@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
-use strandline_engine::source::kafka::Start;
+use strandline_engine::source::kafka::{Fetch, Start};
 use strandline_engine::store::Directory;
 use strandline_operators::time::EventTime;
 
@@ -41,6 +41,9 @@ pub struct Options {
     /// Any property of the Kafka client (librdkafka); repeatable
     #[arg(long, value_name = "K=V", value_parser = key_value, action = ArgAction::Append)]
     pub kafka_option: Vec<(String, String)>,
+    /// How messages are fetched: by the client, or directly: cheaper, without TLS and SASL
+    #[arg(long, value_name = "client|direct", value_parser = fetch, default_value = "client")]
+    pub fetch: Fetch,
     /// Where to begin: earliest, latest, a time such as 2026-01-31T12:00:00Z, or epoch milliseconds
     #[arg(long, value_name = "FROM", value_parser = start, default_value = "earliest")]
     pub from: Start,
@@ -292,6 +295,14 @@ fn plain(value: toml::Value) -> Option<String> {
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a property is written NAME=VALUE")?;
     Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+fn fetch(text: &str) -> Result<Fetch, String> {
+    match text {
+        "client" => Ok(Fetch::Client),
+        "direct" => Ok(Fetch::Direct),
+        _ => Err("client or direct".into()),
+    }
 }
 
 fn start(text: &str) -> Result<Start, String> {

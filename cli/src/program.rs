@@ -220,6 +220,7 @@ fn kafka_settings(options: &Options, world: &World, voice: &Voice) -> KafkaSetti
     let voice = voice.clone();
     KafkaSettings {
         options: options.kafka_option.clone(),
+        fetch: options.fetch,
         start: options.from,
         bounded: options.bounded,
         embedded: world.is_embedded(),

@@ -2,6 +2,7 @@
 //! fail; what it does not do right is tested against a real broker (`kafka_real`).
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, like tests")]
 
+#[macro_use]
 mod kafka_support;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use strandline_engine::clock::Clock;
-use strandline_engine::source::kafka::{KafkaSource, Start};
+use strandline_engine::source::kafka::{Fetch, KafkaSource, Start};
 use strandline_engine::source::{PartitionStart, Reader, Source, SourceError};
 use strandline_operators::record::{Offset, Partition};
 
@@ -30,20 +31,39 @@ fn cluster(topic: &str, partitions: i32) -> Cluster {
     cluster
 }
 
-fn source(cluster: &Cluster, topic: &str, lines: &Lines) -> KafkaSource {
-    let mut settings = settings(&cluster.bootstrap_servers(), topic, lines);
+fn source(fetch: Fetch, cluster: &Cluster, topic: &str, lines: &Lines) -> KafkaSource {
+    let mut settings = settings(fetch, &cluster.bootstrap_servers(), topic, lines);
     settings.embedded = true;
     KafkaSource::new(settings).unwrap()
 }
 
-fn bounded(cluster: &Cluster, topic: &str, start: Start) -> KafkaSource {
-    let mut settings = settings(&cluster.bootstrap_servers(), topic, &Lines::default());
+fn bounded(fetch: Fetch, cluster: &Cluster, topic: &str, start: Start) -> KafkaSource {
+    let mut settings = settings(fetch, &cluster.bootstrap_servers(), topic, &Lines::default());
     (settings.embedded, settings.bounded, settings.start) = (true, true, start);
     KafkaSource::new(settings).unwrap()
 }
 
-#[test]
-fn every_message_is_read_once_and_in_order() {
+in_both_ways!(
+    every_message_is_read_once_and_in_order,
+    a_read_hands_over_no_more_than_asked_for,
+    new_messages_wake_a_reader_that_came_back_empty,
+    an_end_is_what_the_log_said_not_an_empty_read,
+    a_bounded_read_ends_where_the_log_ended_at_the_start,
+    latest_begins_at_the_end,
+    a_null_payload_is_not_an_empty_one,
+    what_is_not_read_for_a_while_is_not_lost,
+    a_broker_that_goes_away_and_comes_back_is_said_once_and_nothing_is_lost,
+    data_that_the_broker_dropped_before_it_was_read_is_an_error,
+    an_offset_after_the_end_of_the_log_is_an_error,
+    a_broker_that_takes_back_an_out_of_range_is_read_on,
+    a_topic_that_may_not_be_read_is_an_error,
+    errors_that_pass_are_no_errors_of_the_job,
+    a_reader_can_be_dropped_in_the_middle_of_traffic,
+    a_panic_in_a_visit_loses_no_message_of_the_client,
+    a_partition_is_assigned_once_and_read_only_then,
+);
+
+fn every_message_is_read_once_and_in_order(fetch: Fetch) {
     let topic = fresh("order");
     let cluster = cluster(&topic, 3);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
@@ -51,7 +71,7 @@ fn every_message_is_read_once_and_in_order() {
         fill(&producer, &topic, partition, 0, 2_500);
     }
     let lines = Lines::default();
-    let source = source(&cluster, &topic, &lines);
+    let source = source(fetch, &cluster, &topic, &lines);
     let starts = plan(&source);
     assert_eq!(starts.len(), 3);
     assert!(starts.iter().all(|s| s.next_offset == Offset(0) && s.end.is_none()));
@@ -66,13 +86,12 @@ fn every_message_is_read_once_and_in_order() {
     assert_eq!(lines.all(), Vec::<String>::new());
 }
 
-#[test]
-fn a_read_hands_over_no_more_than_asked_for() {
+fn a_read_hands_over_no_more_than_asked_for(fetch: Fetch) {
     let topic = fresh("limit");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
     fill(&producer, &topic, 0, 0, 5_000);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let mut reading = Reading::new(&source, &plan(&source));
     let heard = reading.bell.rings();
     assert!(heard > 0 || reading.bell.wait(heard, LIMIT));
@@ -88,12 +107,11 @@ fn a_read_hands_over_no_more_than_asked_for() {
 }
 
 /// Without this a worker that sleeps would find new messages by chance only.
-#[test]
-fn new_messages_wake_a_reader_that_came_back_empty() {
+fn new_messages_wake_a_reader_that_came_back_empty(fetch: Fetch) {
     let topic = fresh("wake");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[("linger.ms", "0")]);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until_at_end();
     for number in 0..20 {
@@ -107,15 +125,14 @@ fn new_messages_wake_a_reader_that_came_back_empty() {
     }
 }
 
-#[test]
-fn an_end_is_what_the_log_said_not_an_empty_read() {
+fn an_end_is_what_the_log_said_not_an_empty_read(fetch: Fetch) {
     let topic = fresh("end");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
     fill(&producer, &topic, 0, 0, 10);
     // Nothing comes for a while: an empty read says nothing.
     cluster.broker_round_trip_time(BROKER, Duration::from_millis(300)).unwrap();
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let mut reading = Reading::new(&source, &plan(&source));
     let progress = reading.read(0, 100).unwrap();
     assert!(progress.messages == 0 && !progress.at_end && !progress.finished);
@@ -123,14 +140,13 @@ fn an_end_is_what_the_log_said_not_an_empty_read() {
     assert_eq!(reading.messages(), 10);
 }
 
-#[test]
-fn a_bounded_read_ends_where_the_log_ended_at_the_start() {
+fn a_bounded_read_ends_where_the_log_ended_at_the_start(fetch: Fetch) {
     let topic = fresh("bounded");
     let cluster = cluster(&topic, 3);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
     fill(&producer, &topic, 0, 0, 1_500);
     fill(&producer, &topic, 2, 0, 1);
-    let source = bounded(&cluster, &topic, Start::Earliest);
+    let source = bounded(fetch, &cluster, &topic, Start::Earliest);
     let starts = plan(&source);
     assert_eq!(starts[0].end, Some(Offset(1_500)));
     // Partition 1 is empty: it is finished before anything is read.
@@ -149,13 +165,12 @@ fn a_bounded_read_ends_where_the_log_ended_at_the_start() {
     assert_eq!(source.discover(0).unwrap(), [], "a bounded run discovers nothing");
 }
 
-#[test]
-fn latest_begins_at_the_end() {
+fn latest_begins_at_the_end(fetch: Fetch) {
     let topic = fresh("latest");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
     fill(&producer, &topic, 0, 0, 100);
-    let mut settings = settings(&cluster.bootstrap_servers(), &topic, &Lines::default());
+    let mut settings = settings(fetch, &cluster.bootstrap_servers(), &topic, &Lines::default());
     (settings.embedded, settings.start) = (true, Start::Latest);
     let source = KafkaSource::new(settings).unwrap();
     let starts = plan(&source);
@@ -164,12 +179,11 @@ fn latest_begins_at_the_end() {
     let mut reading = Reading::new(&source, &starts);
     reading.until_at_end();
     assert_eq!(reading.payloads(0), numbers(100, 200));
-    let starts = plan(&bounded(&cluster, &topic, Start::Latest));
+    let starts = plan(&bounded(fetch, &cluster, &topic, Start::Latest));
     assert_eq!((starts[0].next_offset, starts[0].end), (Offset(200), Some(Offset(200))));
 }
 
-#[test]
-fn a_null_payload_is_not_an_empty_one() {
+fn a_null_payload_is_not_an_empty_one(fetch: Fetch) {
     let topic = fresh("null");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
@@ -177,7 +191,7 @@ fn a_null_payload_is_not_an_empty_one() {
     send(&producer, BaseRecord::to(&topic).partition(0).key("k").payload(&b""[..]));
     send(&producer, BaseRecord::to(&topic).partition(0).payload(&b"x"[..]).timestamp(7));
     producer.flush(LIMIT).unwrap();
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until_at_end();
     let payloads: Vec<_> = reading.seen[&0].iter().map(|seen| seen.payload.as_deref()).collect();
@@ -189,7 +203,7 @@ fn a_null_payload_is_not_an_empty_one() {
 fn looking_at_an_absent_topic_does_not_create_it() {
     let cluster = cluster(&fresh("other"), 1);
     let absent = fresh("absent");
-    let source = source(&cluster, &absent, &Lines::default());
+    let source = source(Fetch::Client, &cluster, &absent, &Lines::default());
     for _ in 0..3 {
         let error = source.plan(&[], &|| false).unwrap_err();
         assert!(matches!(error, SourceError::TopicAbsent { .. }), "{error}");
@@ -200,12 +214,11 @@ fn looking_at_an_absent_topic_does_not_create_it() {
 }
 
 /// Drift control: a partition that runs ahead is not read for a while.
-#[test]
-fn what_is_not_read_for_a_while_is_not_lost() {
+fn what_is_not_read_for_a_while_is_not_lost(fetch: Fetch) {
     let topic = fresh("drift");
     let cluster = cluster(&topic, 2);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
-    let mut settings = settings(&cluster.bootstrap_servers(), &topic, &Lines::default());
+    let mut settings = settings(fetch, &cluster.bootstrap_servers(), &topic, &Lines::default());
     settings.embedded = true;
     settings.options.push(("queued.min.messages".into(), "100".into()));
     let source = KafkaSource::new(settings).unwrap();
@@ -235,7 +248,7 @@ fn a_broker_that_is_absent_at_the_start_is_waited_for_and_said_once() {
     let cluster = cluster(&topic, 1);
     cluster.broker_down(BROKER).unwrap();
     let lines = Lines::default();
-    let source = source(&cluster, &topic, &lines);
+    let source = source(Fetch::Client, &cluster, &topic, &lines);
     let planned = thread::spawn(move || plan(&source));
     lines.wait_for("cannot reach Kafka at");
     assert!(!planned.is_finished());
@@ -251,7 +264,7 @@ fn a_broker_that_is_absent_at_the_start_is_waited_for_and_said_once() {
 fn a_job_that_waits_for_its_broker_can_be_stopped() {
     let lines = Lines::default();
     // Nothing listens on port 1.
-    let source = KafkaSource::new(settings("127.0.0.1:1", "t", &lines)).unwrap();
+    let source = KafkaSource::new(settings(Fetch::Client, "127.0.0.1:1", "t", &lines)).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let planned = thread::spawn(move || source.plan(&[], &|| stopped.load(Ordering::SeqCst)));
@@ -264,8 +277,7 @@ fn a_job_that_waits_for_its_broker_can_be_stopped() {
     assert_eq!(lines.all().len(), 1, "{:?}", lines.all());
 }
 
-#[test]
-fn a_broker_that_goes_away_and_comes_back_is_said_once_and_nothing_is_lost() {
+fn a_broker_that_goes_away_and_comes_back_is_said_once_and_nothing_is_lost(fetch: Fetch) {
     let topic = fresh("outage");
     let cluster = cluster(&topic, 2);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
@@ -273,7 +285,7 @@ fn a_broker_that_goes_away_and_comes_back_is_said_once_and_nothing_is_lost() {
         fill(&producer, &topic, partition, 0, 1_000);
     }
     let lines = Lines::default();
-    let source = source(&cluster, &topic, &lines);
+    let source = source(fetch, &cluster, &topic, &lines);
     let starts = plan(&source);
     // Two workers: the outage is still said once.
     let mut readings = [Reading::new(&source, &starts[..1]), Reading::new(&source, &starts[1..])];
@@ -305,12 +317,11 @@ fn a_broker_that_goes_away_and_comes_back_is_said_once_and_nothing_is_lost() {
 }
 
 /// The embedded broker keeps 5 MiB of a partition, and drops the rest without a word.
-#[test]
-fn data_that_the_broker_dropped_before_it_was_read_is_an_error() {
+fn data_that_the_broker_dropped_before_it_was_read_is_an_error(fetch: Fetch) {
     let topic = fresh("gone");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[("batch.num.messages", "100")]);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let starts = plan(&source);
     let payload = vec![b'x'; 1_000];
     for _ in 0..10_000 {
@@ -329,26 +340,24 @@ fn data_that_the_broker_dropped_before_it_was_read_is_an_error() {
     assert_eq!(reading.messages(), 0);
 }
 
-#[test]
-fn an_offset_after_the_end_of_the_log_is_an_error() {
+fn an_offset_after_the_end_of_the_log_is_an_error(fetch: Fetch) {
     let topic = fresh("beyond");
     let cluster = cluster(&topic, 1);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     plan(&source);
     let start = PartitionStart { partition: Partition(0), next_offset: Offset(50), end: None };
     let line = Reading::new(&source, &[start]).until_error().to_string();
     assert!(line.contains("offset 50") && line.contains(&topic), "{line}");
 }
 
-#[test]
-fn a_broker_that_takes_back_an_out_of_range_is_read_on() {
+fn a_broker_that_takes_back_an_out_of_range_is_read_on(fetch: Fetch) {
     let topic = fresh("range");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
     fill(&producer, &topic, 0, 0, 500);
     let out_of_range = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
     cluster.request_errors(RDKafkaApiKey::Fetch, &[out_of_range; 2]);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until_at_end();
     assert_eq!(reading.payloads(0), numbers(0, 500));
@@ -359,12 +368,11 @@ fn a_broker_that_takes_back_an_out_of_range_is_read_on() {
     assert!(line.contains("does not give offset 500"), "{line}");
 }
 
-#[test]
-fn a_topic_that_may_not_be_read_is_an_error() {
+fn a_topic_that_may_not_be_read_is_an_error(fetch: Fetch) {
     let topic = fresh("acl");
     let cluster = cluster(&topic, 1);
     let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let starts = plan(&source);
     cluster.request_errors(RDKafkaApiKey::Fetch, &[denied; 5]);
     let line = Reading::new(&source, &starts).until_error().to_string();
@@ -374,13 +382,12 @@ fn a_topic_that_may_not_be_read_is_an_error() {
     assert!(line.contains("does not allow") && line.contains(&topic), "{line}");
 }
 
-#[test]
-fn errors_that_pass_are_no_errors_of_the_job() {
+fn errors_that_pass_are_no_errors_of_the_job(fetch: Fetch) {
     let topic = fresh("transient");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
     fill(&producer, &topic, 0, 0, 300);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let starts = plan(&source);
     cluster.request_errors(
         RDKafkaApiKey::Fetch,
@@ -397,8 +404,7 @@ fn errors_that_pass_are_no_errors_of_the_job() {
 }
 
 /// Callbacks come from the client's threads: none may come after the reader is gone.
-#[test]
-fn a_reader_can_be_dropped_in_the_middle_of_traffic() {
+fn a_reader_can_be_dropped_in_the_middle_of_traffic(fetch: Fetch) {
     let topic = fresh("drop");
     let cluster = cluster(&topic, 4);
     let bootstrap = cluster.bootstrap_servers();
@@ -412,7 +418,7 @@ fn a_reader_can_be_dropped_in_the_middle_of_traffic() {
             }
         }
     });
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let starts = plan(&source);
     for round in 0..15 {
         let clock = Clock::system();
@@ -438,13 +444,12 @@ fn a_reader_can_be_dropped_in_the_middle_of_traffic() {
     traffic.join().unwrap();
 }
 
-#[test]
-fn a_panic_in_a_visit_loses_no_message_of_the_client() {
+fn a_panic_in_a_visit_loses_no_message_of_the_client(fetch: Fetch) {
     let topic = fresh("panic");
     let cluster = cluster(&topic, 1);
     let producer = producer(&cluster.bootstrap_servers(), &[]);
     fill(&producer, &topic, 0, 0, 100);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let mut reading = Reading::new(&source, &plan(&source));
     assert!(reading.bell.wait(0, LIMIT));
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -457,11 +462,10 @@ fn a_panic_in_a_visit_loses_no_message_of_the_client() {
     drop(reading); // Would hang or crash if messages were left behind.
 }
 
-#[test]
-fn a_partition_is_assigned_once_and_read_only_then() {
+fn a_partition_is_assigned_once_and_read_only_then(fetch: Fetch) {
     let topic = fresh("assign");
     let cluster = cluster(&topic, 1);
-    let source = source(&cluster, &topic, &Lines::default());
+    let source = source(fetch, &cluster, &topic, &Lines::default());
     let starts = plan(&source);
     let mut reader = source.reader(Bell::default().wake()).unwrap();
     assert!(reader.read(Partition(0), 1, |_| {}).is_err());

@@ -2,6 +2,7 @@
 //! do right. `scripts/test` starts the broker and says in `STRANDLINE_KAFKA` where it is.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, like tests")]
 
+#[macro_use]
 mod kafka_support;
 
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ use rdkafka::topic_partition_list::{
     Offset as ListedOffset, TopicPartitionList, TopicPartitionListElem,
 };
 use strandline_engine::clock::Clock;
-use strandline_engine::source::kafka::{KafkaSource, Start};
+use strandline_engine::source::kafka::{Fetch, KafkaSource, Start};
 use strandline_engine::source::{PartitionStart, Source, SourceError};
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
@@ -87,31 +88,53 @@ fn delete_records(bootstrap: &str, topic: &str, before: i64) {
     wait(admin(bootstrap).delete_records(&list, &options())).unwrap();
 }
 
-fn source(bootstrap: &str, topic: &str) -> KafkaSource {
-    KafkaSource::new(settings(bootstrap, topic, &Lines::default())).unwrap()
+fn source(fetch: Fetch, bootstrap: &str, topic: &str) -> KafkaSource {
+    KafkaSource::new(settings(fetch, bootstrap, topic, &Lines::default())).unwrap()
 }
 
-fn bounded(bootstrap: &str, topic: &str, start: Start) -> KafkaSource {
-    let mut settings = settings(bootstrap, topic, &Lines::default());
+fn bounded(fetch: Fetch, bootstrap: &str, topic: &str, start: Start) -> KafkaSource {
+    let mut settings = settings(fetch, bootstrap, topic, &Lines::default());
     (settings.bounded, settings.start) = (true, start);
     KafkaSource::new(settings).unwrap()
 }
 
-fn read_bounded(bootstrap: &str, topic: &str) -> Reading {
-    let source = bounded(bootstrap, topic, Start::Earliest);
+fn read_bounded(fetch: Fetch, bootstrap: &str, topic: &str) -> Reading {
+    let source = bounded(fetch, bootstrap, topic, Start::Earliest);
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until_finished();
     reading
 }
 
-#[test]
-fn all_codecs_are_read() {
+in_both_ways!(
+    all_codecs_are_read,
+    aborted_transactions_are_hidden_and_markers_are_counted,
+    an_open_transaction_is_neither_read_nor_an_end,
+    gaps_of_compaction_are_counted,
+    a_start_at_a_timestamp_is_found_in_each_partition,
+    latest_and_bounded_go_by_the_ends_at_the_start,
+    a_partition_that_is_added_is_discovered_and_read_from_its_beginning,
+    data_that_was_removed_before_it_was_read_is_an_error_that_says_how_much,
+    data_that_is_removed_while_a_reader_lags_is_an_error,
+    an_offset_after_the_end_of_the_log_is_an_error,
+    a_topic_that_is_deleted_while_it_is_read_is_an_error,
+    null_payloads_and_missing_timestamps_are_told_as_such,
+    the_broker_stamps_where_the_topic_says_so,
+    a_reader_is_woken_soon_after_a_message_was_acknowledged,
+    a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing,
+    workers_together_read_everything_once,
+);
+
+fn all_codecs_are_read(fetch: Fetch) {
     let bootstrap = bootstrap();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let topic = create(&bootstrap, codec, 1, &[]);
         let producer = producer(&bootstrap, &[("compression.type", codec)]);
         fill(&producer, &topic, 0, 0, 3_000);
-        assert_eq!(read_bounded(&bootstrap, &topic).payloads(0), numbers(0, 3_000), "{codec}");
+        assert_eq!(
+            read_bounded(fetch, &bootstrap, &topic).payloads(0),
+            numbers(0, 3_000),
+            "{codec}"
+        );
     }
 }
 
@@ -122,8 +145,7 @@ fn transactional(bootstrap: &str) -> TestProducer {
     producer
 }
 
-#[test]
-fn aborted_transactions_are_hidden_and_markers_are_counted() {
+fn aborted_transactions_are_hidden_and_markers_are_counted(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "aborted", 1, &[]);
     let producer = transactional(&bootstrap);
@@ -137,7 +159,7 @@ fn aborted_transactions_are_hidden_and_markers_are_counted() {
         }
     }
     // 160 records and 3 markers; the last offset is a marker.
-    let reading = read_bounded(&bootstrap, &topic);
+    let reading = read_bounded(fetch, &bootstrap, &topic);
     let mut committed = numbers(0, 100);
     committed.extend(numbers(150, 160));
     assert_eq!(reading.payloads(0), committed);
@@ -145,8 +167,7 @@ fn aborted_transactions_are_hidden_and_markers_are_counted() {
     assert_eq!(reading.skipped[&0], 50 + 3);
 }
 
-#[test]
-fn an_open_transaction_is_neither_read_nor_an_end() {
+fn an_open_transaction_is_neither_read_nor_an_end(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "open", 1, &[]);
     let plain = producer(&bootstrap, &[]);
@@ -156,9 +177,9 @@ fn an_open_transaction_is_neither_read_nor_an_end() {
     fill(&producer, &topic, 0, 10, 15);
     fill(&plain, &topic, 0, 15, 20);
     // What comes after the open transaction is not readable either.
-    let ended = read_bounded(&bootstrap, &topic);
+    let ended = read_bounded(fetch, &bootstrap, &topic);
     assert_eq!(ended.payloads(0), numbers(0, 10));
-    let source = source(&bootstrap, &topic);
+    let source = source(fetch, &bootstrap, &topic);
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until("the whole end heard", |r| r.progress[&0].end == Offset(20)).unwrap();
     reading.until_messages(10);
@@ -170,8 +191,7 @@ fn an_open_transaction_is_neither_read_nor_an_end() {
 }
 
 /// Compaction leaves gaps, also at the end; none of them is an error.
-#[test]
-fn gaps_of_compaction_are_counted() {
+fn gaps_of_compaction_are_counted(fetch: Fetch) {
     let bootstrap = bootstrap();
     let config = [
         ("cleanup.policy", "compact"),
@@ -192,7 +212,7 @@ fn gaps_of_compaction_are_counted() {
             sent += 1;
         }
         producer.flush(LIMIT).unwrap();
-        let reading = read_bounded(&bootstrap, &topic);
+        let reading = read_bounded(fetch, &bootstrap, &topic);
         assert_eq!(reading.messages() as u64 + reading.skipped[&0], sent);
         assert_eq!(reading.payloads(0).last().unwrap(), &(sent - 1).to_string());
         if 0 < reading.skipped[&0] {
@@ -203,8 +223,7 @@ fn gaps_of_compaction_are_counted() {
     }
 }
 
-#[test]
-fn a_start_at_a_timestamp_is_found_in_each_partition() {
+fn a_start_at_a_timestamp_is_found_in_each_partition(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "timestamp", 3, &[]);
     let producer = producer(&bootstrap, &[]);
@@ -226,7 +245,7 @@ fn a_start_at_a_timestamp_is_found_in_each_partition() {
     }
     producer.flush(LIMIT).unwrap();
     let start = Start::Timestamp(EventTime::from_millis(base + 49_500));
-    let source = bounded(&bootstrap, &topic, start);
+    let source = bounded(fetch, &bootstrap, &topic, start);
     let starts = plan(&source);
     let begins: Vec<_> = starts.iter().map(|start| start.next_offset).collect();
     assert_eq!(begins, [Offset(5), Offset(50), Offset(100)]);
@@ -238,16 +257,15 @@ fn a_start_at_a_timestamp_is_found_in_each_partition() {
     assert_eq!(reading.seen[&1][0].timestamp_ms, Some(base + 50_000));
 }
 
-#[test]
-fn latest_and_bounded_go_by_the_ends_at_the_start() {
+fn latest_and_bounded_go_by_the_ends_at_the_start(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "ends", 2, &[]);
     let producer = producer(&bootstrap, &[]);
     fill(&producer, &topic, 0, 0, 1_000);
-    let mut latest = settings(&bootstrap, &topic, &Lines::default());
+    let mut latest = settings(fetch, &bootstrap, &topic, &Lines::default());
     latest.start = Start::Latest;
     let latest = KafkaSource::new(latest).unwrap();
-    let bounded = bounded(&bootstrap, &topic, Start::Earliest);
+    let bounded = bounded(fetch, &bootstrap, &topic, Start::Earliest);
     let (latest_starts, bounded_starts) = (plan(&latest), plan(&bounded));
     fill(&producer, &topic, 0, 1_000, 2_000);
     fill(&producer, &topic, 1, 0, 10);
@@ -265,7 +283,7 @@ fn latest_and_bounded_go_by_the_ends_at_the_start() {
 fn looking_at_an_absent_topic_does_not_create_it() {
     let bootstrap = bootstrap();
     let topic = fresh("never-created");
-    let source = source(&bootstrap, &topic);
+    let source = source(Fetch::Client, &bootstrap, &topic);
     for _ in 0..3 {
         assert!(matches!(source.plan(&[], &|| false), Err(SourceError::TopicAbsent { .. })));
         assert!(matches!(source.discover(0), Err(SourceError::TopicAbsent { .. })));
@@ -280,7 +298,7 @@ fn looking_at_an_absent_topic_does_not_create_it() {
 fn a_broker_that_refuses_us_is_an_error_that_says_so() {
     let bootstrap = bootstrap();
     // This listener has no authentication, and refuses those who insist on it.
-    let mut wrong = settings(&bootstrap, "any", &Lines::default());
+    let mut wrong = settings(Fetch::Client, &bootstrap, "any", &Lines::default());
     for (name, value) in [
         ("security.protocol", "sasl_plaintext"),
         ("sasl.mechanism", "PLAIN"),
@@ -294,13 +312,12 @@ fn a_broker_that_refuses_us_is_an_error_that_says_so() {
     assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
 }
 
-#[test]
-fn a_partition_that_is_added_is_discovered_and_read_from_its_beginning() {
+fn a_partition_that_is_added_is_discovered_and_read_from_its_beginning(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "grows", 2, &[]);
     let producer = producer(&bootstrap, &[("topic.metadata.refresh.interval.ms", "200")]);
     fill(&producer, &topic, 0, 0, 10);
-    let source = source(&bootstrap, &topic);
+    let source = source(fetch, &bootstrap, &topic);
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until_at_end();
     assert_eq!(source.discover(2).unwrap(), []);
@@ -330,12 +347,11 @@ fn a_partition_that_is_added_is_discovered_and_read_from_its_beginning() {
     assert_eq!(reading.payloads(3), ["new"]);
 }
 
-#[test]
-fn data_that_was_removed_before_it_was_read_is_an_error_that_says_how_much() {
+fn data_that_was_removed_before_it_was_read_is_an_error_that_says_how_much(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "removed", 1, &[]);
     fill(&producer(&bootstrap, &[]), &topic, 0, 0, 100);
-    let source = source(&bootstrap, &topic);
+    let source = source(fetch, &bootstrap, &topic);
     let starts = plan(&source);
     delete_records(&bootstrap, &topic, 60);
     let error = Reading::new(&source, &starts).until_error();
@@ -355,13 +371,12 @@ fn data_that_was_removed_before_it_was_read_is_an_error_that_says_how_much() {
     assert_eq!(reading.payloads(0), numbers(60, 100));
 }
 
-#[test]
-fn data_that_is_removed_while_a_reader_lags_is_an_error() {
+fn data_that_is_removed_while_a_reader_lags_is_an_error(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "lags", 1, &[]);
     let small = [("batch.num.messages", "100")];
     fill(&producer(&bootstrap, &small), &topic, 0, 0, 20_000);
-    let mut slow = settings(&bootstrap, &topic, &Lines::default());
+    let mut slow = settings(fetch, &bootstrap, &topic, &Lines::default());
     for (name, value) in [("queued.min.messages", "1"), ("fetch.message.max.bytes", "5000")] {
         slow.options.push((name.to_owned(), value.to_owned()));
     }
@@ -380,22 +395,20 @@ fn data_that_is_removed_while_a_reader_lags_is_an_error() {
     assert_eq!(reading.payloads(0), numbers(0, reading.messages()));
 }
 
-#[test]
-fn an_offset_after_the_end_of_the_log_is_an_error() {
+fn an_offset_after_the_end_of_the_log_is_an_error(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "beyond", 1, &[]);
     fill(&producer(&bootstrap, &[]), &topic, 0, 0, 100);
     let start = PartitionStart { partition: Partition(0), next_offset: Offset(500), end: None };
-    let line = Reading::new(&source(&bootstrap, &topic), &[start]).until_error().to_string();
+    let line = Reading::new(&source(fetch, &bootstrap, &topic), &[start]).until_error().to_string();
     assert!(line.contains("offset 500") && line.contains("100"), "{line}");
 }
 
-#[test]
-fn a_topic_that_is_deleted_while_it_is_read_is_an_error() {
+fn a_topic_that_is_deleted_while_it_is_read_is_an_error(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "deleted", 2, &[]);
     fill(&producer(&bootstrap, &[]), &topic, 0, 0, 100);
-    let source = source(&bootstrap, &topic);
+    let source = source(fetch, &bootstrap, &topic);
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until_at_end();
     wait(admin(&bootstrap).delete_topics(&[&topic], &options())).unwrap()[0].as_ref().unwrap();
@@ -419,8 +432,7 @@ fn clients_are_closing() -> bool {
     })
 }
 
-#[test]
-fn null_payloads_and_missing_timestamps_are_told_as_such() {
+fn null_payloads_and_missing_timestamps_are_told_as_such(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "bare", 1, &[]);
     let producer = producer(&bootstrap, &[]);
@@ -428,14 +440,13 @@ fn null_payloads_and_missing_timestamps_are_told_as_such() {
     send(&producer, BaseRecord::to(&topic).key("k").timestamp(-1).payload(&b""[..]));
     send(&producer, BaseRecord::to(&topic).key("k").timestamp(5).payload(&b"x"[..]));
     producer.flush(LIMIT).unwrap();
-    let seen = read_bounded(&bootstrap, &topic).seen.remove(&0).unwrap();
+    let seen = read_bounded(fetch, &bootstrap, &topic).seen.remove(&0).unwrap();
     let told: Vec<_> =
         seen.iter().map(|seen| (seen.payload.as_deref(), seen.timestamp_ms)).collect();
     assert_eq!(told, [(None, None), (Some(&b""[..]), None), (Some(&b"x"[..]), Some(5))]);
 }
 
-#[test]
-fn the_broker_stamps_where_the_topic_says_so() {
+fn the_broker_stamps_where_the_topic_says_so(fetch: Fetch) {
     let bootstrap = bootstrap();
     let config = [("message.timestamp.type", "LogAppendTime")];
     let topic = create(&bootstrap, "append-time", 1, &config);
@@ -443,16 +454,15 @@ fn the_broker_stamps_where_the_topic_says_so() {
     let before = Clock::system().wall().as_millis();
     send(&producer, BaseRecord::to(&topic).timestamp(5).payload(&b"x"[..]));
     producer.flush(LIMIT).unwrap();
-    let stamp = read_bounded(&bootstrap, &topic).seen[&0][0].timestamp_ms.unwrap();
+    let stamp = read_bounded(fetch, &bootstrap, &topic).seen[&0][0].timestamp_ms.unwrap();
     assert!(before <= stamp, "{stamp}");
 }
 
-#[test]
-fn a_reader_is_woken_soon_after_a_message_was_acknowledged() {
+fn a_reader_is_woken_soon_after_a_message_was_acknowledged(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "wake", 4, &[]);
     let producer = producer(&bootstrap, &[("linger.ms", "0")]);
-    let source = source(&bootstrap, &topic);
+    let source = source(fetch, &bootstrap, &topic);
     let mut reading = Reading::new(&source, &plan(&source));
     reading.until_at_end();
     for number in 0..40 {
@@ -514,14 +524,13 @@ fn free_ports() -> u16 {
     }
 }
 
-#[test]
-fn a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing() {
+fn a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing(fetch: Fetch) {
     bootstrap();
     let broker = Broker::start();
     let bootstrap = broker.bootstrap();
     let topic = create(&bootstrap, "killed", 2, &[]);
     let lines = Lines::default();
-    let source = KafkaSource::new(settings(&bootstrap, &topic, &lines)).unwrap();
+    let source = KafkaSource::new(settings(fetch, &bootstrap, &topic, &lines)).unwrap();
     let mut reading = Reading::new(&source, &plan(&source));
     // Idempotent, so that the topic itself holds each number once.
     let idempotent =
@@ -581,15 +590,14 @@ fn a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing() {
     drop((reading, source, broker));
 }
 
-#[test]
-fn workers_together_read_everything_once() {
+fn workers_together_read_everything_once(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "workers", 5, &[]);
     let producer = producer(&bootstrap, &[("compression.type", "lz4")]);
     for partition in 0..5 {
         fill(&producer, &topic, partition, 0, 4_000);
     }
-    let source = bounded(&bootstrap, &topic, Start::Earliest);
+    let source = bounded(fetch, &bootstrap, &topic, Start::Earliest);
     let starts = plan(&source);
     let mut all = BTreeSet::new();
     for worker in 0..3 {
@@ -608,7 +616,7 @@ fn workers_together_read_everything_once() {
 fn a_topic_that_was_deleted_and_made_again_is_another_one() {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "again", 1, &[]);
-    let identity = || source(&bootstrap, &topic).plan(&[], &|| false).unwrap().topic;
+    let identity = || source(Fetch::Client, &bootstrap, &topic).plan(&[], &|| false).unwrap().topic;
     let first = identity();
     assert_eq!(first.name, topic);
     assert!(first.cluster.is_some() && first.id.is_some(), "{first:?}");
@@ -633,7 +641,7 @@ fn committed_positions_are_seen_under_the_group() {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "group", 2, &[]);
     let group = fresh("watchers");
-    let mut settings = settings(&bootstrap, &topic, &Lines::default());
+    let mut settings = settings(Fetch::Client, &bootstrap, &topic, &Lines::default());
     settings.group = Some(group.clone());
     let source = KafkaSource::new(settings).unwrap();
     let watcher: BaseConsumer = ClientConfig::new()

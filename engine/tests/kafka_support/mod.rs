@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{ClientContext, Message as _};
 use strandline_engine::clock::Clock;
 use strandline_engine::report::Report;
-use strandline_engine::source::kafka::{KafkaReader, KafkaSettings, KafkaSource};
+use strandline_engine::source::kafka::{Fetch, KafkaReader, KafkaSettings, KafkaSource};
 use strandline_engine::source::{PartitionStart, Progress, Reader, Source, SourceError, Wake};
 use strandline_operators::record::{Message, Partition};
 use strandline_operators::time::EventTime;
@@ -196,9 +196,29 @@ fn own(message: Message<'_>) -> Seen {
     }
 }
 
+/// Makes two tests of each function: one for each way to fetch.
+macro_rules! in_both_ways {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            use strandline_engine::source::kafka::Fetch;
+
+            #[test]
+            fn client() {
+                super::$test(Fetch::Client);
+            }
+
+            #[test]
+            fn direct() {
+                super::$test(Fetch::Direct);
+            }
+        }
+    )+};
+}
+
 /// Settings that report into `lines`.
-pub(crate) fn settings(bootstrap: &str, topic: &str, lines: &Lines) -> KafkaSettings {
+pub(crate) fn settings(fetch: Fetch, bootstrap: &str, topic: &str, lines: &Lines) -> KafkaSettings {
     let mut settings = KafkaSettings::new(bootstrap, topic);
+    settings.fetch = fetch;
     settings.report = lines.report();
     settings
 }

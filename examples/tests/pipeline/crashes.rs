@@ -144,7 +144,9 @@ fn rows_are_the_oracles_after_kills_of_the_job_and_its_broker() {
     };
     let (mut broker_kills, mut continued) = (0, 0);
     for kill in 0..kills {
-        let running = Running::start(start(1 + random.below(4), &[]));
+        // A checkpoint is continued by either way of fetching.
+        let fetch = ["client", "direct"][usize::from(random.happens(0.5))];
+        let running = Running::start(start(1 + random.below(4), &["--fetch", fetch]));
         let life = LIFE_MAX.mul_f64(random.unit());
         std::thread::park_timeout(life);
         if kill % 5 == 2 {
@@ -168,7 +170,8 @@ fn rows_are_the_oracles_after_kills_of_the_job_and_its_broker() {
     let tally = sending.stop();
     assert_eq!(tally.failed, 0, "{tally:?}");
 
-    let (code, stdout, stderr) = finish(start(1 + random.below(4), &["--bounded"]));
+    let (code, stdout, stderr) =
+        finish(start(1 + random.below(4), &["--bounded", "--fetch", "direct"]));
     assert_eq!(code, Some(0), "{stderr}");
     let log = read_back(&address, &topic, PARTITIONS);
     let oracle = OracleOptions { window: WINDOW, watermark: WATERMARK, ..OracleOptions::default() };

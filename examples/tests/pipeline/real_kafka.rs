@@ -48,7 +48,9 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
     let expected = outcome(&log, &OracleOptions::default());
     assert_eq!(expected.ledger.read, messages);
     let mut first: Option<Found> = None;
-    for workers in ["1", "2", "3", "4", "8"] {
+    let by_client = ["1", "2", "3", "4", "8"].map(|workers| (workers, "client"));
+    let direct = ["1", "3", "8"].map(|workers| (workers, "direct"));
+    for (workers, fetch) in by_client.into_iter().chain(direct) {
         let out = tempfile::tempdir().unwrap();
         let (code, stdout, stderr) = finish(command(&[
             "--bootstrap",
@@ -58,19 +60,21 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
             "--bounded",
             "-w",
             workers,
+            "--fetch",
+            fetch,
             "--listen",
             "none",
             "--quiet",
             "--out",
             out.path().to_str().unwrap(),
         ]));
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{workers} workers");
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{workers} workers, {fetch}");
         assert_eq!(stdout.lines().count(), 1, "{stdout}");
         check_last_line(&stdout, &expected);
         let found = Found::read(out.path(), &MAIN_JOB).unwrap();
         found.compare(&expected, &MAIN_JOB).unwrap();
         let first = first.get_or_insert_with(|| found.clone());
-        assert_eq!(first.rows, found.rows, "equal to the last bit for {workers} workers");
+        assert_eq!(first.rows, found.rows, "equal to the last bit: {workers} workers, {fetch}");
     }
 
     // Two processes, each with an output directory of its own; together they have all rows.

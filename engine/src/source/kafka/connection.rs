@@ -15,6 +15,7 @@ use std::time::Duration;
 use strandline_operators::record::{Offset, Partition};
 
 use crate::clock::Clock;
+use crate::source::kafka::cursor::Loss;
 use crate::source::kafka::lookup::{At, Lookup, Trouble};
 use crate::source::kafka::settings::KafkaSettings;
 use crate::source::{SourceError, Wake};
@@ -32,6 +33,10 @@ const NO_ANSWER_FOR: Duration = Duration::from_secs(3);
 /// How many times in a row a broker has to say that a topic is absent, which was there before: one
 /// that just starts may not know it yet.
 const ABSENT_ANSWERS: u32 = 5;
+
+/// What is said of a topic that is no longer the one that was read.
+pub(super) const TOPIC_GONE: &str = "the topic is gone: it was deleted while it was being read; if \
+                                     it was created anew, restart with --from earliest";
 
 /// What all readers of a source share.
 pub(super) struct Connection {
@@ -131,10 +136,7 @@ impl Connection {
     /// Why no reader can go on, if that is certain. Costs next to nothing.
     pub(super) fn verdict(&self) -> Option<SourceError> {
         self.verdict.get().map(|verdict| match verdict {
-            Verdict::Absent => self.failed(
-                "the topic is gone: it was deleted while it was being read; if it was created \
-                 anew, restart with --from earliest",
-            ),
+            Verdict::Absent => self.failed(TOPIC_GONE),
             Verdict::Failed(reason) => self.failed(reason),
         })
     }
@@ -245,6 +247,38 @@ impl Connection {
     /// The error for the job that something is wrong with the topic.
     pub(super) fn failed(&self, reason: impl Into<String>) -> SourceError {
         SourceError::Failed { topic: self.settings.topic.clone(), reason: reason.into() }
+    }
+
+    /// The error for the job that messages are missing.
+    pub(super) fn lost(&self, partition: Partition, loss: Loss) -> SourceError {
+        match loss {
+            Loss::Gone { expected, low } => {
+                let topic = self.settings.topic.clone();
+                SourceError::DataGone { topic, partition, expected, low }
+            }
+            Loss::Unknown { expected, found } => self.failed(format!(
+                "partition {}: no messages between offsets {} and {}, and the broker did not say \
+                 whether they were removed",
+                partition.0, expected.0, found.0
+            )),
+        }
+    }
+
+    /// The error for the job that a log holds other messages than before.
+    pub(super) fn cut_back(&self, partition: Partition, reason: &str) -> SourceError {
+        self.failed(format!(
+            "partition {}: the log was cut back below what was read ({reason}); restart with \
+             --from earliest",
+            partition.0
+        ))
+    }
+
+    /// Says what is wrong with a partition just now.
+    pub(super) fn say_passing(&self, partition: Partition, reason: &str) {
+        self.settings.report.say(&format!(
+            "topic `{}` partition {}: {reason}; trying again",
+            self.settings.topic, partition.0
+        ));
     }
 
     fn error(&self, trouble: Trouble) -> SourceError {

@@ -94,7 +94,11 @@ impl Cursor {
     }
 
     /// Moves over offsets that hold no message, not beyond the end.
-    fn pass(&mut self, offset: Offset, low: impl FnOnce() -> Option<Offset>) -> Result<(), Loss> {
+    pub(super) fn pass(
+        &mut self,
+        offset: Offset,
+        low: impl FnOnce() -> Option<Offset>,
+    ) -> Result<(), Loss> {
         let offset = self.end.map_or(offset, |end| offset.min(end));
         if self.position < offset {
             match low() {

@@ -17,16 +17,24 @@
 //! * **A partition that is not read is not fetched** either, beyond what its queue holds (see
 //!   [`settings`] for how much that is).
 //!
+//! There are two ways to fetch messages ([`Fetch`](settings::Fetch)), behind one [`KafkaReader`]: by
+//! the client library, which also does TLS and SASL; and directly, by Kafka's protocol, which costs
+//! less for each message.
+//!
 //! The modules: [`settings`]; `lookup` asks the cluster questions, and `connection` repeats them
-//! and says when nobody answers; `plan` decides where reading begins; `reader` reads, with a
-//! `cursor` for each partition, through `native`, the only place with `unsafe`.
+//! and says when nobody answers; `plan` decides where reading begins. `client_reader` reads through
+//! `native`, the only place with `unsafe`, and `direct` without the client. Both go by a `cursor` for
+//! each partition, and by `out_of_range` where a broker does not have an offset.
 
+mod client_reader;
 mod connection;
 mod cursor;
+mod direct;
 mod ears;
 mod group;
 mod lookup;
 mod native;
+mod out_of_range;
 mod plan;
 mod reader;
 pub mod settings;
@@ -40,7 +48,7 @@ use crate::source::kafka::group::Group;
 use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 
 pub use self::reader::KafkaReader;
-pub use self::settings::{KafkaSettings, Start};
+pub use self::settings::{Fetch, KafkaSettings, Start};
 
 /// One topic of a Kafka cluster.
 ///

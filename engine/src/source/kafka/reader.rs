@@ -1,100 +1,40 @@
-//! Reads the partitions of one worker.
+//! Reads the partitions of one worker, in one of the two ways.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
 
-use rdkafka::error::RDKafkaErrorCode as Code;
-use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::record::{Message, Partition};
 
+use crate::source::kafka::client_reader::ClientReader;
 use crate::source::kafka::connection::Connection;
-use crate::source::kafka::cursor::{Cursor, Loss, Step};
-use crate::source::kafka::ears::Ears;
-use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, TopicConsumer};
-use crate::source::kafka::settings::config_error;
+use crate::source::kafka::direct::DirectReader;
+use crate::source::kafka::settings::Fetch;
 use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
 
-/// How many times in a row the broker may say of an offset that it is out of range, and then that
-/// it is not.
-const RESTARTS_MAX: u32 = 3;
-/// How long a broker that is too old to say it with every fetch may take to say where a log begins.
-const LOW_WITHIN: Duration = Duration::from_secs(5);
+/// Reads partitions of a Kafka topic.
+#[derive(Debug)]
+pub struct KafkaReader(Way);
 
-/// Reads partitions of a Kafka topic: one client, made when the first partition is assigned, and
-/// one queue for each partition.
-///
-/// A read costs one call of the client for a thousand messages; payloads are visited where the
-/// client has them, and freed after that.
-pub struct KafkaReader {
-    connection: Arc<Connection>,
-    wake: Wake,
-    consumer: Option<Rc<TopicConsumer<Ears>>>,
-    assigned: BTreeMap<Partition, Assigned>,
-}
-
-struct Assigned {
-    partition: Partition,
-    cursor: Cursor,
-    /// `None` when there is nothing more to read.
-    queue: Option<PartitionQueue<Ears>>,
-    /// The high watermark, as last heard.
-    high: Option<Offset>,
-    /// The trouble that was reported last, so that it is reported once.
-    reported: Option<Code>,
-    /// Set while the broker is asked why it said that an offset is out of range.
-    out_of_range: Option<Receiver<(Offset, Offset)>>,
-    restarts: u32,
+#[derive(Debug)]
+enum Way {
+    Client(ClientReader),
+    Direct(DirectReader),
 }
 
 impl KafkaReader {
     pub(super) fn new(connection: Arc<Connection>, wake: Wake) -> KafkaReader {
-        KafkaReader { connection, wake, consumer: None, assigned: BTreeMap::new() }
-    }
-
-    fn consumer(&mut self) -> Result<Rc<TopicConsumer<Ears>>, SourceError> {
-        if let Some(consumer) = &self.consumer {
-            return Ok(Rc::clone(consumer));
-        }
-        let settings = &self.connection.settings;
-        let client = settings
-            .config(self.connection.partitions())
-            .create_with_context(Ears::new(settings))
-            .map_err(config_error)?;
-        let consumer = TopicConsumer::new(client, &settings.topic, self.wake.clone())
-            .map_err(|reason| self.connection.failed(reason))?;
-        Ok(Rc::clone(self.consumer.insert(consumer)))
+        KafkaReader(match connection.settings.fetch {
+            Fetch::Client => Way::Client(ClientReader::new(connection, wake)),
+            Fetch::Direct => Way::Direct(DirectReader::new(connection, wake)),
+        })
     }
 }
 
 impl Reader for KafkaReader {
     fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
-        let partition = start.partition;
-        if self.assigned.contains_key(&partition) {
-            let reason = format!("partition {} was assigned twice to one reader", partition.0);
-            return Err(self.connection.failed(reason));
+        match &mut self.0 {
+            Way::Client(reader) => reader.assign(start),
+            Way::Direct(reader) => reader.assign(start),
         }
-        let cursor = Cursor::new(start.next_offset, start.end);
-        let queue = if cursor.finished() {
-            None
-        } else {
-            let queue = self.consumer()?.start(partition, start.next_offset);
-            Some(queue.map_err(|reason| {
-                self.connection.failed(format!("partition {}: {reason}", partition.0))
-            })?)
-        };
-        let assigned = Assigned {
-            partition,
-            cursor,
-            queue,
-            high: None,
-            reported: None,
-            out_of_range: None,
-            restarts: 0,
-        };
-        self.assigned.insert(partition, assigned);
-        Ok(())
     }
 
     fn read(
@@ -103,256 +43,9 @@ impl Reader for KafkaReader {
         limit: usize,
         visit: impl FnMut(Message<'_>),
     ) -> Result<Progress, SourceError> {
-        if let Some(error) = self.connection.verdict() {
-            return Err(error);
+        match &mut self.0 {
+            Way::Client(reader) => reader.read(partition, limit, visit),
+            Way::Direct(reader) => reader.read(partition, limit, visit),
         }
-        let Some(assigned) = self.assigned.get_mut(&partition) else {
-            let reason = format!("partition {} is not assigned to this reader", partition.0);
-            return Err(self.connection.failed(reason));
-        };
-        let mut messages = 0;
-        if let Some(consumer) = &self.consumer {
-            consumer.serve();
-            if consumer.context().take_uneasy() {
-                self.connection.inquire(&self.wake);
-            }
-            let reading = Reading { connection: &self.connection, wake: &self.wake, consumer };
-            messages = assigned.read(&reading, limit, visit)?;
-        }
-        let position = assigned.cursor.position();
-        Ok(Progress {
-            messages,
-            skipped: assigned.cursor.take_skipped(),
-            position,
-            end: assigned.high.unwrap_or(position).max(position),
-            at_end: assigned.cursor.at_end(assigned.high),
-            finished: assigned.cursor.finished(),
-        })
-    }
-}
-
-/// What a partition needs of its reader while it is read.
-struct Reading<'a> {
-    connection: &'a Arc<Connection>,
-    wake: &'a Wake,
-    consumer: &'a TopicConsumer<Ears>,
-}
-
-impl Assigned {
-    /// Hands at most `limit` messages to `visit`, and says how many.
-    fn read(
-        &mut self,
-        reading: &Reading<'_>,
-        limit: usize,
-        mut visit: impl FnMut(Message<'_>),
-    ) -> Result<usize, SourceError> {
-        self.settle_out_of_range(reading)?;
-        let partition = self.partition;
-        let mut messages = 0;
-        let mut low = Low { asked: None };
-        while messages < limit
-            && !self.cursor.finished()
-            && let Some(queue) = &mut self.queue
-        {
-            let wanted = (limit - messages).min(BATCH_MESSAGES);
-            let taken = queue.poll(wanted, |polled| match polled {
-                Polled::Message(message) => {
-                    let step = self
-                        .cursor
-                        .message(message.offset, || low.of(partition, reading))
-                        .map_err(|loss| reading.lost(partition, loss))?;
-                    if step == Step::Deliver {
-                        visit(message);
-                        messages += 1;
-                    }
-                    Ok(())
-                }
-                Polled::EndOfPartition(offset) => self
-                    .cursor
-                    .end_of_partition(offset, || low.of(partition, reading))
-                    .map_err(|loss| reading.lost(partition, loss)),
-                Polled::Trouble { code, reason } => {
-                    match reading.weigh(partition, code, &reason)? {
-                        Weight::OutOfRange => {
-                            let answer = reading.connection.ask_range(partition, reading.wake);
-                            self.out_of_range = Some(answer);
-                        }
-                        Weight::Passing => {
-                            if self.reported.replace(code) != Some(code) {
-                                reading.report(partition, &reason);
-                            }
-                        }
-                        Weight::Inquire => {}
-                    }
-                    Ok(())
-                }
-            })?;
-            if taken < wanted {
-                break;
-            }
-        }
-        if 0 < messages {
-            (self.reported, self.restarts) = (None, 0);
-        }
-        if self.queue.is_some() {
-            self.high = reading.consumer.last_heard(partition).1.or(self.high);
-        }
-        if self.cursor.finished() {
-            self.queue = None; // What comes after the end is not even fetched.
-        }
-        Ok(messages)
-    }
-
-    /// The broker said that an offset is out of range; now it has said what its range is.
-    fn settle_out_of_range(&mut self, reading: &Reading<'_>) -> Result<(), SourceError> {
-        let Some(answer) = &self.out_of_range else { return Ok(()) };
-        let (low, end) = match answer.try_recv() {
-            Ok(range) => range,
-            Err(TryRecvError::Empty) => return Ok(()),
-            Err(TryRecvError::Disconnected) => {
-                self.out_of_range =
-                    Some(reading.connection.ask_range(self.partition, reading.wake));
-                return Ok(());
-            }
-        };
-        self.out_of_range = None;
-        let position = self.cursor.position();
-        let number = self.partition.0;
-        if position < low {
-            return Err(reading.lost(self.partition, Loss::Gone { expected: position, low }));
-        }
-        if end < position {
-            return Err(reading.connection.failed(format!(
-                "offset {} of partition {number} is after the end of the log, {}: the topic was \
-                 cut back or created anew; restart with --from earliest",
-                position.0, end.0
-            )));
-        }
-        self.restarts += 1;
-        if RESTARTS_MAX < self.restarts {
-            return Err(reading.connection.failed(format!(
-                "partition {number}: the broker does not give offset {}, though its log goes from \
-                 {} to {}",
-                position.0, low.0, end.0
-            )));
-        }
-        match &self.queue {
-            Some(queue) => queue.restart(position).map_err(|reason| {
-                reading.connection.failed(format!("partition {number}: {reason}"))
-            }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Where a log begins. The last fetch said it, and each message in the queue was in that fetch or
-/// an earlier one, so a gap because of data that is gone is seen without a question. Only brokers
-/// before Kafka 1.0 have to be asked; once in a read.
-struct Low {
-    asked: Option<Offset>,
-}
-
-impl Low {
-    fn of(&mut self, partition: Partition, reading: &Reading<'_>) -> Option<Offset> {
-        if let (Some(low), _) = reading.consumer.last_heard(partition) {
-            return Some(low);
-        }
-        if self.asked.is_none() {
-            let range = reading.connection.lookup.range(partition, LOW_WITHIN);
-            self.asked = range.ok().map(|(low, _)| low);
-        }
-        self.asked
-    }
-}
-
-/// What an error of a partition means.
-enum Weight {
-    /// The position is not in the log.
-    OutOfRange,
-    /// The client goes on by itself; worth a line.
-    Passing,
-    /// The topic may be gone: being found out.
-    Inquire,
-}
-
-impl Reading<'_> {
-    /// # Errors
-    ///
-    /// After which messages would be missing, or none would come.
-    fn weigh(&self, partition: Partition, code: Code, reason: &str) -> Result<Weight, SourceError> {
-        let number = partition.0;
-        match code {
-            // A log that was cut back and has grown again holds other messages at old offsets.
-            Code::LogTruncation => Err(self.cut_back(partition, reason)),
-            Code::AutoOffsetReset if reason.to_ascii_lowercase().contains("truncat") => {
-                Err(self.cut_back(partition, reason))
-            }
-            Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::NoOffset => {
-                Ok(Weight::OutOfRange)
-            }
-            Code::UnknownTopic
-            | Code::UnknownPartition
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownTopicId => {
-                self.connection.inquire(self.wake);
-                Ok(Weight::Inquire)
-            }
-            // After these the client goes on behind the messages that it could not give us.
-            Code::BadMessage
-            | Code::BadCompression
-            | Code::NotImplemented
-            | Code::InvalidMessage
-            | Code::UnsupportedCompressionType
-            | Code::MessageSizeTooLarge
-            | Code::InvalidTopic
-            | Code::TopicAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::Fatal => Err(self.connection.failed(format!("partition {number}: {reason}"))),
-            _ => {
-                self.connection.inquire(self.wake);
-                Ok(Weight::Passing)
-            }
-        }
-    }
-
-    fn report(&self, partition: Partition, reason: &str) {
-        let settings = &self.connection.settings;
-        settings.report.say(&format!(
-            "topic `{}` partition {}: {reason}; trying again",
-            settings.topic, partition.0
-        ));
-    }
-
-    fn cut_back(&self, partition: Partition, reason: &str) -> SourceError {
-        self.connection.failed(format!(
-            "partition {}: the log was cut back below what was read ({reason}); restart with \
-             --from earliest",
-            partition.0
-        ))
-    }
-
-    fn lost(&self, partition: Partition, loss: Loss) -> SourceError {
-        match loss {
-            Loss::Gone { expected, low } => SourceError::DataGone {
-                topic: self.connection.settings.topic.clone(),
-                partition,
-                expected,
-                low,
-            },
-            Loss::Unknown { expected, found } => self.connection.failed(format!(
-                "partition {}: no messages between offsets {} and {}, and the broker did not say \
-                 whether they were removed",
-                partition.0, expected.0, found.0
-            )),
-        }
-    }
-}
-
-impl std::fmt::Debug for KafkaReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaReader")
-            .field("topic", &self.connection.settings.topic)
-            .field("partitions", &self.assigned.keys().map(|p| p.0).collect::<Vec<_>>())
-            .finish_non_exhaustive()
     }
 }

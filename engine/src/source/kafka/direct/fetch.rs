@@ -1,0 +1,355 @@
+//! Fetches from one broker: a thread, a connection, one request at a time.
+//!
+//! The next request leaves as soon as an answer was read, before anybody has looked into its
+//! messages: the broker works on it while the worker reads. Only the headers of the batches are
+//! looked at here, for where to go on.
+
+use std::io;
+use std::sync::{Arc, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use strandline_operators::record::{Offset, Partition};
+
+use super::batch::{BatchError, Header};
+use super::queue::{Batches, Fetched, Shared, State, Trouble};
+use super::wire::Wire;
+use crate::clock::Clock;
+
+/// The versions of the request that are known here: the first with transactions, the last.
+const FETCH_VERSIONS: (i16, i16) = (4, 16);
+/// Since which version topics are told by their ids.
+const TOPIC_IDS_SINCE: i16 = 13;
+/// Reads what is committed.
+const READ_COMMITTED: i8 = 1;
+/// How long a broker may wait for messages while a partition of it has no room: it may have soon.
+const FULL_WAIT_MAX_MS: i32 = 5;
+/// How long a broker is obeyed that asks for a pause, at most.
+const THROTTLE_MAX: Duration = Duration::from_secs(30);
+
+/// Starts the thread.
+///
+/// # Errors
+///
+/// No thread to be had.
+pub(super) fn spawn(shared: &Arc<Shared>, broker: i32, address: String) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    let thread = thread::Builder::new().name("kafka-fetch".into());
+    thread.spawn(move || run(&shared, broker, &address)).map(drop)
+}
+
+fn run(shared: &Arc<Shared>, broker: i32, address: &str) {
+    let ended = serve(shared, broker, address);
+    let mut state = shared.state();
+    state.serving.remove(&broker);
+    if state.closed {
+        return;
+    }
+    state.release(broker);
+    if ended.is_err() {
+        state.failures = state.failures.saturating_add(1);
+    }
+    drop(state);
+    shared.notify();
+    if ended.is_err() {
+        shared.connection.inquire(&shared.wake);
+    }
+}
+
+/// What was asked for of one partition.
+struct Asked {
+    partition: Partition,
+    offset: Offset,
+    round: u32,
+}
+
+/// Until the connection breaks, or there is nothing more to fetch from this broker.
+fn serve(shared: &Shared, broker: i32, address: &str) -> io::Result<()> {
+    let mut wire = Wire::dial(address, &shared.options, &shared.buffers, |stream| {
+        shared.waits_at(broker, stream)
+    })?;
+    let mut version = wire.version::<FetchRequest>(FETCH_VERSIONS)?;
+    while let Some((request, asked)) = next_request(shared, broker) {
+        if request.topics.iter().any(|topic| topic.topic_id.is_nil()) {
+            version = version.min(TOPIC_IDS_SINCE - 1);
+        }
+        wire.send(version, &request)?;
+        let answer = wire.receive::<FetchRequest>(version)?;
+        let throttle = answer.throttle_time_ms;
+        take_over(shared, &asked, answer);
+        if let Ok(throttle @ 1..) = u64::try_from(throttle) {
+            rest(shared, Duration::from_millis(throttle).min(THROTTLE_MAX));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for so long, unless the reader is closed.
+fn rest(shared: &Shared, long: Duration) {
+    let clock = Clock::system();
+    let mut state = shared.state();
+    while !state.closed && clock.elapsed() < long {
+        state = shared.wait_for(state, long.saturating_sub(clock.elapsed()));
+    }
+}
+
+/// Waits until a partition of this broker has room; `None` if there will be none.
+fn next_request(shared: &Shared, broker: i32) -> Option<(FetchRequest, Vec<Asked>)> {
+    let options = &shared.options;
+    let mut state = shared.state();
+    loop {
+        if state.closed {
+            return None;
+        }
+        let (mut some, mut full) = (false, false);
+        let (mut partitions, mut asked) = (Vec::new(), Vec::new());
+        for (&partition, fetching) in &mut state.partitions {
+            let Some(leader) = fetching.leader.filter(|leader| leader.broker == broker) else {
+                continue;
+            };
+            some |= !fetching.halted;
+            if !fetching.wants_more() {
+                continue;
+            }
+            fetching.full = !fetching.has_room(options);
+            if fetching.full {
+                full = true;
+                continue;
+            }
+            let request = FetchPartition::default()
+                .with_partition(i32::try_from(partition.0).unwrap_or(i32::MAX))
+                .with_current_leader_epoch(leader.epoch)
+                .with_fetch_offset(i64::try_from(fetching.next.0).unwrap_or(i64::MAX))
+                .with_last_fetched_epoch(fetching.epoch)
+                .with_partition_max_bytes(bytes(options.partition_bytes_max));
+            partitions.push((fetching.starved, request));
+            asked.push(Asked { partition, offset: fetching.next, round: fetching.round });
+        }
+        if partitions.is_empty() {
+            if !some {
+                return None;
+            }
+            state = shared.wait(state);
+            continue;
+        }
+        // An answer holds so many bytes: the others come first the next time. A batch that is
+        // greater than a fetch only comes if its partition is the first.
+        state.turn = state.turn.wrapping_add(1);
+        let first = partitions.iter().position(|(starved, _)| *starved);
+        let first = first.unwrap_or(state.turn % partitions.len());
+        partitions.rotate_left(first);
+        let partitions = partitions.into_iter().map(|(_, request)| request).collect();
+        let wait = match full {
+            true => options.wait_max_ms.min(FULL_WAIT_MAX_MS),
+            false => options.wait_max_ms,
+        };
+        let topic = state.topic.clone().unwrap_or_default();
+        let request = FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(wait)
+            .with_min_bytes(options.fetch_bytes_min)
+            .with_max_bytes(bytes(options.fetch_bytes_max))
+            .with_isolation_level(READ_COMMITTED)
+            .with_session_epoch(-1)
+            .with_topics(vec![topic.with_partitions(partitions)]);
+        return Some((request, asked));
+    }
+}
+
+fn bytes(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+/// Puts what came where the worker finds it.
+fn take_over(shared: &Shared, asked: &[Asked], answer: FetchResponse) {
+    let whole = answer.error_code.err();
+    let mut heard = Vec::with_capacity(asked.len());
+    let all = answer.responses.iter().flat_map(|topic| &topic.partitions);
+    let held_bytes = all.map(|data| data.records.as_ref().map_or(0, Bytes::len)).sum();
+    for data in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
+        let number = Partition(u32::try_from(data.partition_index).unwrap_or(u32::MAX));
+        let Some(asked) = asked.iter().find(|asked| asked.partition == number) else { continue };
+        let error = data.error_code.err().or(whole);
+        heard.push((asked, judge(shared, asked, data, error, held_bytes)));
+    }
+    if let (true, Some(error)) = (heard.is_empty(), whole) {
+        heard.extend(asked.iter().map(|asked| (asked, Judged::error(error))));
+    }
+    let mut state = shared.state();
+    for (asked, judged) in heard {
+        settle(shared, &mut state, asked, judged);
+    }
+    if shared.holds_too_much(&state) {
+        state.detach();
+    }
+}
+
+/// What an answer means for a partition.
+enum Judged {
+    Batches {
+        batches: Batches,
+        epoch: Option<i32>,
+        high: Option<Offset>,
+        starved: bool,
+    },
+    Trouble(Trouble),
+    /// Somebody else has the partition, or nobody; `Some` if that is worth a line.
+    NoLeader(Option<ResponseError>),
+    /// The topic may be gone.
+    Absent,
+}
+
+impl Judged {
+    fn error(error: ResponseError) -> Judged {
+        use ResponseError as E;
+        match error {
+            E::OffsetOutOfRange => Judged::Trouble(Trouble::OutOfRange),
+            E::UnknownTopicOrPartition | E::UnknownTopicId | E::InconsistentTopicId => {
+                Judged::Absent
+            }
+            E::TopicAuthorizationFailed
+            | E::ClusterAuthorizationFailed
+            | E::InvalidTopicException
+            | E::CorruptMessage
+            | E::UnsupportedCompressionType
+            | E::UnsupportedForMessageFormat
+            | E::UnsupportedVersion => Judged::Trouble(Trouble::Fatal(words(error))),
+            // What elections bring about.
+            E::NotLeaderOrFollower
+            | E::LeaderNotAvailable
+            | E::FencedLeaderEpoch
+            | E::UnknownLeaderEpoch
+            | E::ReplicaNotAvailable
+            | E::OffsetNotAvailable => Judged::NoLeader(None),
+            other => Judged::NoLeader(Some(other)),
+        }
+    }
+}
+
+/// An error of a broker, in words.
+pub(super) fn words(error: ResponseError) -> String {
+    match error {
+        ResponseError::TopicAuthorizationFailed | ResponseError::ClusterAuthorizationFailed => {
+            "Broker: authorization failed: check the topic's ACLs".into()
+        }
+        other => format!("Broker: {other}"),
+    }
+}
+
+fn judge(
+    shared: &Shared,
+    asked: &Asked,
+    data: PartitionData,
+    error: Option<ResponseError>,
+    held_bytes: usize,
+) -> Judged {
+    if let Some(error) = error {
+        return Judged::error(error);
+    }
+    if 0 <= data.diverging_epoch.epoch || 0 <= data.diverging_epoch.end_offset {
+        let reason = format!("it now ends at {}", data.diverging_epoch.end_offset);
+        return Judged::Trouble(Trouble::CutBack(reason));
+    }
+    let bytes = data.records.unwrap_or_default();
+    let walked = match walk(&bytes, asked.offset, shared.options.check_crcs) {
+        Ok(walked) => walked,
+        Err(error) => return Judged::Trouble(Trouble::Fatal(error.to_string())),
+    };
+    let high = offset(data.high_watermark);
+    let stable = offset(data.last_stable_offset).or(high);
+    // Without any of them there may be more: the broker gives no part of a batch.
+    let starved = walked.bytes == 0 && stable.is_some_and(|stable| asked.offset < stable);
+    let aborted = data.aborted_transactions.unwrap_or_default();
+    let mut aborted: Vec<_> =
+        aborted.iter().map(|aborted| (aborted.first_offset, aborted.producer_id.0)).collect();
+    aborted.sort_unstable();
+    let batches = Batches {
+        bytes: bytes.slice(..walked.bytes),
+        held_bytes,
+        messages: walked.messages,
+        next: walked.next,
+        low: offset(data.log_start_offset),
+        // Said of the offset that was asked for. That batches reached the end when they were sent says
+        // nothing when they are read, which may be much later.
+        ends: walked.bytes == 0 && stable.is_some_and(|stable| stable <= asked.offset),
+        aborted: aborted.into_iter().map(|(first, producer)| (producer, first)).collect(),
+    };
+    Judged::Batches { batches, epoch: walked.epoch, high, starved }
+}
+
+/// What the headers of batches say.
+struct Walked {
+    bytes: usize,
+    messages: u64,
+    next: Offset,
+    epoch: Option<i32>,
+}
+
+/// Goes over whole batches; the last may be cut off, and is fetched again.
+fn walk(bytes: &[u8], from: Offset, check: bool) -> Result<Walked, BatchError> {
+    let mut walked = Walked { bytes: 0, messages: 0, next: from, epoch: None };
+    while let Some(header) = Header::read(&bytes[walked.bytes..])? {
+        if check {
+            header.check(&bytes[walked.bytes..])?;
+        }
+        walked.bytes += header.bytes;
+        walked.messages += u64::from(header.records);
+        walked.next = walked.next.max(offset(header.last_offset()).unwrap_or_default().next());
+        walked.epoch = Some(header.leader_epoch);
+    }
+    Ok(walked)
+}
+
+fn settle(shared: &Shared, state: &mut MutexGuard<'_, State>, asked: &Asked, judged: Judged) {
+    let partition = asked.partition;
+    let closed = state.closed;
+    let Some(fetching) = state.partitions.get_mut(&partition) else { return };
+    if fetching.round != asked.round || closed {
+        return;
+    }
+    match judged {
+        Judged::Batches { batches, epoch, high, starved } => {
+            fetching.next = batches.next;
+            fetching.epoch = epoch.unwrap_or(fetching.epoch);
+            fetching.starved = starved;
+            let news = fetching.high != high;
+            fetching.high = high.or(fetching.high);
+            let ends = batches.ends && fetching.said_end != Some(batches.next);
+            if batches.ends {
+                fetching.said_end = Some(batches.next);
+            }
+            state.failures = 0;
+            if !batches.bytes.is_empty() || ends {
+                state.put(partition, Fetched::Batches(batches), &shared.wake);
+            } else if news {
+                shared.wake.wake();
+            }
+        }
+        Judged::Trouble(trouble) => {
+            state.put(partition, Fetched::Trouble(trouble), &shared.wake);
+        }
+        Judged::NoLeader(said) => {
+            fetching.leader = None;
+            state.failures = state.failures.saturating_add(1);
+            if let Some(error) = said {
+                state.put(partition, Fetched::Trouble(Trouble::Passing(error)), &shared.wake);
+            }
+            shared.notify();
+        }
+        Judged::Absent => {
+            fetching.leader = None;
+            state.failures = state.failures.saturating_add(1);
+            shared.connection.inquire(&shared.wake);
+            shared.notify();
+        }
+    }
+}
+
+fn offset(raw: i64) -> Option<Offset> {
+    u64::try_from(raw).ok().map(Offset)
+}

@@ -1,0 +1,224 @@
+//! Which broker has which partition: asked whenever a partition has none, by one thread a reader,
+//! which starts a thread for each broker that has some.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::messages::fetch_request::FetchTopic;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use strandline_operators::record::Partition;
+
+use super::fetch;
+use super::queue::{Fetched, Leader, Shared, State, Trouble};
+use super::wire::Wire;
+use crate::source::kafka::connection::TOPIC_GONE;
+
+/// The versions of the question that are known here: the first that creates no topic, the last.
+const METADATA_VERSIONS: (i16, i16) = (4, 12);
+/// Stands for the thread that asks, among those that wait for a broker.
+const ASKING: i32 = -1;
+/// How many times waiting grows before it stays.
+const DOUBLINGS_MAX: u32 = 16;
+
+/// Starts the thread.
+///
+/// # Errors
+///
+/// No thread to be had.
+pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    let thread = thread::Builder::new().name("kafka-leaders".into());
+    thread.spawn(move || run(&shared)).map(drop)
+}
+
+fn run(shared: &Arc<Shared>) {
+    let bootstrap: Vec<String> = shared
+        .connection
+        .settings
+        .bootstrap
+        .split(',')
+        .map(|host| with_port(host.trim()))
+        .collect();
+    let mut brokers = BTreeMap::new();
+    let mut asked = false;
+    let mut turn = 0;
+    loop {
+        let mut state = shared.state();
+        while !state.closed && !state.lacks_leader() {
+            state = shared.wait(state);
+        }
+        // The first question is asked at once; after that there is a pause before each.
+        if asked && !state.closed {
+            let pause = pause(shared, state.failures);
+            let mut waited = Duration::ZERO;
+            while !state.closed && waited < pause {
+                let step = PAUSE_STEP.min(pause - waited);
+                state = shared.wait_for(state, step);
+                waited += step;
+            }
+        }
+        if state.closed {
+            return;
+        }
+        drop(state);
+        asked = true;
+        let known: Vec<&String> = bootstrap.iter().chain(brokers.values()).collect();
+        let address = known[turn % known.len()].clone();
+        let answer = ask(shared, &address);
+        shared.state().serving.remove(&ASKING);
+        match answer {
+            Ok(answer) => {
+                brokers = answer
+                    .brokers
+                    .iter()
+                    .map(|broker| (broker.node_id.0, address_of(&broker.host, broker.port)))
+                    .collect();
+                settle(shared, &answer, &brokers);
+            }
+            Err(_) => {
+                turn += 1;
+                let mut state = shared.state();
+                state.failures = state.failures.saturating_add(1);
+                if state.closed {
+                    return;
+                }
+                drop(state);
+                shared.connection.inquire(&shared.wake);
+            }
+        }
+    }
+}
+
+/// A pause is cut into steps, so that it is not ended by every change.
+const PAUSE_STEP: Duration = Duration::from_millis(20);
+
+fn pause(shared: &Shared, failures: u32) -> Duration {
+    let options = &shared.options;
+    let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
+    let pause = options.reconnect_backoff.saturating_mul(1 << doublings);
+    pause.min(options.reconnect_backoff_max.max(options.reconnect_backoff))
+}
+
+fn ask(shared: &Shared, address: &str) -> io::Result<MetadataResponse> {
+    let mut wire = Wire::dial(address, &shared.options, &shared.buffers, |stream| {
+        shared.waits_at(ASKING, stream)
+    })?;
+    let version = wire.version::<MetadataRequest>(METADATA_VERSIONS)?;
+    let topic = MetadataRequestTopic::default().with_name(Some(topic_name(shared)));
+    let request = MetadataRequest::default()
+        .with_topics(Some(vec![topic]))
+        .with_allow_auto_topic_creation(false);
+    wire.send(version, &request)?;
+    wire.receive::<MetadataRequest>(version)
+}
+
+/// Takes over what a broker has said.
+fn settle(shared: &Arc<Shared>, answer: &MetadataResponse, brokers: &BTreeMap<i32, String>) {
+    let wanted = topic_name(shared);
+    let topic = answer.topics.iter().find(|topic| topic.name.as_ref() == Some(&wanted));
+    let mut state = shared.state();
+    let error = topic.and_then(|topic| topic.error_code.err());
+    let Some(topic) = topic.filter(|_| error.is_none()) else {
+        state.failures = state.failures.saturating_add(1);
+        drop(state);
+        // It is absent, or nobody may read it: the inquiry finds out.
+        return shared.connection.inquire(&shared.wake);
+    };
+    let fetch = FetchTopic::default().with_topic(wanted).with_topic_id(topic.topic_id);
+    match &state.topic {
+        Some(known) if known.topic_id != fetch.topic_id => return end(shared, state),
+        _ => state.topic = Some(fetch),
+    }
+    if assign(&mut state, topic, brokers) {
+        state.failures = state.failures.saturating_add(1);
+    }
+    let led: Vec<i32> =
+        state.partitions.values().filter_map(|f| f.leader).map(|leader| leader.broker).collect();
+    for broker in led {
+        let Some(address) = brokers.get(&broker) else { continue };
+        if let Entry::Vacant(free) = state.serving.entry(broker) {
+            free.insert(None);
+            if fetch::spawn(shared, broker, address.clone()).is_err() {
+                state.serving.remove(&broker); // No thread to be had: asked again.
+                state.release(broker);
+            }
+        }
+    }
+    drop(state);
+    shared.notify();
+}
+
+/// Gives partitions their leaders; says whether some still have none.
+fn assign(
+    state: &mut State,
+    topic: &MetadataResponseTopic,
+    brokers: &BTreeMap<i32, String>,
+) -> bool {
+    for partition in &topic.partitions {
+        let number = Partition(u32::try_from(partition.partition_index).unwrap_or(u32::MAX));
+        if let Some(fetching) = state.partitions.get_mut(&number)
+            && fetching.leader.is_none()
+            && brokers.contains_key(&partition.leader_id.0)
+        {
+            let (broker, epoch) = (partition.leader_id.0, partition.leader_epoch);
+            fetching.leader = Some(Leader { broker, epoch });
+        }
+    }
+    state.lacks_leader()
+}
+
+/// The topic is another one now.
+fn end(shared: &Shared, mut state: std::sync::MutexGuard<'_, State>) {
+    let partitions: Vec<Partition> = state.partitions.keys().copied().collect();
+    for partition in partitions {
+        let trouble = Trouble::Fatal(TOPIC_GONE.into());
+        state.put(partition, Fetched::Trouble(trouble), &shared.wake);
+    }
+}
+
+impl State {
+    /// Whether a partition is to be fetched that nobody fetches.
+    fn lacks_leader(&self) -> bool {
+        self.partitions.values().any(|fetching| fetching.leader.is_none() && fetching.wants_more())
+    }
+
+    /// A broker's partitions have no leader until somebody says which.
+    pub(super) fn release(&mut self, broker: i32) {
+        for fetching in self.partitions.values_mut() {
+            if fetching.leader.is_some_and(|leader| leader.broker == broker) {
+                fetching.leader = None;
+            }
+        }
+    }
+}
+
+fn topic_name(shared: &Shared) -> TopicName {
+    TopicName(StrBytes::from_string(shared.connection.settings.topic.clone()))
+}
+
+/// The client's own default.
+fn with_port(host: &str) -> String {
+    let host = host.rsplit_once("://").map_or(host, |(_, host)| host);
+    let ported = host.rsplit_once(':').is_some_and(|(name, port)| {
+        port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']'))
+    });
+    match ported {
+        true => host.to_owned(),
+        false => format!("{host}:9092"),
+    }
+}
+
+fn address_of(host: &str, port: i32) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}

@@ -1,0 +1,183 @@
+//! Which properties of the client the direct way honours, by the same names; all others are refused.
+
+use std::time::Duration;
+
+use rdkafka::config::ClientConfig;
+
+use crate::source::SourceError;
+use crate::source::kafka::settings::KafkaSettings;
+
+/// Bytes that are asked for in one fetch of one partition. Smaller than the client's: what is
+/// fetched is read while it still is in the processor's cache.
+const FETCH_BYTES: usize = 1 << 20;
+/// Room in an answer beside the batches.
+const ANSWER_OVERHEAD_BYTES: usize = 1 << 20;
+
+/// Properties that are honoured here.
+const HONOURED: &[&str] = &[
+    "broker.address.family",
+    "check.crcs",
+    "client.id",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.wait.max.ms",
+    "max.partition.fetch.bytes",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "retry.backoff.ms",
+    "socket.connection.setup.timeout.ms",
+    "socket.timeout.ms",
+];
+
+/// Properties that cannot have another value than the one that is always kept, or that only concern
+/// questions, which the client asks in either way.
+const WITHOUT_EFFECT: &[&str] = &[
+    "allow.auto.create.topics",
+    "auto.offset.reset",
+    "debug",
+    "enable.auto.commit",
+    "enable.partition.eof",
+    "isolation.level",
+];
+
+/// Which addresses of a broker are tried.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum AddressFamily {
+    Any,
+    V4,
+    V6,
+}
+
+/// What the direct way goes by.
+#[derive(Clone, Debug)]
+pub(super) struct DirectOptions {
+    pub(super) client_id: String,
+    pub(super) address_family: AddressFamily,
+    pub(super) connect_within: Duration,
+    pub(super) answer_within: Duration,
+    pub(super) reconnect_backoff: Duration,
+    pub(super) reconnect_backoff_max: Duration,
+    pub(super) check_crcs: bool,
+    pub(super) wait_max_ms: i32,
+    pub(super) fetch_bytes_min: i32,
+    /// In one answer.
+    pub(super) fetch_bytes_max: usize,
+    /// Of one partition in one answer.
+    pub(super) partition_bytes_max: usize,
+    /// A partition that has this much waiting is not asked for.
+    pub(super) queued_bytes: usize,
+    pub(super) queued_messages: u64,
+    pub(super) response_bytes_max: usize,
+}
+
+/// Refuses what only the client can do.
+///
+/// # Errors
+///
+/// [`SourceError::Config`].
+pub(in crate::source::kafka) fn check(options: &[(String, String)]) -> Result<(), SourceError> {
+    for (name, value) in options {
+        let refused = if name.starts_with("ssl.") || name.starts_with("sasl.") {
+            "needs TLS or SASL, which --fetch direct does not speak"
+        } else if name == "security.protocol" {
+            match value.eq_ignore_ascii_case("plaintext") {
+                true => continue,
+                false => "needs TLS or SASL, which --fetch direct does not speak",
+            }
+        } else if HONOURED.contains(&&name[..]) || WITHOUT_EFFECT.contains(&&name[..]) {
+            continue;
+        } else {
+            "has no meaning for --fetch direct"
+        };
+        return Err(SourceError::Config(format!(
+            "Kafka option `{name}` {refused}: use --fetch client"
+        )));
+    }
+    Ok(())
+}
+
+impl DirectOptions {
+    /// Where `partitions` share what may wait in the process.
+    ///
+    /// # Errors
+    ///
+    /// A value that is not what it should be; the client has looked at them before.
+    pub(super) fn new(
+        settings: &KafkaSettings,
+        partitions: Option<u32>,
+    ) -> Result<DirectOptions, SourceError> {
+        let given = Given { config: settings.config(partitions), settings };
+        let queued_bytes = given.bytes("queued.max.messages.kbytes", 0)? << 10;
+        let fetch_bytes_max = given.bytes("fetch.max.bytes", 0)?;
+        let partition_bytes = match given.by_user("max.partition.fetch.bytes") {
+            Some(_) => given.bytes("max.partition.fetch.bytes", 0)?,
+            None if given.by_user("fetch.message.max.bytes").is_some() => {
+                given.bytes("fetch.message.max.bytes", 0)?
+            }
+            None => FETCH_BYTES.min(queued_bytes),
+        };
+        let response_bytes = given.bytes("receive.message.max.bytes", 100_000_000)?;
+        Ok(DirectOptions {
+            client_id: given.text("client.id").unwrap_or_default().to_owned(),
+            address_family: match given.text("broker.address.family") {
+                Some("v4") => AddressFamily::V4,
+                Some("v6") => AddressFamily::V6,
+                _ => AddressFamily::Any,
+            },
+            connect_within: given.millis("socket.connection.setup.timeout.ms", 30_000)?,
+            answer_within: given.millis("socket.timeout.ms", 60_000)?,
+            reconnect_backoff: match given.text("retry.backoff.ms") {
+                Some(_) => given.millis("retry.backoff.ms", 0)?,
+                None => given.millis("reconnect.backoff.ms", 100)?,
+            },
+            reconnect_backoff_max: given.millis("reconnect.backoff.max.ms", 1_000)?,
+            check_crcs: matches!(given.text("check.crcs"), Some("true" | "t" | "1")),
+            wait_max_ms: given.number("fetch.wait.max.ms", 50)?,
+            fetch_bytes_min: given.number("fetch.min.bytes", 1)?,
+            fetch_bytes_max,
+            partition_bytes_max: partition_bytes,
+            queued_bytes,
+            queued_messages: given.number("queued.min.messages", 0)?,
+            response_bytes_max: response_bytes.max(fetch_bytes_max + ANSWER_OVERHEAD_BYTES),
+        })
+    }
+}
+
+/// The properties as they are given, by the user or by default.
+struct Given<'a> {
+    config: ClientConfig,
+    settings: &'a KafkaSettings,
+}
+
+impl Given<'_> {
+    fn by_user(&self, name: &str) -> Option<&str> {
+        let options = &self.settings.options;
+        options.iter().rev().find(|(given, _)| given == name).map(|(_, value)| &value[..])
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.config.get(name)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str, otherwise: T) -> Result<T, SourceError> {
+        match self.config.get(name) {
+            None => Ok(otherwise),
+            Some(text) => text.trim().parse().map_err(|_| {
+                SourceError::Config(format!("Kafka option `{name}`: `{text}` is not such a number"))
+            }),
+        }
+    }
+
+    fn bytes(&self, name: &str, otherwise: usize) -> Result<usize, SourceError> {
+        self.number(name, otherwise)
+    }
+
+    fn millis(&self, name: &str, otherwise: u64) -> Result<Duration, SourceError> {
+        // A wait of nothing at all would be no wait for the system, but for ever.
+        self.number(name, otherwise).map(|millis| Duration::from_millis(millis.max(1)))
+    }
+}

@@ -1,0 +1,274 @@
+//! What lies between the threads that fetch and the worker that reads: for each partition the
+//! answers that came, in order, and from where to fetch on.
+//!
+//! One lock for a reader. It is taken once for each answer and once for each read of a partition,
+//! never for a message.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchTopic;
+use strandline_operators::record::{Offset, Partition};
+
+use super::buffers::Buffers;
+use super::options::DirectOptions;
+use crate::source::Wake;
+use crate::source::kafka::connection::Connection;
+
+/// What the threads of one reader share.
+pub(super) struct Shared {
+    pub(super) connection: Arc<Connection>,
+    pub(super) options: DirectOptions,
+    pub(super) buffers: Buffers,
+    pub(super) wake: Wake,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+pub(super) struct State {
+    /// The reader is gone: nobody is to be woken any more.
+    pub(super) closed: bool,
+    pub(super) partitions: BTreeMap<Partition, Fetching>,
+    /// Which topic it is, as brokers want to be told, once one has said it.
+    pub(super) topic: Option<FetchTopic>,
+    /// Brokers that are being fetched from, each by a thread of its own.
+    pub(super) serving: BTreeMap<i32, Option<TcpStream>>,
+    /// How many times in a row something went wrong.
+    pub(super) failures: u32,
+    /// Which partition is asked for first.
+    pub(super) turn: usize,
+}
+
+/// A partition as it is fetched.
+pub(super) struct Fetching {
+    /// The next offset to ask for.
+    pub(super) next: Offset,
+    /// Where a bounded run ends.
+    pub(super) end: Option<Offset>,
+    /// Under which leader the batch before `next` was written; -1 if none was fetched.
+    pub(super) epoch: i32,
+    pub(super) leader: Option<Leader>,
+    /// How often fetching began anew: what was asked for before is not taken.
+    pub(super) round: u32,
+    pub(super) queue: VecDeque<Fetched>,
+    pub(super) queued_bytes: usize,
+    pub(super) queued_messages: u64,
+    /// The high watermark, as last heard.
+    pub(super) high: Option<Offset>,
+    /// The end of what may be read, where that was said last.
+    pub(super) said_end: Option<Offset>,
+    /// Nothing is fetched until the reader has seen to it.
+    pub(super) halted: bool,
+    /// There was no room for more when it was looked at last.
+    pub(super) full: bool,
+    /// Its last answer held no whole batch though there are some: it has to be asked for first.
+    pub(super) starved: bool,
+}
+
+/// Who has a partition.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub(super) broker: i32,
+    pub(super) epoch: i32,
+}
+
+/// What came for a partition.
+pub(super) enum Fetched {
+    Batches(Batches),
+    Trouble(Trouble),
+}
+
+/// Whole batches of one answer, and what it said of the partition.
+pub(super) struct Batches {
+    pub(super) bytes: Bytes,
+    /// Bytes of the answer that is held as long as these are.
+    pub(super) held_bytes: usize,
+    pub(super) messages: u64,
+    /// Everything before it is in the batches, or was before them.
+    pub(super) next: Offset,
+    /// Where the log begins.
+    pub(super) low: Option<Offset>,
+    /// Whether there is nothing to be read at `next`.
+    pub(super) ends: bool,
+    /// Producers whose transactions were aborted, with their first offsets, in the order of these.
+    pub(super) aborted: Vec<(i64, i64)>,
+}
+
+/// Why nothing came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The offset asked for is not in the log.
+    OutOfRange,
+    /// The log no longer holds what was read before.
+    CutBack(String),
+    /// No repetition mends it.
+    Fatal(String),
+    /// It is tried again; worth a line.
+    Passing(ResponseError),
+}
+
+impl Shared {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        options: DirectOptions,
+        wake: Wake,
+    ) -> Arc<Shared> {
+        let state = State {
+            closed: false,
+            partitions: BTreeMap::new(),
+            topic: None,
+            serving: BTreeMap::new(),
+            failures: 0,
+            turn: 0,
+        };
+        let (buffers, state, changed) = (Buffers::default(), Mutex::new(state), Condvar::new());
+        Arc::new(Shared { connection, options, buffers, wake, state, changed })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether answers are held that are more than all queues together may be.
+    pub(super) fn holds_too_much(&self, state: &State) -> bool {
+        let all = self.options.queued_bytes.saturating_mul(state.partitions.len());
+        all < self.buffers.lent_bytes()
+    }
+
+    /// Waits until something has changed.
+    pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something has changed, or for so long.
+    pub(super) fn wait_for<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        long: std::time::Duration,
+    ) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, long).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Tells the threads that there may be something to do.
+    pub(super) fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Keeps the stream by which a thread waits, so that closing can end the wait.
+    pub(super) fn waits_at(&self, broker: i32, stream: &TcpStream) -> io::Result<()> {
+        let stream = stream.try_clone()?;
+        let mut state = self.state();
+        if state.closed {
+            return Err(io::Error::other("closed"));
+        }
+        state.serving.insert(broker, Some(stream));
+        Ok(())
+    }
+
+    /// Ends all threads, soon; nobody is woken after this.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        for stream in state.serving.values().flatten() {
+            // One that is broken already waits for nothing.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.notify();
+    }
+}
+
+impl Batches {
+    /// Lets go of the rest of the answer, where other partitions' batches lie.
+    pub(super) fn detach(&mut self) {
+        if self.bytes.len() < self.held_bytes {
+            self.bytes = Bytes::copy_from_slice(&self.bytes);
+            self.held_bytes = self.bytes.len();
+        }
+    }
+}
+
+impl State {
+    /// Lets go of what the queues hold beyond what waits in them. A partition that is not read holds
+    /// whole answers, which others have read long ago.
+    pub(super) fn detach(&mut self) {
+        for fetched in self.partitions.values_mut().flat_map(|fetching| &mut fetching.queue) {
+            if let Fetched::Batches(batches) = fetched {
+                batches.detach();
+            }
+        }
+    }
+
+    /// Puts something into a partition's queue, and wakes the worker.
+    pub(super) fn put(&mut self, partition: Partition, fetched: Fetched, wake: &Wake) {
+        let Some(fetching) = self.partitions.get_mut(&partition) else { return };
+        match &fetched {
+            Fetched::Batches(batches) => {
+                fetching.queued_bytes += batches.bytes.len();
+                fetching.queued_messages += batches.messages;
+            }
+            Fetched::Trouble(Trouble::Passing(_)) => {
+                if let Some(Fetched::Trouble(Trouble::Passing(_))) = fetching.queue.back() {
+                    return; // Said already, and not yet heard.
+                }
+            }
+            Fetched::Trouble(_) => fetching.halted = true,
+        }
+        fetching.queue.push_back(fetched);
+        if !self.closed {
+            wake.wake();
+        }
+    }
+}
+
+impl Fetching {
+    pub(super) fn new(next: Offset, end: Option<Offset>) -> Fetching {
+        Fetching {
+            next,
+            end,
+            epoch: -1,
+            leader: None,
+            round: 0,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            queued_messages: 0,
+            high: None,
+            said_end: None,
+            halted: false,
+            full: false,
+            starved: false,
+        }
+    }
+
+    /// Whether there is more to fetch, some time.
+    pub(super) fn wants_more(&self) -> bool {
+        !self.halted && self.end.is_none_or(|end| self.next < end)
+    }
+
+    /// Whether there is room for more now.
+    pub(super) fn has_room(&self, options: &DirectOptions) -> bool {
+        self.queued_bytes < options.queued_bytes
+            && (self.queued_messages == 0 || self.queued_messages < options.queued_messages)
+    }
+
+    /// Takes what came first.
+    pub(super) fn take(&mut self) -> Option<Fetched> {
+        let fetched = self.queue.pop_front()?;
+        if let Fetched::Batches(batches) = &fetched {
+            self.queued_bytes -= batches.bytes.len();
+            self.queued_messages -= batches.messages;
+        }
+        Some(fetched)
+    }
+
+    /// Begins anew at an offset.
+    pub(super) fn restart(&mut self, next: Offset) {
+        self.queue.clear();
+        (self.queued_bytes, self.queued_messages) = (0, 0);
+        self.round += 1;
+        (self.next, self.epoch, self.halted, self.said_end) = (next, -1, false, None);
+    }
+}

@@ -1,0 +1,371 @@
+//! Batches as another implementation writes them, whole, cut off, damaged, and of bytes at random.
+
+use std::io::Write;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::indexmap::IndexMap;
+use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::records::{
+    Compression, Record as Written, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+};
+use proptest::prelude::*;
+
+use super::batch::{self, BatchError, HEADER_BYTES, Header, Record};
+use super::codec::{BATCH_BYTES_MAX, Codec};
+use super::transactions::Aborted;
+
+/// A record for the other implementation to write.
+fn written(offset: i64, value: Option<&[u8]>) -> Written {
+    Written {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: 7,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset,
+        sequence: i32::try_from(offset).unwrap_or(0),
+        timestamp: 1_000 + offset,
+        key: Some(Bytes::from_static(b"key")),
+        value: value.map(Bytes::copy_from_slice),
+        headers: IndexMap::from([(StrBytes::from_static_str("h"), Some(Bytes::from_static(b"x")))]),
+    }
+}
+
+fn encoded(records: &[Written]) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut bytes, records, &options).unwrap();
+    bytes.to_vec()
+}
+
+fn numbers(from: i64, to: i64) -> Vec<u8> {
+    let records: Vec<_> =
+        (from..to).map(|offset| written(offset, Some(offset.to_string().as_bytes()))).collect();
+    encoded(&records)
+}
+
+/// Sets bits of the attributes, replaces the records, and makes length and checksum right.
+fn rewritten(batch: &[u8], attributes: i16, records: &[u8]) -> Vec<u8> {
+    let mut batch = [&batch[..HEADER_BYTES], records].concat();
+    let set = i16::from_be_bytes([batch[21], batch[22]]) | attributes;
+    batch[21..23].copy_from_slice(&set.to_be_bytes());
+    let length = i32::try_from(batch.len() - 12).unwrap();
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    let checksum = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&checksum.to_be_bytes());
+    batch
+}
+
+fn header(bytes: &[u8]) -> Header {
+    Header::read(bytes).unwrap().unwrap()
+}
+
+/// Offset, timestamp and value of a message.
+type Message = (i64, i64, Option<Vec<u8>>);
+
+/// Reads one batch as the reader does.
+fn read(bytes: &[u8]) -> Result<Vec<Message>, BatchError> {
+    let Some(header) = Header::read(bytes)? else { return Ok(Vec::new()) };
+    header.check(bytes)?;
+    let mut unpacked = Vec::new();
+    let codec = header.codec()?;
+    codec
+        .decompress(&bytes[HEADER_BYTES..header.bytes], &mut unpacked)
+        .map_err(|error| BatchError::Compression(header.base_offset, error.to_string()))?;
+    let mut records = header.records(0);
+    let mut all = Vec::new();
+    while let Some(record) = records.next(&unpacked)? {
+        all.push((record.offset, record.timestamp, record.value.map(<[u8]>::to_vec)));
+    }
+    Ok(all)
+}
+
+fn expected(from: i64, to: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
+    (from..to).map(|n| (n, 1_000 + n, Some(n.to_string().into_bytes()))).collect()
+}
+
+#[test]
+fn a_batch_says_what_is_in_it() {
+    let bytes = numbers(100, 150);
+    let header = header(&bytes);
+    assert_eq!((header.base_offset, header.last_offset(), header.records), (100, 149, 50));
+    assert_eq!((header.bytes, header.leader_epoch), (bytes.len(), 7));
+    assert!(!header.is_control() && !header.is_transactional());
+    assert_eq!(read(&bytes).unwrap(), expected(100, 150));
+}
+
+/// By hand, so that this does not hang on the other implementation alone.
+#[test]
+fn a_record_is_what_the_protocol_says() {
+    let mut batch = vec![0; HEADER_BYTES];
+    batch[7] = 5; // base offset
+    batch[16] = 2; // format
+    batch[26] = 9; // last offset delta
+    batch[34] = 100; // base timestamp
+    batch[42] = 120; // greatest timestamp
+    batch[60] = 2; // records
+    // length 7, attributes, timestamp +1, offset +2, key "k", value none, no headers
+    let first = [14, 0, 2, 4, 2, b'k', 1, 0];
+    // length 8, attributes, timestamp -2, offset +9, no key, value "ab", no headers
+    let second = [16, 0, 3, 18, 1, 4, b'a', b'b', 0];
+    let records = [&first[..], &second[..]].concat();
+    let plain = rewritten(&batch, 0, &records);
+    assert_eq!(read(&plain).unwrap(), [(7, 101, None), (14, 98, Some(b"ab".to_vec()))]);
+    // Stamped by the broker.
+    let stamped = rewritten(&batch, 1 << 3, &records);
+    assert_eq!(read(&stamped).unwrap(), [(7, 120, None), (14, 120, Some(b"ab".to_vec()))]);
+    let mut records = header(&plain).records(HEADER_BYTES);
+    let record = records.next(&plain).unwrap().unwrap();
+    assert_eq!(record.key, Some(&b"k"[..]));
+}
+
+type Compress = fn(&[u8]) -> Vec<u8>;
+
+fn codecs() -> [(i16, &'static str, Compress); 6] {
+    fn gzip(records: &[u8]) -> Vec<u8> {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        to.write_all(records).unwrap();
+        to.finish().unwrap()
+    }
+    fn snappy(records: &[u8]) -> Vec<u8> {
+        snap::raw::Encoder::new().compress_vec(records).unwrap()
+    }
+    fn xerial(records: &[u8]) -> Vec<u8> {
+        let mut to = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec();
+        for block in records.chunks(100) {
+            let block = snappy(block);
+            to.extend(u32::try_from(block.len()).unwrap().to_be_bytes());
+            to.extend(block);
+        }
+        to
+    }
+    fn lz4(records: &[u8]) -> Vec<u8> {
+        let mut to = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        to.write_all(records).unwrap();
+        to.finish().unwrap()
+    }
+    fn zstd(records: &[u8]) -> Vec<u8> {
+        zstd::encode_all(records, 1).unwrap()
+    }
+    [
+        (0, "none", <[u8]>::to_vec as Compress),
+        (1, "gzip", gzip),
+        (2, "snappy", snappy),
+        (2, "snappy in Java's frames", xerial),
+        (3, "lz4", lz4),
+        (4, "zstd", zstd),
+    ]
+}
+
+#[test]
+fn every_codec_is_read() {
+    let plain = numbers(3, 500);
+    for (bits, name, compress) in codecs() {
+        let packed = rewritten(&plain, bits, &compress(&plain[HEADER_BYTES..]));
+        assert_eq!(read(&packed).unwrap(), expected(3, 500), "{name}");
+    }
+    let unknown = rewritten(&plain, 5, &plain[HEADER_BYTES..]);
+    let line = read(&unknown).unwrap_err().to_string();
+    assert!(line.contains("offset 3") && line.contains("codec"), "{line}");
+}
+
+#[test]
+fn what_cannot_be_decompressed_is_an_error_that_says_where() {
+    let plain = numbers(3, 500);
+    for (bits, name, compress) in codecs().into_iter().skip(1) {
+        let packed = compress(&plain[HEADER_BYTES..]);
+        let cut = rewritten(&plain, bits, &packed[..packed.len() / 2]);
+        let error = read(&cut).unwrap_err();
+        assert!(matches!(error, BatchError::Compression(3, _)), "{name}: {error}");
+    }
+}
+
+/// A few bytes that claim to become very many.
+#[test]
+fn a_batch_does_not_become_more_than_it_may() {
+    let mut to = Vec::new();
+    let claims = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
+    let line = Codec::Snappy.decompress(&claims, &mut to).unwrap_err().to_string();
+    assert!(line.contains("more than a batch may hold"), "{line}");
+    let zeros = std::io::Read::take(std::io::repeat(0), BATCH_BYTES_MAX as u64 + 1);
+    let bomb = zstd::encode_all(zeros, 1).unwrap();
+    let line = Codec::Zstd.decompress(&bomb, &mut to).unwrap_err().to_string();
+    assert!(line.contains("more than a batch may hold"), "{line}");
+}
+
+#[test]
+fn a_batch_that_is_cut_off_anywhere_is_not_there_yet() {
+    let bytes = numbers(0, 20);
+    for end in 0..bytes.len() {
+        assert_eq!(Header::read(&bytes[..end]), Ok(None), "{end} bytes");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let bytes = numbers(1, 4);
+    for bit in 21 * 8..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let found = match Header::read(&damaged) {
+            Ok(Some(header)) => header.check(&damaged).is_err(),
+            Ok(None) => false,
+            Err(_) => true,
+        };
+        assert!(found, "bit {bit}");
+    }
+    let mut damaged = bytes;
+    *damaged.last_mut().unwrap() ^= 1;
+    let line = read(&damaged).unwrap_err().to_string();
+    assert!(line.contains("checksum") && line.contains("offset 1"), "{line}");
+}
+
+#[test]
+fn messages_of_old_formats_name_the_other_way() {
+    for magic in [0, 1] {
+        let mut bytes = numbers(9, 10);
+        bytes[16] = magic;
+        let line = Header::read(&bytes).unwrap_err().to_string();
+        assert!(line.contains("offset 9") && line.contains("--fetch client"), "{line}");
+    }
+    let mut bytes = numbers(9, 10);
+    bytes[16] = 3;
+    assert_eq!(Header::read(&bytes), Err(BatchError::UnknownFormat(9)));
+}
+
+/// An offset that comes twice, or one after the last, would be taken for another message's.
+#[test]
+fn offsets_that_do_not_increase_are_an_error() {
+    let mut batch = numbers(0, 2);
+    batch[26] = 5; // last offset delta
+    let record = |delta: u8| [12, 0, 0, 2 * delta, 1, 1, 0];
+    let with = |deltas: [u8; 2]| rewritten(&batch, 0, &deltas.map(record).concat());
+    assert_eq!(read(&with([0, 5])).unwrap().len(), 2);
+    for deltas in [[1, 1], [2, 1], [0, 6]] {
+        assert!(matches!(read(&with(deltas)), Err(BatchError::Malformed(..))), "{deltas:?}");
+    }
+    let mut longer = with([0, 5]);
+    longer = rewritten(&longer, 0, &[&longer[HEADER_BYTES..], &[0]].concat());
+    assert!(matches!(read(&longer), Err(BatchError::Malformed(..))));
+}
+
+/// A batch of a transaction, or the marker that ends one.
+fn of_transaction(producer: i64, offset: i64, marker: Option<i16>) -> Vec<u8> {
+    let mut record = written(offset, Some(b"v"));
+    (record.transactional, record.producer_id, record.producer_epoch) = (true, producer, 0);
+    record.control = marker.is_some();
+    record.key = marker.map(|kind| Bytes::from([[0, 0], kind.to_be_bytes()].concat()));
+    encoded(&[record])
+}
+
+#[test]
+fn aborted_transactions_are_told_by_producer_and_offset() {
+    const ABORT: Option<i16> = Some(0);
+    const COMMIT: Option<i16> = Some(1);
+    // Producer 1 aborts at 4 what it began at 0, and commits what it began at 6. Producer 2 commits
+    // what it began at 1. Producer 3 aborts at 9 what it began before this answer.
+    let log = [
+        (1, None, true),
+        (2, None, false),
+        (1, None, true),
+        (3, None, true),
+        (1, ABORT, false),
+        (2, COMMIT, false),
+        (1, None, false),
+        (1, COMMIT, false),
+        (3, None, true),
+        (3, ABORT, false),
+        (3, None, false),
+    ];
+    let mut aborted = Aborted::new(vec![(3, -5), (1, 0)]);
+    for (offset, (producer, marker, hidden)) in (0..).zip(log) {
+        let bytes = of_transaction(producer, offset, marker);
+        let batch = header(&bytes);
+        assert!(batch.is_transactional());
+        let covered = aborted.covers(&batch);
+        assert_eq!(batch.is_control(), marker.is_some());
+        if batch.is_control() {
+            let record = batch.records(HEADER_BYTES).next(&bytes).unwrap().unwrap();
+            assert_eq!(batch::aborts(&record), marker == ABORT);
+            if batch::aborts(&record) {
+                aborted.end(producer);
+            }
+        } else {
+            assert_eq!(covered, hidden, "offset {offset}");
+        }
+    }
+    // What is in no transaction is never hidden.
+    let mut aborted = Aborted::new(vec![(-1, 0)]);
+    assert!(!aborted.covers(&header(&numbers(0, 1))));
+}
+
+fn all_of(bytes: &[u8]) -> Result<usize, BatchError> {
+    let mut count = 0;
+    let mut at = 0;
+    let mut unpacked = Vec::new();
+    while let Some(header) = Header::read(&bytes[at..])? {
+        let end = at + header.bytes;
+        let mut records = header.records(at + HEADER_BYTES);
+        while let Some(Record { offset, .. }) = records.next(&bytes[..end])? {
+            assert!((header.base_offset..=header.last_offset()).contains(&offset));
+            count += 1;
+        }
+        if let Ok(codec) = header.codec() {
+            let _ = codec.decompress(&bytes[at + HEADER_BYTES..end], &mut unpacked);
+        }
+        at = end;
+    }
+    Ok(count)
+}
+
+proptest! {
+    #[test]
+    fn what_another_implementation_wrote_is_read(
+        base in 0..1_000_000_000_000_i64,
+        records in prop::collection::vec(
+            (any::<Option<Vec<u8>>>(), any::<Option<Vec<u8>>>(), -1..2_000_000_000_000_i64),
+            1..30,
+        ),
+    ) {
+        let records: Vec<_> = (base..).zip(records).map(|(offset, (key, value, timestamp))| {
+            let mut record = written(offset, value.as_deref());
+            record.sequence = i32::try_from(offset - base).unwrap();
+            (record.key, record.timestamp) = (key.map(Bytes::from), timestamp);
+            record
+        }).collect();
+        let read = read(&encoded(&records)).unwrap();
+        let wrote: Vec<_> = records
+            .iter()
+            .map(|r| (r.offset, r.timestamp, r.value.as_ref().map(|value| value.to_vec())))
+            .collect();
+        prop_assert_eq!(read, wrote);
+    }
+
+    #[test]
+    fn bytes_at_random_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = all_of(&bytes);
+        let mut formatted = bytes;
+        if let Some(magic) = formatted.get_mut(16) {
+            *magic = 2;
+            formatted[8..11].fill(0);
+        }
+        let _ = all_of(&formatted);
+    }
+
+    #[test]
+    fn a_damaged_batch_is_no_panic(
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        bits in 0..8_i16,
+    ) {
+        let plain = numbers(0, 20);
+        let (_, _, compress) = codecs()[usize::try_from(bits).unwrap().min(5)];
+        let mut bytes = rewritten(&plain, bits, &compress(&plain[HEADER_BYTES..]));
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let _ = all_of(&bytes);
+        let _ = read(&bytes);
+    }
+}
