@@ -17,7 +17,7 @@
 //! * **A partition that is not read is not fetched** either, beyond what its queue holds (see
 //!   [`settings`] for how much that is).
 //!
-//! There are two ways to fetch messages ([`Fetch`](settings::Fetch)), behind one [`KafkaReader`]: by
+//! There are two ways to fetch messages ([`Fetch`]), behind one [`KafkaReader`]: by
 //! the client library, which also does TLS and SASL; and directly, by Kafka's protocol, which costs
 //! less for each message.
 //!
