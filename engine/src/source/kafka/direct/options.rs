@@ -181,3 +181,49 @@ impl Given<'_> {
         self.number(name, otherwise).map(|millis| Duration::from_millis(millis.max(1)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str, value: &str) -> String {
+        check(&[(name.to_owned(), value.to_owned())]).expect_err("should be refused").to_string()
+    }
+
+    #[test]
+    fn what_only_the_client_can_do_is_refused_by_name() {
+        for (name, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "PLAIN"),
+            ("ssl.ca.location", "/etc/ca.pem"),
+            ("client.rack", "a"),
+            ("statistics.interval.ms", "1000"),
+        ] {
+            let line = refusal(name, value);
+            assert!(line.contains(name) && line.contains("--fetch client"), "{line}");
+        }
+        check(&[("security.protocol".into(), "PLAINTEXT".into())]).unwrap();
+        check(&[("check.crcs".into(), "false".into())]).unwrap();
+    }
+
+    #[test]
+    fn properties_are_those_of_the_client() {
+        let mut settings = KafkaSettings::new("localhost:9092", "t");
+        for (name, value) in [
+            ("check.crcs", "false"),
+            ("fetch.message.max.bytes", "5000"),
+            ("fetch.wait.max.ms", "7"),
+            ("queued.min.messages", "1"),
+        ] {
+            settings.options.push((name.to_owned(), value.to_owned()));
+        }
+        let options = DirectOptions::new(&settings, Some(4)).unwrap();
+        assert!(!options.check_crcs);
+        assert_eq!((options.partition_bytes_max, options.wait_max_ms), (5000, 7));
+        assert_eq!((options.queued_messages, options.queued_bytes), (1, 64 << 20));
+        let options = DirectOptions::new(&KafkaSettings::new("b", "t"), Some(4)).unwrap();
+        assert!(options.check_crcs);
+        assert_eq!(options.partition_bytes_max, FETCH_BYTES);
+        assert!(options.fetch_bytes_max < options.response_bytes_max);
+    }
+}
