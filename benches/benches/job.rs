@@ -8,13 +8,15 @@ use strandline_benches::workload::{KEYS, Spread, Workload, scaled};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Enough for start and end not to count much.
-const RECORDS: u64 = 4_000_000;
+const RECORDS_MIN: u64 = 4_000_000;
+/// A key has ten records in a window: a device that reports once a second.
+const RECORDS_A_KEY: u64 = 20;
 
 fn job(criterion: &mut Criterion) {
-    let records = scaled(RECORDS);
     let mut group = criterion.benchmark_group("job from memory");
-    group.sample_size(10).throughput(Throughput::Elements(records));
     for keys in KEYS {
+        let records = scaled(RECORDS_MIN.max(RECORDS_A_KEY * keys));
+        group.sample_size(10).throughput(Throughput::Elements(records));
         for spread in Spread::ALL {
             let workload = Workload { keys, spread, records, windows: 2 };
             let log = workload.log(4);

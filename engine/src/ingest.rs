@@ -149,12 +149,15 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let mut reports = reports_out.activate();
             let mut shipments = shipments_out.activate();
 
+            let mut send = |capability: &Capability<Time>, mut folded: Vec<Shipment<_>>| {
+                if !folded.is_empty() {
+                    shipments.session(capability).give_container(&mut folded);
+                }
+            };
+
             for turn in news {
                 // What was read belongs to the epoch that is left.
-                if !intake.fold.is_empty() {
-                    let mut folded = intake.fold.flush();
-                    shipments.session(&capabilities.data).give_container(&mut folded);
-                }
+                send(&capabilities.data, intake.fold.flush());
                 // First, because it is part of the cut: with the next epoch's capability, windows
                 // close by it.
                 for line in &mut lines {
@@ -225,9 +228,10 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let watermark = watermark.unwrap_or(EventTime::MAX).floor_to(options.windows.quantum());
             let moves_on = capabilities.data.time().event < watermark;
             // If nothing was read, nothing waits: this is all there is.
-            if !intake.fold.is_empty() && (moves_on || !more || intake.fold.is_full()) {
-                let mut folded = intake.fold.flush();
-                shipments.session(&capabilities.data).give_container(&mut folded);
+            if moves_on || !more || intake.fold.is_full() {
+                send(&capabilities.data, intake.fold.flush());
+            } else {
+                send(&capabilities.data, intake.fold.take_lone());
             }
             capabilities.advance(watermark);
             if bounded && lines.iter().all(|line| line.progress.finished) {

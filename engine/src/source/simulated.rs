@@ -1,6 +1,7 @@
 //! A log in memory, for tests, benches and simulations: partitions that are appended to at will.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use strandline_operators::record::{Message, Offset, Partition};
@@ -33,8 +34,16 @@ pub struct SimulatedLog {
 
 #[derive(Debug, Default)]
 struct State {
-    partitions: Vec<Vec<StoredMessage>>,
+    partitions: Vec<StoredPartition>,
     readers: Vec<Wake>,
+}
+
+/// The payloads of a partition lie one after the other, as in a log on a disk: whoever reads them
+/// in order does not wait for memory.
+#[derive(Clone, Debug, Default)]
+struct StoredPartition {
+    messages: Vec<StoredMessage>,
+    payloads: Vec<u8>,
 }
 
 /// A message as the log keeps it.
@@ -42,14 +51,34 @@ struct State {
 struct StoredMessage {
     offset: Offset,
     timestamp: Option<EventTime>,
-    payload: Option<Vec<u8>>,
+    /// Where its bytes are among the partition's payloads.
+    payload: Option<Range<usize>>,
+}
+
+impl StoredPartition {
+    fn append(&mut self, gap: u64, timestamp: Option<EventTime>, payload: Option<&[u8]>) -> Offset {
+        let offset = Offset(self.end().0 + gap);
+        let payload = payload.map(|payload| {
+            let start = self.payloads.len();
+            self.payloads.extend_from_slice(payload);
+            start..self.payloads.len()
+        });
+        self.messages.push(StoredMessage { offset, timestamp, payload });
+        offset
+    }
+
+    fn end(&self) -> Offset {
+        self.messages.last().map_or(Offset(0), |message| message.offset.next())
+    }
 }
 
 impl SimulatedLog {
     /// A topic with so many empty partitions.
     pub fn new(topic: &str, partitions: u32) -> SimulatedLog {
-        let state =
-            State { partitions: vec![Vec::new(); partitions as usize], readers: Vec::new() };
+        let state = State {
+            partitions: vec![StoredPartition::default(); partitions as usize],
+            readers: Vec::new(),
+        };
         SimulatedLog {
             topic: topic.into(),
             bounded: false,
@@ -92,9 +121,8 @@ impl SimulatedLog {
         payload: Option<Vec<u8>>,
     ) -> Offset {
         let mut state = self.state_mut();
-        let messages = &mut state.partitions[partition.0 as usize];
-        let offset = Offset(end_of(messages).0 + gap);
-        messages.push(StoredMessage { offset, timestamp, payload });
+        let partition = &mut state.partitions[partition.0 as usize];
+        let offset = partition.append(gap, timestamp, payload.as_deref());
         for reader in &state.readers {
             reader.wake();
         }
@@ -104,7 +132,7 @@ impl SimulatedLog {
     /// Adds an empty partition.
     pub fn add_partition(&self) -> Partition {
         let mut state = self.state_mut();
-        state.partitions.push(Vec::new());
+        state.partitions.push(StoredPartition::default());
         partition_number(state.partitions.len() - 1)
     }
 
@@ -120,17 +148,13 @@ impl SimulatedLog {
         let state = self.state();
         let starts = state.partitions.iter().enumerate().skip(from);
         starts
-            .map(|(number, messages)| PartitionStart {
+            .map(|(number, partition)| PartitionStart {
                 partition: partition_number(number),
                 next_offset: Offset(0),
-                end: self.bounded.then(|| end_of(messages)),
+                end: self.bounded.then(|| partition.end()),
             })
             .collect()
     }
-}
-
-fn end_of(messages: &[StoredMessage]) -> Offset {
-    messages.last().map_or(Offset(0), |message| message.offset.next())
 }
 
 fn partition_number(index: usize) -> Partition {
@@ -193,14 +217,15 @@ impl Reader for SimulatedReader {
             reason: format!("partition {} was not assigned", partition.0),
         };
         let position = self.positions.get_mut(&partition).ok_or_else(unassigned)?;
-        let messages = &state.partitions[partition.0 as usize];
+        let stored = &state.partitions[partition.0 as usize];
         let before = position.next_offset;
-        let end = position.end.unwrap_or_else(|| end_of(messages));
-        let first = messages.partition_point(|message| message.offset < before);
-        let wanted = messages[first..].iter().take_while(|message| message.offset < end);
+        let end = position.end.unwrap_or_else(|| stored.end());
+        let first = stored.messages.partition_point(|message| message.offset < before);
+        let wanted = stored.messages[first..].iter().take_while(|message| message.offset < end);
         let mut read = 0;
         for StoredMessage { offset, timestamp, payload } in wanted.take(limit) {
-            visit(Message { offset: *offset, timestamp: *timestamp, payload: payload.as_deref() });
+            let payload = payload.clone().map(|bytes| &stored.payloads[bytes]);
+            visit(Message { offset: *offset, timestamp: *timestamp, payload });
             position.next_offset = offset.next();
             read += 1;
         }
@@ -209,8 +234,8 @@ impl Reader for SimulatedReader {
             messages: read,
             skipped: next.0 - before.0 - read as u64,
             position: next,
-            end: end_of(messages),
-            at_end: next == end_of(messages),
+            end: stored.end(),
+            at_end: next == stored.end(),
             finished: self.log.bounded && end <= next,
         })
     }

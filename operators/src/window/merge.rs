@@ -18,10 +18,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
-use std::hash::BuildHasher;
-
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -31,10 +27,12 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
-use super::keys::{KeyId, Names};
-use super::shipment::{Content, PartialPane, Shipment};
+use super::covered::Covered;
+use super::names::{KeyId, Names};
+use super::panes::{Panes, Place};
+use super::shipment::{Content, LonePane, PartialPane, Shipment};
 use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
-use super::{EpochCount, Live, Pulse, Row, Span, Spans, Tumbling, Window, WindowKeys, Windowed};
+use super::{EpochCount, Live, Pulse, Row, Span, Tumbling, Window, WindowKeys, Windowed};
 use crate::aggregate::Aggregate;
 use crate::record::Partition;
 use crate::time::{EventTime, Time};
@@ -71,7 +69,6 @@ pub(super) fn merge_windows<'s, V: 'static, A: Aggregate<V>>(
         let mut counts = OutputBuilder::from(counts);
         let mut snapshots = OutputBuilder::from(snapshots);
         let mut state = State::new(windows, aggregate);
-        let mut partials = Vec::new();
         move |frontiers| {
             let Some(capabilities) = &mut held else {
                 pulses.for_each(|_, pulses| pulses.clear());
@@ -85,8 +82,7 @@ pub(super) fn merge_windows<'s, V: 'static, A: Aggregate<V>>(
             input.for_each(|capability, shipments| {
                 let stamps = capability.stamp();
                 let Some(time) = stamps.iter().min() else { return };
-                partials.extend(shipments.drain(..).filter_map(|shipment| state.resolve(shipment)));
-                state.accept(*time, &mut partials);
+                state.receive(*time, shipments);
             });
 
             let arrival = Arrival::of(&frontiers[0], &frontiers[2], &frontiers[3]);
@@ -204,6 +200,9 @@ impl Arrival {
     }
 }
 
+/// How many panes are looked up together.
+const TOGETHER: usize = 32;
+
 /// The key, window and records of a partial result, on the merging side.
 #[derive(Debug)]
 struct Resolved<P> {
@@ -211,47 +210,6 @@ struct Resolved<P> {
     start: EventTime,
     span: Span,
     partial: P,
-}
-
-struct Pane<P> {
-    key: KeyId,
-    partial: P,
-    spans: Spans,
-    /// Whether it changed since it was last looked at.
-    changed: bool,
-}
-
-/// The panes of one window.
-struct Panes<P> {
-    /// Where the pane of a key is.
-    by_key: HashTable<u32>,
-    panes: Vec<Pane<P>>,
-}
-
-/// Spreads the numbers of keys over a table.
-fn hash(key: KeyId) -> u64 {
-    FixedState::default().hash_one(key)
-}
-
-impl<P> Panes<P> {
-    /// None yet, with room for so many.
-    fn with_room_for(keys: usize) -> Self {
-        Panes { by_key: HashTable::with_capacity(keys), panes: Vec::with_capacity(keys) }
-    }
-
-    fn get_mut(&mut self, key: KeyId) -> Option<&mut Pane<P>> {
-        let panes = &mut self.panes;
-        let index = self.by_key.find(hash(key), |index| panes[*index as usize].key == key)?;
-        Some(&mut panes[*index as usize])
-    }
-
-    /// Adds the pane of a key that has none here.
-    fn insert(&mut self, key: KeyId, partial: P, spans: Spans) {
-        let index = u32::try_from(self.panes.len()).expect("fewer than 2^32 keys");
-        let panes = &self.panes;
-        self.by_key.insert_unique(hash(key), index, |index| hash(panes[*index as usize].key));
-        self.panes.push(Pane { key, partial, spans, changed: true });
-    }
 }
 
 /// What came for a later epoch: the least event coordinate it came at, and the partial results.
@@ -262,6 +220,9 @@ struct State<V, A: Aggregate<V>> {
     windows: Tumbling,
     aggregate: A,
     names: Names,
+    /// Memory for what is being received; empty in between.
+    resolved: Vec<Resolved<A::Partial>>,
+    lone: Vec<KeyId>,
     open: BTreeMap<EventTime, Panes<A::Partial>>,
     /// What came for later epochs.
     aside: BTreeMap<u64, Aside<A::Partial>>,
@@ -284,6 +245,8 @@ impl<V, A: Aggregate<V>> State<V, A> {
             windows,
             aggregate,
             names: Names::default(),
+            resolved: Vec::new(),
+            lone: Vec::new(),
             open: BTreeMap::new(),
             aside: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -295,57 +258,84 @@ impl<V, A: Aggregate<V>> State<V, A> {
         }
     }
 
-    /// Takes note of names at once, in the order of the channel, and gives what a partial result
-    /// is about.
-    #[inline]
-    fn resolve(&mut self, shipment: Shipment<A::Partial>) -> Option<Resolved<A::Partial>> {
-        match shipment.0 {
-            Content::Partial { sender, pane, .. } => {
-                let PartialPane { slot, start, first, last, records, partial } = pane;
-                let (key, partition) = self.names.resolve(sender, slot);
-                let span = Span { partition, first, last, records };
-                Some(Resolved { key, start, span, partial })
-            }
-            Content::Name { sender, slot, partition, key, .. } => {
-                self.names.learn(sender, slot, partition, &key);
-                None
-            }
-            Content::Forget { sender, slot, .. } => {
-                self.names.forget(sender, slot);
-                None
+    /// Takes note of names, in the order of the channel; applies the partial results that go by them
+    /// if they belong to this epoch, and sets them aside if they belong to a later one.
+    fn receive(&mut self, time: Time, shipments: &mut Vec<Shipment<A::Partial>>) {
+        let mut lone = std::mem::take(&mut self.lone);
+        self.names.ids(shipments.iter().filter_map(Shipment::lone_key), &mut lone);
+        let mut lone_keys = lone.drain(..);
+        let mut resolved = std::mem::take(&mut self.resolved);
+        for shipment in shipments.drain(..) {
+            match shipment.0 {
+                Content::Partial { sender, pane, .. } => {
+                    let PartialPane { slot, start, first, last, records, partial } = pane;
+                    let (key, partition) = self.names.resolve(sender, slot);
+                    let span = Span { partition, first, last, records };
+                    resolved.push(Resolved { key, start, span, partial });
+                }
+                Content::Alone { pane, .. } => {
+                    let LonePane { start, partition, offset, partial } = pane;
+                    let Some(key) = lone_keys.next() else { continue };
+                    let span = Span { partition, first: offset, last: offset, records: 1 };
+                    resolved.push(Resolved { key, start, span, partial });
+                }
+                Content::Name { sender, slot, partition, key, .. } => {
+                    self.names.learn(sender, slot, partition, &key);
+                }
+                Content::Forget { sender, slot, .. } => self.names.forget(sender, slot),
             }
         }
-    }
-
-    /// Applies what belongs to this epoch, and sets aside what belongs to a later one.
-    fn accept(&mut self, time: Time, partials: &mut Vec<Resolved<A::Partial>>) {
+        drop(lone_keys);
+        self.lone = lone;
         if time.epoch <= self.epoch {
-            for partial in partials.drain(..) {
-                self.apply(partial);
-            }
-        } else if !partials.is_empty() {
-            for partial in partials.iter() {
+            self.apply_all(&resolved);
+            resolved.clear();
+        } else if !resolved.is_empty() {
+            for resolved in &resolved {
                 // The sender may forget the key before the partial result is applied.
-                self.names.retain(partial.key);
+                self.names.retain(resolved.key);
             }
             let (event, aside) =
                 self.aside.entry(time.epoch).or_insert_with(|| (time.event, Vec::new()));
             *event = time.event.min(*event);
-            aside.append(partials);
+            aside.append(&mut resolved);
+        }
+        self.resolved = resolved;
+        self.names.collect();
+    }
+
+    /// Adds partial results to their panes. As with [names](Names::ids), each step for many of them,
+    /// so that the processor waits for many at once.
+    fn apply_all(&mut self, resolved: &[Resolved<A::Partial>]) {
+        for together in resolved.chunks(TOGETHER) {
+            let mut places = [None; TOGETHER];
+            for (place, Resolved { key, start, .. }) in places.iter_mut().zip(together) {
+                *place = self.open.get(start).and_then(|panes| panes.guess(*key));
+            }
+            for (place, Resolved { key, start, .. }) in places.iter_mut().zip(together) {
+                let panes = self.open.get(start);
+                *place = place.filter(|place| panes.is_some_and(|panes| panes.is_at(*place, *key)));
+            }
+            for (resolved, place) in together.iter().zip(places) {
+                self.apply(resolved, place);
+            }
         }
     }
 
-    fn apply(&mut self, Resolved { key, start, span, partial }: Resolved<A::Partial>) {
+    /// Adds a partial result to its pane, which is known to be at `place`.
+    fn apply(&mut self, resolved: &Resolved<A::Partial>, place: Option<Place>) {
+        let Resolved { key, start, span, partial } = resolved;
         self.changed = true;
         *self.counts.entry(span.partition).or_default() += span.records;
-        let panes = panes_at(&mut self.open, start);
-        if let Some(pane) = panes.get_mut(key) {
-            self.aggregate.combine(&mut pane.partial, &partial);
-            add_span(&mut pane.spans, span);
+        let panes = panes_at(&mut self.open, *start);
+        if let Some(place) = place.or_else(|| panes.place(*key)) {
+            let pane = panes.at(place);
+            self.aggregate.combine(&mut pane.partial, partial);
+            pane.covered.add(*span);
             pane.changed = true;
         } else {
-            self.names.retain(key);
-            panes.insert(key, partial, Spans::from_elem(span, 1));
+            self.names.retain(*key);
+            panes.insert(*key, partial.clone(), Covered::from(*span));
         }
     }
 
@@ -355,24 +345,25 @@ impl<V, A: Aggregate<V>> State<V, A> {
         let key = self.names.acquire(&key);
         self.changed = true;
         let panes = panes_at(&mut self.open, start);
-        if let Some(pane) = panes.get_mut(key) {
+        if let Some(place) = panes.place(key) {
+            let pane = panes.at(place);
             self.aggregate.combine(&mut pane.partial, &partial);
-            spans.into_iter().for_each(|span| add_span(&mut pane.spans, span));
+            spans.into_iter().for_each(|span| pane.covered.add(span));
             self.names.release(key);
         } else {
-            panes.insert(key, partial, spans);
+            panes.insert(key, partial, Covered::from(spans));
         }
     }
 
     /// A copy of all panes. O(panes).
     fn copy(&self, epoch: u64, closing: bool) -> Snapshot<A::Partial> {
-        let mut panes = Vec::with_capacity(self.open.values().map(|open| open.panes.len()).sum());
+        let mut panes = Vec::with_capacity(self.open.values().map(Panes::len).sum());
         for (start, open) in &self.open {
-            panes.extend(open.panes.iter().map(|pane| PaneState {
+            panes.extend(open.iter().map(|pane| PaneState {
                 key: self.names.name(pane.key),
                 start: *start,
                 partial: pane.partial.clone(),
-                spans: pane.spans.clone(),
+                spans: pane.covered.spans(),
             }));
         }
         Snapshot { epoch, closing, closed_before: self.closed_before, panes }
@@ -397,11 +388,15 @@ impl<V, A: Aggregate<V>> State<V, A> {
             return None;
         }
         self.changed = true;
-        let panes = first.remove().panes;
-        let rows = panes.into_iter().map(move |pane| {
+        let rows = first.remove().into_panes().map(move |pane| {
             let key = self.names.name(pane.key);
             self.names.release(pane.key);
-            Row { key, window, output: self.aggregate.lower(&pane.partial), spans: pane.spans }
+            Row {
+                key,
+                window,
+                output: self.aggregate.lower(&pane.partial),
+                spans: pane.covered.spans(),
+            }
         });
         Some((window, rows))
     }
@@ -427,9 +422,9 @@ impl<V, A: Aggregate<V>> State<V, A> {
         debug_assert!(self.epoch < epoch, "epochs advance");
         self.epoch = epoch;
         if let MapEntry::Occupied(aside) = self.aside.entry(epoch) {
-            for partial in aside.remove().1 {
-                let key = partial.key;
-                self.apply(partial);
+            for resolved in aside.remove().1 {
+                let key = resolved.key;
+                self.apply(&resolved, None);
                 self.names.release(key);
             }
         }
@@ -455,20 +450,20 @@ impl<V, A: Aggregate<V>> State<V, A> {
         self.changed = false;
         let open = self.open.iter().map(|(start, panes)| WindowKeys {
             window: self.windows.window_at(*start),
-            keys: panes.panes.len() as u64,
+            keys: panes.len() as u64,
         });
         let mut looks = vec![Live::Open(open.collect())];
         if let Some((start, panes)) =
             pulse.show.and_then(|start| Some((start, self.open.get_mut(&start)?)))
         {
             let window = self.windows.window_at(start);
-            for pane in &mut panes.panes {
+            for pane in panes.iter_mut() {
                 if std::mem::take(&mut pane.changed) || !same {
                     looks.push(Live::Row(Row {
                         key: self.names.name(pane.key),
                         window,
                         output: self.aggregate.lower(&pane.partial),
-                        spans: pane.spans.clone(),
+                        spans: pane.covered.spans(),
                     }));
                 }
             }
@@ -479,23 +474,11 @@ impl<V, A: Aggregate<V>> State<V, A> {
 
 /// The panes of the window that starts at `start`; a new one has room for the keys of the one
 /// before it, which are usually the same.
+#[inline]
 fn panes_at<P>(open: &mut BTreeMap<EventTime, Panes<P>>, start: EventTime) -> &mut Panes<P> {
-    let before = match open.contains_key(&start) {
-        true => 0,
-        false => open.range(..start).next_back().map_or(0, |(_, before)| before.panes.len()),
-    };
-    open.entry(start).or_insert_with(|| Panes::with_room_for(before))
-}
-
-/// Adds what one partial result covers to what a pane covers; sorted by partition.
-fn add_span(spans: &mut Spans, span: Span) {
-    match spans.binary_search_by_key(&span.partition, |span| span.partition) {
-        Ok(index) => {
-            let known = &mut spans[index];
-            known.first = known.first.min(span.first);
-            known.last = known.last.max(span.last);
-            known.records += span.records;
-        }
-        Err(index) => spans.insert(index, span),
+    if !open.contains_key(&start) {
+        let before = open.range(..start).next_back().map_or(0, |(_, before)| before.len());
+        open.insert(start, Panes::with_room_for(before));
     }
+    open.get_mut(&start).expect("it is there")
 }

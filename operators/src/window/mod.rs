@@ -14,11 +14,15 @@ use crate::aggregate::Aggregate;
 use crate::record::Events;
 use crate::time::Time;
 
+mod covered;
 mod fold;
-mod keys;
 mod merge;
+mod names;
+mod pages;
+mod panes;
 mod partial;
 mod shipment;
+mod slots;
 mod state;
 mod tumbling;
 

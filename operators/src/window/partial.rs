@@ -55,6 +55,10 @@ pub(super) fn partial_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                     }
                 });
                 let Some(capability) = &held else { return };
+                let mut lone = fold.take_lone();
+                if !lone.is_empty() {
+                    output.session(capability).give_container(&mut lone);
+                }
                 if !received || fold.is_full() || has_passed(frontier, capability.time()) {
                     output.session(capability).give_container(&mut fold.flush());
                     held = None;

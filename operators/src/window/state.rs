@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::{Scope, StreamVec};
 
-use super::keys::route;
+use super::slots::route;
 use super::{Pulse, Spans};
 use crate::time::{EventTime, Time};
 

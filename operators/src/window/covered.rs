@@ -1,0 +1,140 @@
+//! Which records a pane covers, in few bytes: provenance is the largest part of a pane after what
+//! is computed.
+
+use super::{Span, Spans};
+use crate::record::{Offset, Partition};
+
+/// The records that a pane covers: 24 bytes, and more only where they are of several partitions,
+/// or more than four billions lie between the first and the last.
+#[derive(Clone, Debug)]
+pub(super) enum Covered {
+    /// Records of one partition.
+    One {
+        first: Offset,
+        partition: Partition,
+        /// How far the last offset is after the first.
+        reach: u32,
+        records: u32,
+    },
+    /// All others, sorted by partition.
+    Many(Box<Spans>),
+}
+
+impl Covered {
+    /// Adds what one partial result covers.
+    #[inline]
+    pub(super) fn add(&mut self, span: Span) {
+        if let Covered::One { partition, .. } = self
+            && *partition == span.partition
+            && let Some(mut known) = self.one()
+        {
+            join(&mut known, span);
+            *self = Covered::from(known);
+        } else {
+            self.add_to_many(span);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_to_many(&mut self, span: Span) {
+        let mut spans = self.spans();
+        match spans.binary_search_by_key(&span.partition, |span| span.partition) {
+            Ok(index) => join(&mut spans[index], span),
+            Err(index) => spans.insert(index, span),
+        }
+        *self = Covered::Many(Box::new(spans));
+    }
+
+    /// How many records they are.
+    #[inline]
+    pub(super) fn records(&self) -> u64 {
+        match self {
+            Covered::One { records, .. } => u64::from(*records),
+            Covered::Many(spans) => spans.iter().map(|span| span.records).sum(),
+        }
+    }
+
+    /// The span of records of one partition.
+    #[inline]
+    fn one(&self) -> Option<Span> {
+        match *self {
+            Covered::One { first, partition, reach, records } => {
+                let last = Offset(first.0 + u64::from(reach));
+                Some(Span { partition, first, last, records: u64::from(records) })
+            }
+            Covered::Many(_) => None,
+        }
+    }
+
+    /// As rows carry it.
+    pub(super) fn spans(&self) -> Spans {
+        match self {
+            Covered::Many(spans) => (**spans).clone(),
+            Covered::One { .. } => self.one().into_iter().collect(),
+        }
+    }
+}
+
+impl From<Span> for Covered {
+    #[inline]
+    fn from(span: Span) -> Covered {
+        let Span { partition, first, last, records } = span;
+        let reach = last.0.checked_sub(first.0).and_then(|reach| u32::try_from(reach).ok());
+        match (reach, u32::try_from(records)) {
+            (Some(reach), Ok(records)) => Covered::One { first, partition, reach, records },
+            _ => Covered::Many(Box::new([span].into_iter().collect())),
+        }
+    }
+}
+
+impl From<Spans> for Covered {
+    fn from(spans: Spans) -> Covered {
+        match spans[..] {
+            [span] => Covered::from(span),
+            _ => Covered::Many(Box::new(spans)),
+        }
+    }
+}
+
+fn join(known: &mut Span, span: Span) {
+    known.first = known.first.min(span.first);
+    known.last = known.last.max(span.last);
+    known.records += span.records;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(partition: u32, first: u64, last: u64, records: u64) -> Span {
+        let (first, last) = (Offset(first), Offset(last));
+        Span { partition: Partition(partition), first, last, records }
+    }
+
+    #[test]
+    fn spans_of_a_partition_join_and_others_stand_beside_in_order() {
+        let mut covered = Covered::from(span(3, 50, 60, 2));
+        covered.add(span(3, 40, 45, 3));
+        assert!(matches!(covered, Covered::One { .. }));
+        assert_eq!(covered.spans()[..], [span(3, 40, 60, 5)]);
+        covered.add(span(1, 7, 7, 1));
+        covered.add(span(3, 61, 61, 1));
+        assert_eq!(covered.spans()[..], [span(1, 7, 7, 1), span(3, 40, 61, 6)]);
+        assert_eq!(Covered::from(covered.spans()).spans(), covered.spans());
+    }
+
+    #[test]
+    fn offsets_and_counts_beyond_32_bits_are_kept() {
+        let mut covered = Covered::from(span(0, 5, 5, 1));
+        covered.add(span(0, 6 << 32, 6 << 32, u64::from(u32::MAX)));
+        assert_eq!(covered.spans()[..], [span(0, 5, 6 << 32, 1 << 32)]);
+        covered.add(span(0, 7, 7, 1));
+        assert_eq!(covered.spans()[..], [span(0, 5, 6 << 32, (1 << 32) + 1)]);
+    }
+
+    #[test]
+    fn it_takes_24_bytes() {
+        assert_eq!(size_of::<Covered>(), 24);
+    }
+}

@@ -1,0 +1,102 @@
+//! A list that grows page by page.
+//!
+//! A vector that grows asks for twice its memory and moves what it holds: of a million panes that
+//! is a hundred megabytes of free room, and a pause. Here nothing moves, and at most a page is
+//! free.
+
+/// Elements of a page.
+const PAGE: usize = 1 << 10;
+
+/// Elements by their index, in pages. The first page grows as a vector does, so that a short list is
+/// small.
+#[derive(Debug)]
+pub(super) struct Pages<T> {
+    pages: Vec<Vec<T>>,
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Pages { pages: Vec::new() }
+    }
+}
+
+impl<T> Pages<T> {
+    pub(super) fn len(&self) -> usize {
+        let last = self.pages.last().map_or(0, Vec::len);
+        self.pages.len().saturating_sub(1) * PAGE + last
+    }
+
+    /// Appends an element, and gives its index.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2^32 of them.
+    pub(super) fn push(&mut self, element: T) -> u32 {
+        let index = u32::try_from(self.len()).expect("fewer than 2^32 elements");
+        match self.pages.last_mut() {
+            Some(last) if last.len() < PAGE => last.push(element),
+            Some(_) => {
+                let mut page = Vec::with_capacity(PAGE);
+                page.push(element);
+                self.pages.push(page);
+            }
+            None => self.pages.push(vec![element]),
+        }
+        index
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> &T {
+        let index = index as usize;
+        &self.pages[index / PAGE][index % PAGE]
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: u32) -> &mut T {
+        let index = index as usize;
+        &mut self.pages[index / PAGE][index % PAGE]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flatten()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten()
+    }
+
+    /// Gives the elements; the memory of a page is free when its last one has been taken.
+    pub(super) fn into_elements(self) -> impl Iterator<Item = T> {
+        self.pages.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_stay_where_they_are_and_keep_their_order() {
+        let count = 3 * PAGE + 7;
+        let mut pages = Pages::default();
+        for number in 0..count {
+            assert_eq!(pages.len(), number);
+            assert_eq!(pages.push(number) as usize, number);
+        }
+        pages.iter_mut().for_each(|number| *number += 1);
+        *pages.get_mut(PAGE as u32) = 0;
+        assert_eq!((*pages.get(PAGE as u32 - 1), *pages.get(PAGE as u32)), (PAGE, 0));
+        assert_eq!(pages.iter().count(), count);
+        assert!(pages.into_elements().eq((1..=count).map(|n| if n == PAGE + 1 { 0 } else { n })));
+    }
+
+    #[test]
+    fn a_long_list_has_at_most_a_page_of_free_room() {
+        let mut pages = Pages::default();
+        for number in 0..=4 * PAGE {
+            pages.push(number);
+        }
+        let room: usize = pages.pages.iter().map(Vec::capacity).sum();
+        assert_eq!(room, 5 * PAGE);
+    }
+}

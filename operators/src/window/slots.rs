@@ -1,0 +1,234 @@
+//! Keys as small numbers, at the worker that reads: a record costs one hash and one comparison,
+//! and a key's bytes cross to another worker once.
+//!
+//! The sending side numbers (partition, key) pairs: a [`Slot`]. It tells the worker that merges the
+//! key which name a slot stands for before it first uses the slot, on the same channel, so that
+//! the receiving side ([`Names`](super::names::Names)) always knows.
+//!
+//! There are at most [`SLOTS_MAX`] of them. What a slot is good for, that records are folded and
+//! names are not sent again, it does for keys that come again soon. Of a million keys that are
+//! all used alike hardly any does, and slots for all of them would be looked up far away in
+//! memory, for nothing. A key that has no slot travels with its name. Slots that were not used
+//! for long are forgotten now and then, so that the keys in use have them, not the first ones.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::record::{Key, Partition};
+
+/// A (partition, key) pair of one sender.
+pub(super) type Slot = u32;
+
+/// Most slots of a sender, a number of slots: twice as many as can be folded into at once.
+pub(super) const SLOTS_MAX: usize = 1 << 15;
+/// Records without a slot after which slots that none of them used are forgotten. Giving slots to
+/// other keys costs as much as some ten records: rarely enough that it does not count.
+const SWEEP_AFTER: usize = 1 << 22;
+
+/// Which worker merges a key: the same in every process and build.
+#[inline]
+pub(super) fn route(key: Key<'_>) -> u64 {
+    xxh3_64(key.as_bytes())
+}
+
+/// What a sender keeps of a slot.
+#[derive(Debug)]
+pub(super) struct SlotEntry {
+    pub(super) route: u64,
+    pub(super) partition: Partition,
+    /// The panes that the slot's last records went to.
+    pub(super) recent: [Recent; 2],
+    key: Box<str>,
+    used: bool,
+}
+
+/// A pane of the current flush: valid while its flush is.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Recent {
+    pub(super) flush: u32,
+    pub(super) pane: u32,
+}
+
+/// What a key goes by.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// By a slot that has been announced.
+    Known(Slot),
+    /// By a slot that has to be announced.
+    New(Slot),
+    /// By its name.
+    Nothing,
+}
+
+/// The sender's side.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    entries: Vec<SlotEntry>,
+    index: HashTable<Slot>,
+    free: Vec<Slot>,
+    /// Records of keys without a slot since unused ones were forgotten.
+    without: usize,
+    tried: Tried,
+}
+
+/// Whether it is worth while to look for a slot: where hardly any record finds one, most do not
+/// look.
+#[derive(Debug, Default)]
+struct Tried {
+    looked: u32,
+    found: u32,
+    /// So many records do not look.
+    skip: u32,
+}
+
+impl Tried {
+    /// Records after which is decided.
+    const LOOKS: u32 = 1 << 12;
+    /// Records that do not look, where fewer than an eighth found a slot.
+    const SKIP: u32 = 1 << 16;
+
+    #[inline]
+    fn skips(&mut self) -> bool {
+        let skips = self.skip != 0;
+        self.skip -= u32::from(skips);
+        skips
+    }
+
+    #[inline]
+    fn looked(&mut self, found: bool) {
+        self.found += u32::from(found);
+        self.looked += 1;
+        if self.looked == Tried::LOOKS {
+            let skip = if self.found < Tried::LOOKS / 8 { Tried::SKIP } else { 0 };
+            *self = Tried { skip, ..Tried::default() };
+        }
+    }
+}
+
+impl Slots {
+    /// The slot of a key, whose [`route`] this is.
+    #[inline]
+    pub(super) fn slot(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Found {
+        if self.tried.skips() {
+            self.without += 1;
+            return Found::Nothing;
+        }
+        let hash = hash(route, partition);
+        let entries = &self.entries;
+        let found = self.index.find(hash, |slot| {
+            let entry = &entries[*slot as usize];
+            entry.route == route && entry.partition == partition && key == *entry.key
+        });
+        if let Some(slot) = found {
+            let slot = *slot;
+            self.entries[slot as usize].used = true;
+            self.tried.looked(true);
+            Found::Known(slot)
+        } else if self.index.len() < SLOTS_MAX {
+            Found::New(self.insert(route, partition, key))
+        } else {
+            self.without += 1;
+            self.tried.looked(false);
+            Found::Nothing
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Slot {
+        let recent = [Recent::default(); 2];
+        let entry = SlotEntry { route, partition, recent, key: key.as_str().into(), used: true };
+        let slot = if let Some(slot) = self.free.pop() {
+            self.entries[slot as usize] = entry;
+            slot
+        } else {
+            let slot = Slot::try_from(self.entries.len()).expect("few slots");
+            self.entries.push(entry);
+            slot
+        };
+        let entries = &self.entries;
+        self.index.insert_unique(hash(route, partition), slot, |slot| {
+            let entry = &entries[*slot as usize];
+            hash(entry.route, entry.partition)
+        });
+        slot
+    }
+
+    pub(super) fn entry(&mut self, slot: Slot) -> &mut SlotEntry {
+        &mut self.entries[slot as usize]
+    }
+
+    /// Makes every [`Recent`] invalid.
+    #[cold]
+    pub(super) fn forget_recent(&mut self) {
+        for entry in &mut self.entries {
+            entry.recent = [Recent::default(); 2];
+        }
+    }
+
+    /// Forgets the slots that were not used since the last time, if many records had none, and
+    /// says which: `forgotten(slot, route)`. Only where no pane refers to a slot. Amortised O(1)
+    /// per record without a slot.
+    pub(super) fn sweep(&mut self, mut forgotten: impl FnMut(Slot, u64)) {
+        if self.without < SWEEP_AFTER {
+            return;
+        }
+        self.without = 0;
+        // Keys that have not had a slot will get one: whether that is of use remains to be seen.
+        self.tried = Tried::default();
+        let (entries, free) = (&mut self.entries, &mut self.free);
+        self.index.retain(|slot| {
+            let entry = &mut entries[*slot as usize];
+            let keep = std::mem::take(&mut entry.used);
+            if !keep {
+                entry.key = Box::default();
+                free.push(*slot);
+                forgotten(*slot, entry.route);
+            }
+            keep
+        });
+    }
+}
+
+fn hash(route: u64, partition: Partition) -> u64 {
+    // XXH3 has mixed the key already; the partition only has to tell equal keys apart.
+    route ^ u64::from(partition.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(slots: &mut Slots, partition: u32, key: &str) -> Found {
+        slots.slot(route(key.into()), Partition(partition), key.into())
+    }
+
+    #[test]
+    fn a_key_of_two_partitions_has_two_slots() {
+        let mut slots = Slots::default();
+        assert_eq!(slot(&mut slots, 0, "k"), Found::New(0));
+        assert_eq!(slot(&mut slots, 1, "k"), Found::New(1));
+        assert_eq!(slot(&mut slots, 0, "k"), Found::Known(0));
+    }
+
+    #[test]
+    fn keys_in_use_take_the_slots_of_those_that_are_no_longer_used() {
+        let mut slots = Slots::default();
+        for number in 0..SLOTS_MAX {
+            assert!(matches!(slot(&mut slots, 0, &format!("old-{number}")), Found::New(_)));
+        }
+        let sweep_after_many_others = |slots: &mut Slots| {
+            let mut forgotten = 0;
+            for _ in 0..SWEEP_AFTER {
+                assert_eq!(slot(slots, 0, "new"), Found::Nothing);
+            }
+            slots.sweep(|_, _| forgotten += 1);
+            forgotten
+        };
+        assert_eq!(sweep_after_many_others(&mut slots), 0, "all have been used");
+        assert_eq!(slot(&mut slots, 0, "old-7"), Found::Known(7));
+        assert_eq!(sweep_after_many_others(&mut slots), SLOTS_MAX - 1);
+        assert!(matches!(slot(&mut slots, 0, "new"), Found::New(_)));
+        assert_eq!(slot(&mut slots, 0, "old-7"), Found::Known(7));
+        assert_eq!(slots.entries.len(), SLOTS_MAX);
+    }
+}
