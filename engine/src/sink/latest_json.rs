@@ -1,7 +1,8 @@
 //! `OUT/latest.json`: what a job shows, for whoever reads files.
 //!
 //! A thread follows the view and replaces the file as a whole, so a reader always finds one
-//! complete document.
+//! complete document. Only the last one waits for the medium: a sync several times a second, for
+//! what is replaced at once, makes everything else on that disk wait too, Kafka's log included.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +72,7 @@ impl LatestJson {
             seen: None,
             written: Vec::new(),
             failing: false,
+            is_last: false,
             needs_window: existing == Existing::Continue,
         };
         let (view, clock) = (view.clone(), clock.clone());
@@ -130,7 +132,10 @@ fn follow(
         loop {
             match closed.recv_timeout(rest) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Close) => return file.show(&view.latest()),
+                Ok(Close) => {
+                    file.is_last = true;
+                    return file.show(&view.latest());
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             let newest = match file.seen {
@@ -154,6 +159,8 @@ struct LatestFile {
     seen: Option<u64>,
     written: Vec<u8>,
     failing: bool,
+    /// Whether the next document is the last, which has to be on the medium.
+    is_last: bool,
     /// Whether what is there is better than a document without a window.
     needs_window: bool,
 }
@@ -161,7 +168,7 @@ struct LatestFile {
 impl LatestFile {
     /// Replaces the file if `snapshot` says something else.
     fn show(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        if self.seen == Some(snapshot.number) {
+        if self.seen == Some(snapshot.number) && !self.is_last {
             return Ok(());
         }
         if self.needs_window && snapshot.window.is_none() && self.out.contains(LATEST_JSON) {
@@ -170,10 +177,14 @@ impl LatestFile {
         }
         self.needs_window = false;
         let bytes = document(&snapshot.to_json());
-        if self.seen.is_none() || bytes != self.written {
+        if self.seen.is_none() || bytes != self.written || self.is_last {
             // Until it has been replaced, nobody knows what is in it.
             self.seen = None;
-            if let Err(error) = self.out.replace(LATEST_JSON, &bytes) {
+            let replaced = match self.is_last {
+                true => self.out.replace(LATEST_JSON, &bytes),
+                false => self.out.refresh(LATEST_JSON, &bytes),
+            };
+            if let Err(error) = replaced {
                 if !std::mem::replace(&mut self.failing, true) {
                     self.report.say(&error.to_string());
                 }
@@ -193,13 +204,53 @@ impl LatestFile {
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use strandline_operators::time::EventTime;
 
     use super::*;
     use crate::store::{FaultyDisk, LocalDisk, Operation};
     use crate::table::Table;
+
+    fn file(out: &Directory, is_last: bool) -> LatestFile {
+        LatestFile {
+            out: out.clone(),
+            report: Report::silent(),
+            seen: None,
+            written: Vec::new(),
+            failing: false,
+            is_last,
+            needs_window: false,
+        }
+    }
+
+    #[test]
+    fn only_the_last_document_waits_for_the_medium() {
+        let syncs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&syncs);
+        let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
+            if matches!(operation, Operation::Sync | Operation::SyncDir) {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            None
+        });
+        let there = tempfile::tempdir().unwrap();
+        let mut file = file(&Directory::on(Arc::new(disk), there.path()), false);
+        let table = Arc::new(Table::new::<(u64,)>("key", "rows", &["count"]));
+        let snapshot = |number| Snapshot {
+            number,
+            in_flight: number,
+            ..Snapshot::empty("topic", Arc::clone(&table), EventTime::from_millis(0))
+        };
+        file.show(&snapshot(0)).unwrap();
+        let before = syncs.load(Ordering::SeqCst);
+        file.show(&snapshot(1)).unwrap();
+        assert_eq!(syncs.load(Ordering::SeqCst), before);
+        // It has been shown, but is not on the medium.
+        file.is_last = true;
+        file.show(&snapshot(1)).unwrap();
+        assert_eq!(syncs.load(Ordering::SeqCst), before + 2, "the file and the directory");
+    }
 
     /// A replacement whose last sync fails is there all the same.
     #[test]
@@ -212,14 +263,7 @@ mod tests {
         });
         let there = tempfile::tempdir().unwrap();
         let out = Directory::on(Arc::new(disk), there.path());
-        let mut file = LatestFile {
-            out: out.clone(),
-            report: Report::silent(),
-            seen: None,
-            written: Vec::new(),
-            failing: false,
-            needs_window: false,
-        };
+        let mut file = file(&out, true);
         let table = Arc::new(Table::new::<(u64,)>("key", "rows", &["count"]));
         let snapshot = |number, in_flight| Snapshot {
             number,

@@ -218,6 +218,20 @@ impl Directory {
         file.seal()?.commit()
     }
 
+    /// As [`replace`](Self::replace), but does not wait for the medium: after a loss of power, the
+    /// old file may be there, or part of the new one. For what is soon replaced again.
+    ///
+    /// # Errors
+    ///
+    /// Such as a full disk. The old file is then still there.
+    pub fn refresh(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file(name)?;
+        self.create()?;
+        let mut file = StagedFile::create(&self.disk, &self.path, &self.shared.next(), name)?;
+        file.append(bytes)?;
+        file.publish()
+    }
+
     /// Whether there is something of that name. What cannot be looked at is not there.
     pub fn contains(&self, name: &str) -> bool {
         self.file(name).is_ok_and(|path| self.disk.kind(&path).is_ok())

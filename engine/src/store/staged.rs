@@ -76,6 +76,19 @@ impl StagedFile {
             .map_err(|error| StoreError::new("write", &self.names.visible, error))
     }
 
+    /// Makes the file visible as it is, in place of one that has its name, without waiting for the
+    /// medium: after a loss of power, the old one may be there, or part of this one.
+    ///
+    /// # Errors
+    ///
+    /// Such as a full disk. The file is then gone.
+    pub fn publish(mut self) -> Result<(), StoreError> {
+        self.file.flush().map_err(|error| StoreError::new("write", &self.names.visible, error))?;
+        self.names.rename()?;
+        self.names.unfinished = false;
+        Ok(())
+    }
+
     /// Completes the file: returns when its bytes are on the medium.
     ///
     /// # Errors
