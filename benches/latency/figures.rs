@@ -95,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) publish_every_ms: u64,
     pub(crate) checkpoint_every_ms: u64,
     pub(crate) linger_ms: u64,
+    pub(crate) fetch: String,
 }
 
 /// Everything.

@@ -64,7 +64,12 @@ impl Job {
 }
 
 /// Runs the job for `seconds` and looks at what it costs.
-pub(crate) fn measure(topic: &Topic, workers: usize, seconds: u64) -> anyhow::Result<Idle> {
+pub(crate) fn measure(
+    topic: &Topic,
+    workers: usize,
+    fetch: &str,
+    seconds: u64,
+) -> anyhow::Result<Idle> {
     let out = tempfile::tempdir()?;
     // Free now; nobody else here asks for one.
     let page = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -72,6 +77,7 @@ pub(crate) fn measure(topic: &Topic, workers: usize, seconds: u64) -> anyhow::Re
         .env(JOB_VARIABLE, "1")
         .args(["--bootstrap", &topic.bootstrap, "--topic", &topic.name, "--quiet"])
         .args(["--workers", &workers.to_string(), "--listen", &page.to_string()])
+        .args(["--fetch", fetch])
         .arg("--out")
         .arg(out.path().join("out"))
         .arg("--checkpoint")

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use strandline::engine::source::kafka::Fetch;
 
 use crate::figures::{Document, Measured, Settings};
 use crate::run::{Plan, run};
@@ -79,6 +80,9 @@ struct Options {
     /// How long the idle job is looked at. 0: not at all.
     #[arg(long, default_value_t = 30)]
     idle_seconds: u64,
+    /// How the job fetches messages.
+    #[arg(long, value_parser = ["client", "direct"], default_value = "client")]
+    fetch: String,
     /// Write a Markdown table instead.
     #[arg(long)]
     markdown: bool,
@@ -128,6 +132,7 @@ fn measure(options: &Options) -> anyhow::Result<Document> {
         publish_every_ms: PUBLISH_EVERY_MS,
         checkpoint_every_ms: options.checkpoint_every_ms,
         linger_ms: options.linger_ms,
+        fetch: options.fetch.clone(),
     };
     let rates = options.rates.iter().map(|rate_hz| measure_rate(options, *rate_hz));
     let rates = rates.collect::<anyhow::Result<Vec<_>>>()?;
@@ -136,7 +141,7 @@ fn measure(options: &Options) -> anyhow::Result<Document> {
         seconds => {
             let name = format!("latency-idle-{}", std::process::id());
             let topic = live_load::Topic::create(&options.bootstrap, &name, 4)?;
-            let idle = idle::measure(&topic, options.workers, seconds)?;
+            let idle = idle::measure(&topic, options.workers, &options.fetch, seconds)?;
             eprintln!("idle: {idle:?}");
             Some(idle)
         }
@@ -156,6 +161,7 @@ fn measure_rate(options: &Options, rate_hz: u64) -> anyhow::Result<Measured> {
         watermark: Duration::ZERO,
         checkpoint_every: Duration::from_millis(options.checkpoint_every_ms),
         linger: Duration::from_millis(options.linger_ms),
+        fetch: if options.fetch == "direct" { Fetch::Direct } else { Fetch::Client },
     };
     let mut measured = Measured { rate_hz, ..Measured::default() };
     let mut producer = None;

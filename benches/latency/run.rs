@@ -12,7 +12,7 @@ use strandline::engine::clock::Clock;
 use strandline::engine::job::{JobOptions, Stop};
 use strandline::engine::report::Report;
 use strandline::engine::sink::{FileOutputs, Roll, RunId};
-use strandline::engine::source::kafka::{KafkaSettings, KafkaSource};
+use strandline::engine::source::kafka::{Fetch, KafkaSettings, KafkaSource};
 use strandline::engine::store::Directory;
 use strandline::operators::window::Tumbling;
 use strandline_benches::{main_table, main_view, run_main_job_with};
@@ -41,6 +41,7 @@ pub(crate) struct Plan {
     pub(crate) watermark: Duration,
     pub(crate) checkpoint_every: Duration,
     pub(crate) linger: Duration,
+    pub(crate) fetch: Fetch,
 }
 
 /// What was seen.
@@ -85,7 +86,9 @@ pub(crate) fn run(bootstrap: &str, plan: &Plan) -> anyhow::Result<Seen> {
         start: RunId::fresh(&Clock::system()),
         shape: [].into(),
     };
-    let source = KafkaSource::new(KafkaSettings::new(bootstrap, &topic.name))?;
+    let mut settings = KafkaSettings::new(bootstrap, &topic.name);
+    settings.fetch = plan.fetch;
+    let source = KafkaSource::new(settings)?;
     let options = JobOptions {
         watermark: plan.watermark,
         epoch_every: Duration::from_secs(1).min(plan.checkpoint_every),
