@@ -1,5 +1,4 @@
 //! More keys than a worker has slots for: most records travel with their names.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
 use std::sync::mpsc::channel;
