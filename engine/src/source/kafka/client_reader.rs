@@ -1,6 +1,5 @@
-//! Reads the partitions of one worker.
+//! Reading through the client library.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,132 +8,88 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use strandline_operators::record::{Message, Offset, Partition};
 
 use crate::source::kafka::connection::Connection;
-use crate::source::kafka::cursor::{Cursor, Step};
+use crate::source::kafka::cursor::Step;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, TopicConsumer};
-use crate::source::kafka::out_of_range::OutOfRange;
+use crate::source::kafka::reader::{Assigned, Way};
 use crate::source::kafka::settings::config_error;
-use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
+use crate::source::{PartitionStart, SourceError, Wake};
 
 /// How long a broker that is too old to say it with every fetch may take to say where a log begins.
 const LOW_WITHIN: Duration = Duration::from_secs(5);
 
-/// Reads partitions of a Kafka topic: one client, made when the first partition is assigned, and
+/// Reads through the client library: one client, made when the first partition is assigned, and
 /// one queue for each partition.
 ///
 /// A read costs one call of the client for a thousand messages; payloads are visited where the
 /// client has them, and freed after that.
-pub(super) struct ClientReader {
-    connection: Arc<Connection>,
-    wake: Wake,
+#[derive(Default)]
+pub(super) struct ClientWay {
     consumer: Option<Rc<TopicConsumer<Ears>>>,
-    assigned: BTreeMap<Partition, Assigned>,
 }
 
-struct Assigned {
-    partition: Partition,
-    cursor: Cursor,
-    /// `None` when there is nothing more to read.
-    queue: Option<PartitionQueue<Ears>>,
-    /// The high watermark, as last heard.
-    high: Option<Offset>,
-    /// The trouble that was reported last, so that it is reported once.
-    reported: Option<Code>,
-    out_of_range: OutOfRange,
-}
-
-impl ClientReader {
-    pub(super) fn new(connection: Arc<Connection>, wake: Wake) -> ClientReader {
-        ClientReader { connection, wake, consumer: None, assigned: BTreeMap::new() }
-    }
-
-    fn consumer(&mut self) -> Result<Rc<TopicConsumer<Ears>>, SourceError> {
+impl ClientWay {
+    fn consumer(
+        &mut self,
+        connection: &Arc<Connection>,
+        wake: &Wake,
+    ) -> Result<Rc<TopicConsumer<Ears>>, SourceError> {
         if let Some(consumer) = &self.consumer {
             return Ok(Rc::clone(consumer));
         }
-        let settings = &self.connection.settings;
+        let settings = &connection.settings;
         let client = settings
-            .config(self.connection.partitions())
+            .config(connection.partitions())
             .create_with_context(Ears::new(settings))
             .map_err(config_error)?;
-        let consumer = TopicConsumer::new(client, &settings.topic, self.wake.clone())
-            .map_err(|reason| self.connection.failed(reason))?;
+        let consumer = TopicConsumer::new(client, &settings.topic, wake.clone())
+            .map_err(|reason| connection.failed(reason))?;
         Ok(Rc::clone(self.consumer.insert(consumer)))
     }
 }
 
-impl Reader for ClientReader {
-    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
-        let partition = start.partition;
-        if self.assigned.contains_key(&partition) {
-            let reason = format!("partition {} was assigned twice to one reader", partition.0);
-            return Err(self.connection.failed(reason));
-        }
-        let cursor = Cursor::new(start.next_offset, start.end);
-        let queue = if cursor.finished() {
-            None
-        } else {
-            let queue = self.consumer()?.start(partition, start.next_offset);
-            Some(queue.map_err(|reason| {
-                self.connection.failed(format!("partition {}: {reason}", partition.0))
-            })?)
-        };
-        let assigned = Assigned {
-            partition,
-            cursor,
-            queue,
-            high: None,
-            reported: None,
-            out_of_range: OutOfRange::default(),
-        };
-        self.assigned.insert(partition, assigned);
-        Ok(())
+impl Way for ClientWay {
+    type Reading = PartitionQueue<Ears>;
+    type Trouble = Code;
+
+    fn start(
+        &mut self,
+        start: PartitionStart,
+        connection: &Arc<Connection>,
+        wake: &Wake,
+    ) -> Result<PartitionQueue<Ears>, SourceError> {
+        let PartitionStart { partition, next_offset, .. } = start;
+        self.consumer(connection, wake)?
+            .start(partition, next_offset)
+            .map_err(|reason| connection.failed(format!("partition {}: {reason}", partition.0)))
     }
 
     fn read(
         &mut self,
-        partition: Partition,
+        assigned: &mut Assigned<ClientWay>,
         limit: usize,
         visit: impl FnMut(Message<'_>),
-    ) -> Result<Progress, SourceError> {
-        if let Some(error) = self.connection.verdict() {
-            return Err(error);
+        connection: &Arc<Connection>,
+        wake: &Wake,
+    ) -> Result<usize, SourceError> {
+        let Some(consumer) = &self.consumer else { return Ok(0) };
+        consumer.serve();
+        if consumer.context().take_uneasy() {
+            connection.inquire(wake);
         }
-        let Some(assigned) = self.assigned.get_mut(&partition) else {
-            let reason = format!("partition {} is not assigned to this reader", partition.0);
-            return Err(self.connection.failed(reason));
-        };
-        let mut messages = 0;
-        if let Some(consumer) = &self.consumer {
-            consumer.serve();
-            if consumer.context().take_uneasy() {
-                self.connection.inquire(&self.wake);
-            }
-            let reading = Reading { connection: &self.connection, wake: &self.wake, consumer };
-            messages = assigned.read(&reading, limit, visit)?;
-        }
-        let position = assigned.cursor.position();
-        Ok(Progress {
-            messages,
-            skipped: assigned.cursor.take_skipped(),
-            position,
-            end: assigned.high.unwrap_or(position).max(position),
-            at_end: assigned.cursor.at_end(assigned.high),
-            finished: assigned.cursor.finished(),
-        })
+        assigned.read_queue(&Reading { connection, wake, consumer }, limit, visit)
     }
 }
 
-/// What a partition needs of its reader while it is read.
+/// What a partition needs while its queue is read.
 struct Reading<'a> {
     connection: &'a Arc<Connection>,
     wake: &'a Wake,
     consumer: &'a TopicConsumer<Ears>,
 }
 
-impl Assigned {
-    /// Hands at most `limit` messages to `visit`, and says how many.
-    fn read(
+impl Assigned<ClientWay> {
+    fn read_queue(
         &mut self,
         reading: &Reading<'_>,
         limit: usize,
@@ -146,7 +101,7 @@ impl Assigned {
         let mut low = Low { asked: None };
         while messages < limit
             && !self.cursor.finished()
-            && let Some(queue) = &mut self.queue
+            && let Some(queue) = &mut self.reading
         {
             let wanted = (limit - messages).min(BATCH_MESSAGES);
             let taken = queue.poll(wanted, |polled| match polled {
@@ -184,15 +139,8 @@ impl Assigned {
                 break;
             }
         }
-        if 0 < messages {
-            self.reported = None;
-            self.out_of_range.is_over();
-        }
-        if self.queue.is_some() {
+        if self.reading.is_some() {
             self.high = reading.consumer.last_heard(partition).1.or(self.high);
-        }
-        if self.cursor.finished() {
-            self.queue = None; // What comes after the end is not even fetched.
         }
         Ok(messages)
     }
@@ -201,7 +149,7 @@ impl Assigned {
     fn settle_out_of_range(&mut self, reading: &Reading<'_>) -> Result<(), SourceError> {
         let (connection, position) = (reading.connection, self.cursor.position());
         let anew = self.out_of_range.settle(connection, self.partition, position, reading.wake)?;
-        match &self.queue {
+        match &self.reading {
             Some(queue) if anew => queue.restart(position).map_err(|reason| {
                 connection.failed(format!("partition {}: {reason}", self.partition.0))
             }),
@@ -278,14 +226,5 @@ impl Reading<'_> {
                 Ok(Weight::Passing)
             }
         }
-    }
-}
-
-impl std::fmt::Debug for ClientReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientReader")
-            .field("topic", &self.connection.settings.topic)
-            .field("partitions", &self.assigned.keys().map(|p| p.0).collect::<Vec<_>>())
-            .finish_non_exhaustive()
     }
 }

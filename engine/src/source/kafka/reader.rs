@@ -1,30 +1,36 @@
 //! Reads the partitions of one worker, in one of the two ways.
+//!
+//! What is the same in both is here: which partitions were assigned, where each of them is, and what
+//! a read came to. A [`Way`] gets at the messages.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strandline_operators::record::{Message, Partition};
+use strandline_operators::record::{Message, Offset, Partition};
 
-use crate::source::kafka::client_reader::ClientReader;
+use crate::source::kafka::client_reader::ClientWay;
 use crate::source::kafka::connection::Connection;
-use crate::source::kafka::direct::DirectReader;
+use crate::source::kafka::cursor::Cursor;
+use crate::source::kafka::direct::DirectWay;
+use crate::source::kafka::out_of_range::OutOfRange;
 use crate::source::kafka::settings::Fetch;
 use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
 
 /// Reads partitions of a Kafka topic.
 #[derive(Debug)]
-pub struct KafkaReader(Way);
+pub struct KafkaReader(ByWay);
 
 #[derive(Debug)]
-enum Way {
-    Client(ClientReader),
-    Direct(DirectReader),
+enum ByWay {
+    Client(Partitions<ClientWay>),
+    Direct(Partitions<DirectWay>),
 }
 
 impl KafkaReader {
     pub(super) fn new(connection: Arc<Connection>, wake: Wake) -> KafkaReader {
         KafkaReader(match connection.settings.fetch {
-            Fetch::Client => Way::Client(ClientReader::new(connection, wake)),
-            Fetch::Direct => Way::Direct(DirectReader::new(connection, wake)),
+            Fetch::Client => ByWay::Client(Partitions::new(connection, wake)),
+            Fetch::Direct => ByWay::Direct(Partitions::new(connection, wake)),
         })
     }
 }
@@ -32,8 +38,8 @@ impl KafkaReader {
 impl Reader for KafkaReader {
     fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
         match &mut self.0 {
-            Way::Client(reader) => reader.assign(start),
-            Way::Direct(reader) => reader.assign(start),
+            ByWay::Client(partitions) => partitions.assign(start),
+            ByWay::Direct(partitions) => partitions.assign(start),
         }
     }
 
@@ -44,8 +50,120 @@ impl Reader for KafkaReader {
         visit: impl FnMut(Message<'_>),
     ) -> Result<Progress, SourceError> {
         match &mut self.0 {
-            Way::Client(reader) => reader.read(partition, limit, visit),
-            Way::Direct(reader) => reader.read(partition, limit, visit),
+            ByWay::Client(partitions) => partitions.read(partition, limit, visit),
+            ByWay::Direct(partitions) => partitions.read(partition, limit, visit),
         }
+    }
+}
+
+/// A way to get at the messages of partitions.
+pub(super) trait Way: Default {
+    /// What it keeps of a partition that is being read.
+    type Reading;
+    /// What may be the matter with a partition for a while.
+    type Trouble: Copy + PartialEq;
+
+    /// Begins to read a partition.
+    fn start(
+        &mut self,
+        start: PartitionStart,
+        connection: &Arc<Connection>,
+        wake: &Wake,
+    ) -> Result<Self::Reading, SourceError>;
+
+    /// Hands at most `limit` messages to `visit`, and says how many.
+    fn read(
+        &mut self,
+        assigned: &mut Assigned<Self>,
+        limit: usize,
+        visit: impl FnMut(Message<'_>),
+        connection: &Arc<Connection>,
+        wake: &Wake,
+    ) -> Result<usize, SourceError>;
+}
+
+/// A partition that was assigned.
+pub(super) struct Assigned<W: Way> {
+    pub(super) partition: Partition,
+    pub(super) cursor: Cursor,
+    /// `None` when there is nothing more to read.
+    pub(super) reading: Option<W::Reading>,
+    /// The high watermark, as last heard.
+    pub(super) high: Option<Offset>,
+    pub(super) out_of_range: OutOfRange,
+    /// The trouble that was reported last, so that it is reported once.
+    pub(super) reported: Option<W::Trouble>,
+}
+
+/// The partitions of one reader.
+struct Partitions<W: Way> {
+    connection: Arc<Connection>,
+    wake: Wake,
+    way: W,
+    assigned: BTreeMap<Partition, Assigned<W>>,
+}
+
+impl<W: Way> Partitions<W> {
+    fn new(connection: Arc<Connection>, wake: Wake) -> Partitions<W> {
+        Partitions { connection, wake, way: W::default(), assigned: BTreeMap::new() }
+    }
+
+    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
+        let partition = start.partition;
+        if self.assigned.contains_key(&partition) {
+            let reason = format!("partition {} was assigned twice to one reader", partition.0);
+            return Err(self.connection.failed(reason));
+        }
+        let cursor = Cursor::new(start.next_offset, start.end);
+        let reading = match cursor.finished() {
+            true => None,
+            false => Some(self.way.start(start, &self.connection, &self.wake)?),
+        };
+        let out_of_range = OutOfRange::default();
+        let assigned =
+            Assigned { partition, cursor, reading, high: None, out_of_range, reported: None };
+        self.assigned.insert(partition, assigned);
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        partition: Partition,
+        limit: usize,
+        visit: impl FnMut(Message<'_>),
+    ) -> Result<Progress, SourceError> {
+        if let Some(error) = self.connection.verdict() {
+            return Err(error);
+        }
+        let Some(assigned) = self.assigned.get_mut(&partition) else {
+            let reason = format!("partition {} is not assigned to this reader", partition.0);
+            return Err(self.connection.failed(reason));
+        };
+        let messages = self.way.read(assigned, limit, visit, &self.connection, &self.wake)?;
+        if 0 < messages {
+            assigned.reported = None;
+            assigned.out_of_range.is_over();
+        }
+        if assigned.cursor.finished() {
+            assigned.reading = None; // What comes after the end is not even fetched.
+        }
+        let position = assigned.cursor.position();
+        Ok(Progress {
+            messages,
+            skipped: assigned.cursor.take_skipped(),
+            position,
+            end: assigned.high.unwrap_or(position).max(position),
+            at_end: assigned.cursor.at_end(assigned.high),
+            finished: assigned.cursor.finished(),
+        })
+    }
+}
+
+impl<W: Way> std::fmt::Debug for Partitions<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Partitions")
+            .field("topic", &self.connection.settings.topic)
+            .field("partitions", &self.assigned.keys().map(|p| p.0).collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }

@@ -35,4 +35,4 @@ mod transactions;
 mod wire;
 
 pub(super) use self::options::check;
-pub(super) use self::reader::DirectReader;
+pub(super) use self::reader::DirectWay;

@@ -1,11 +1,10 @@
-//! Reads the partitions of one worker from what was fetched.
+//! Reading from what was fetched.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::record::{Message, Offset};
 use strandline_operators::time::EventTime;
 
 use super::batch::{self, BatchError, HEADER_BYTES, Header, Records};
@@ -16,30 +15,22 @@ use super::options::DirectOptions;
 use super::queue::{Batches, Fetched, Fetching, Shared, Trouble};
 use super::transactions::Aborted;
 use crate::source::kafka::connection::Connection;
-use crate::source::kafka::cursor::{Cursor, Step};
-use crate::source::kafka::out_of_range::OutOfRange;
-use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
+use crate::source::kafka::cursor::Step;
+use crate::source::kafka::reader::{Assigned, Way};
+use crate::source::{PartitionStart, SourceError, Wake};
 
-/// Reads partitions of a topic; its threads are started when the first is assigned.
-pub(in crate::source::kafka) struct DirectReader {
-    connection: Arc<Connection>,
-    wake: Wake,
+/// Fetches by Kafka's protocol; its threads are started when the first partition is assigned.
+#[derive(Default)]
+pub(in crate::source::kafka) struct DirectWay {
     shared: Option<Arc<Shared>>,
-    assigned: BTreeMap<Partition, Assigned>,
 }
 
-struct Assigned {
-    partition: Partition,
-    cursor: Cursor,
-    /// What is being read.
+/// What is being read of a partition.
+#[derive(Default)]
+pub(in crate::source::kafka) struct Reading {
     answer: Option<Answer>,
     /// Records of a batch that was compressed.
     unpacked: Vec<u8>,
-    /// The high watermark, as last heard.
-    high: Option<Offset>,
-    /// The trouble that was reported last, so that it is reported once.
-    reported: Option<ResponseError>,
-    out_of_range: OutOfRange,
 }
 
 /// Batches of one answer, and how far they have been read.
@@ -60,84 +51,57 @@ struct Batch {
     end: Option<usize>,
 }
 
-impl DirectReader {
-    pub(in crate::source::kafka) fn new(connection: Arc<Connection>, wake: Wake) -> DirectReader {
-        let (shared, assigned) = (None, BTreeMap::new());
-        DirectReader { connection, wake, shared, assigned }
-    }
-
-    fn shared(&mut self) -> Result<Arc<Shared>, SourceError> {
+impl DirectWay {
+    fn shared(
+        &mut self,
+        connection: &Arc<Connection>,
+        wake: &Wake,
+    ) -> Result<Arc<Shared>, SourceError> {
         if let Some(shared) = &self.shared {
             return Ok(Arc::clone(shared));
         }
-        let connection = &self.connection;
         let options = DirectOptions::new(&connection.settings, connection.partitions())?;
-        let shared = Shared::new(Arc::clone(connection), options, self.wake.clone());
+        let shared = Shared::new(Arc::clone(connection), options, wake.clone());
         leaders::spawn(&shared)
             .map_err(|error| connection.failed(format!("no thread to fetch with: {error}")))?;
         Ok(Arc::clone(self.shared.insert(shared)))
     }
 }
 
-impl Reader for DirectReader {
-    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
-        let partition = start.partition;
-        if self.assigned.contains_key(&partition) {
-            let reason = format!("partition {} was assigned twice to one reader", partition.0);
-            return Err(self.connection.failed(reason));
-        }
-        let cursor = Cursor::new(start.next_offset, start.end);
-        if !cursor.finished() {
-            let shared = self.shared()?;
-            let fetching = Fetching::new(start.next_offset, start.end);
-            shared.state().partitions.insert(partition, fetching);
-            shared.notify();
-        }
-        let assigned = Assigned {
-            partition,
-            cursor,
-            answer: None,
-            unpacked: Vec::new(),
-            high: None,
-            reported: None,
-            out_of_range: OutOfRange::default(),
-        };
-        self.assigned.insert(partition, assigned);
-        Ok(())
+impl Way for DirectWay {
+    type Reading = Reading;
+    type Trouble = ResponseError;
+
+    fn start(
+        &mut self,
+        start: PartitionStart,
+        connection: &Arc<Connection>,
+        wake: &Wake,
+    ) -> Result<Reading, SourceError> {
+        let shared = self.shared(connection, wake)?;
+        let fetching = Fetching::new(start.next_offset, start.end);
+        shared.state().partitions.insert(start.partition, fetching);
+        shared.notify();
+        Ok(Reading::default())
     }
 
     fn read(
         &mut self,
-        partition: Partition,
+        assigned: &mut Assigned<DirectWay>,
         limit: usize,
         visit: impl FnMut(Message<'_>),
-    ) -> Result<Progress, SourceError> {
-        if let Some(error) = self.connection.verdict() {
-            return Err(error);
+        _connection: &Arc<Connection>,
+        _wake: &Wake,
+    ) -> Result<usize, SourceError> {
+        match &self.shared {
+            Some(shared) => assigned.read_fetched(shared, limit, visit),
+            None => Ok(0),
         }
-        let Some(assigned) = self.assigned.get_mut(&partition) else {
-            let reason = format!("partition {} is not assigned to this reader", partition.0);
-            return Err(self.connection.failed(reason));
-        };
-        let mut messages = 0;
-        if let Some(shared) = &self.shared {
-            messages = assigned.read(shared, limit, visit)?;
-        }
-        let position = assigned.cursor.position();
-        Ok(Progress {
-            messages,
-            skipped: assigned.cursor.take_skipped(),
-            position,
-            end: assigned.high.unwrap_or(position).max(position),
-            at_end: assigned.cursor.at_end(assigned.high),
-            finished: assigned.cursor.finished(),
-        })
     }
 }
 
-impl Assigned {
-    /// Hands at most `limit` messages to `visit`, and says how many.
-    fn read(
+impl Assigned<DirectWay> {
+    fn read_fetched(
         &mut self,
         shared: &Arc<Shared>,
         limit: usize,
@@ -149,18 +113,14 @@ impl Assigned {
             self.restart(shared, position);
         }
         let mut messages = 0;
-        while messages < limit && !self.cursor.finished() {
-            if self.answer.is_none() && !self.take(shared)? {
+        while messages < limit
+            && !self.cursor.finished()
+            && let Some(reading) = &self.reading
+        {
+            if reading.answer.is_none() && !self.take(shared)? {
                 break;
             }
             messages += self.read_answer(connection, limit - messages, &mut visit)?;
-        }
-        if 0 < messages {
-            self.reported = None;
-            self.out_of_range.is_over();
-        }
-        if self.cursor.finished() {
-            self.answer = None;
         }
         if let Some(fetching) = shared.state().partitions.get(&self.partition) {
             self.high = fetching.high.or(self.high);
@@ -169,11 +129,17 @@ impl Assigned {
     }
 
     fn restart(&mut self, shared: &Shared, from: Offset) {
-        self.answer = None;
+        self.hold(None);
         if let Some(fetching) = shared.state().partitions.get_mut(&self.partition) {
             fetching.restart(from);
         }
         shared.notify();
+    }
+
+    fn hold(&mut self, answer: Option<Answer>) {
+        if let Some(reading) = &mut self.reading {
+            reading.answer = answer;
+        }
     }
 
     /// Takes the next answer out of the queue, if there is one.
@@ -194,7 +160,7 @@ impl Assigned {
                 if too_much {
                     batches.detach();
                 }
-                self.answer = Some(Answer::new(batches));
+                self.hold(Some(Answer::new(batches)));
             }
             Fetched::Trouble(Trouble::OutOfRange) => {
                 self.out_of_range.heard(connection, self.partition, &shared.wake);
@@ -223,26 +189,27 @@ impl Assigned {
         visit: &mut impl FnMut(Message<'_>),
     ) -> Result<usize, SourceError> {
         let partition = self.partition;
-        let Some(answer) = &mut self.answer else { return Ok(0) };
+        let Some(Reading { answer: held, unpacked }) = &mut self.reading else { return Ok(0) };
+        let Some(answer) = held else { return Ok(0) };
         let low = answer.low;
         let broken =
             |error: BatchError| connection.failed(format!("partition {}: {error}", partition.0));
         let mut messages = 0;
         while messages < limit {
-            if answer.batch.is_none() && !answer.next_batch(&mut self.unpacked).map_err(broken)? {
+            if answer.batch.is_none() && !answer.next_batch(unpacked).map_err(broken)? {
                 // No message lies before the answer's end that was not handed over.
                 let ended = match answer.ends {
                     true => self.cursor.end_of_partition(answer.next, || low),
                     false => self.cursor.pass(answer.next, || low),
                 };
-                self.answer = None;
+                *held = None;
                 ended.map_err(|loss| connection.lost(partition, loss))?;
                 return Ok(messages);
             }
             let Some(batch) = &mut answer.batch else { continue };
             let bytes = match batch.end {
                 Some(end) => &answer.bytes[..end],
-                None => &self.unpacked[..],
+                None => &unpacked[..],
             };
             while messages < limit {
                 let Some(record) = batch.records.next(bytes).map_err(broken)? else {
@@ -307,19 +274,10 @@ impl Answer {
     }
 }
 
-impl Drop for DirectReader {
+impl Drop for DirectWay {
     fn drop(&mut self) {
         if let Some(shared) = &self.shared {
             shared.close();
         }
-    }
-}
-
-impl std::fmt::Debug for DirectReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DirectReader")
-            .field("topic", &self.connection.settings.topic)
-            .field("partitions", &self.assigned.keys().map(|p| p.0).collect::<Vec<_>>())
-            .finish_non_exhaustive()
     }
 }
