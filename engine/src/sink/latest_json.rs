@@ -224,6 +224,12 @@ mod tests {
         }
     }
 
+    fn snapshot(number: u64, in_flight: u64) -> Snapshot {
+        let table = Arc::new(Table::new::<(u64,)>("key", "rows", &["count"]));
+        let empty = Snapshot::empty("topic", table, EventTime::from_millis(0));
+        Snapshot { number, in_flight, ..empty }
+    }
+
     #[test]
     fn only_the_last_document_waits_for_the_medium() {
         let syncs = Arc::new(AtomicUsize::new(0));
@@ -236,19 +242,13 @@ mod tests {
         });
         let there = tempfile::tempdir().unwrap();
         let mut file = file(&Directory::on(Arc::new(disk), there.path()), false);
-        let table = Arc::new(Table::new::<(u64,)>("key", "rows", &["count"]));
-        let snapshot = |number| Snapshot {
-            number,
-            in_flight: number,
-            ..Snapshot::empty("topic", Arc::clone(&table), EventTime::from_millis(0))
-        };
-        file.show(&snapshot(0)).unwrap();
+        file.show(&snapshot(0, 0)).unwrap();
         let before = syncs.load(Ordering::SeqCst);
-        file.show(&snapshot(1)).unwrap();
+        file.show(&snapshot(1, 1)).unwrap();
         assert_eq!(syncs.load(Ordering::SeqCst), before);
         // It has been shown, but is not on the medium.
         file.is_last = true;
-        file.show(&snapshot(1)).unwrap();
+        file.show(&snapshot(1, 1)).unwrap();
         assert_eq!(syncs.load(Ordering::SeqCst), before + 2, "the file and the directory");
     }
 
@@ -264,12 +264,6 @@ mod tests {
         let there = tempfile::tempdir().unwrap();
         let out = Directory::on(Arc::new(disk), there.path());
         let mut file = file(&out, true);
-        let table = Arc::new(Table::new::<(u64,)>("key", "rows", &["count"]));
-        let snapshot = |number, in_flight| Snapshot {
-            number,
-            in_flight,
-            ..Snapshot::empty("topic", Arc::clone(&table), EventTime::from_millis(0))
-        };
         let shown = || -> u64 {
             let bytes = out.read(LATEST_JSON).unwrap();
             let value: Value = serde_json::from_slice(&bytes).unwrap();

@@ -211,11 +211,7 @@ impl Directory {
     /// Such as a full disk. The old file is then still there, unless only the sync of the
     /// directory failed.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file(name)?;
-        self.create()?;
-        let mut file = StagedFile::create(&self.disk, &self.path, &self.shared.next(), name)?;
-        file.append(bytes)?;
-        file.seal()?.commit()
+        self.staged_with(name, bytes)?.seal()?.commit()
     }
 
     /// As [`replace`](Self::replace), but does not wait for the medium: after a loss of power, the
@@ -225,11 +221,16 @@ impl Directory {
     ///
     /// Such as a full disk. The old file is then still there.
     pub fn refresh(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.staged_with(name, bytes)?.publish()
+    }
+
+    /// A staged file that may take the place of another.
+    fn staged_with(&self, name: &str, bytes: &[u8]) -> Result<StagedFile, StoreError> {
         self.file(name)?;
         self.create()?;
         let mut file = StagedFile::create(&self.disk, &self.path, &self.shared.next(), name)?;
         file.append(bytes)?;
-        file.publish()
+        Ok(file)
     }
 
     /// Whether there is something of that name. What cannot be looked at is not there.
