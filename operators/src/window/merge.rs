@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -28,7 +29,7 @@ use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
 use super::covered::Covered;
-use super::names::{KeyId, Names};
+use super::names::{KeyId, Names, TOGETHER};
 use super::panes::{Panes, Place};
 use super::shipment::{Content, LonePane, PartialPane, Shipment};
 use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
@@ -121,6 +122,7 @@ pub(super) fn merge_windows<'s, V: 'static, A: Aggregate<V>>(
                     .give_iterator(state.look(pulse).into_iter());
             }
 
+            state.names.collect();
             let event = state.first_possible_row(arrival);
             if capabilities.finals.time().event < event {
                 capabilities.finals.downgrade(&Time::new(state.epoch, event));
@@ -199,9 +201,6 @@ impl Arrival {
         }
     }
 }
-
-/// How many panes are looked up together.
-const TOGETHER: usize = 32;
 
 /// The key, window and records of a partial result, on the merging side.
 #[derive(Debug)]
@@ -301,7 +300,6 @@ impl<V, A: Aggregate<V>> State<V, A> {
             aside.append(&mut resolved);
         }
         self.resolved = resolved;
-        self.names.collect();
     }
 
     /// Adds partial results to their panes. As with [names](Names::ids), each step for many of them,
@@ -322,7 +320,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
         }
     }
 
-    /// Adds a partial result to its pane, which is known to be at `place`.
+    /// Adds a partial result to its pane, which is at `place` if that is known.
     fn apply(&mut self, resolved: &Resolved<A::Partial>, place: Option<Place>) {
         let Resolved { key, start, span, partial } = resolved;
         self.changed = true;

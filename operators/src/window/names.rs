@@ -58,8 +58,8 @@ pub(super) struct Names {
     unreferenced: Vec<KeyId>,
 }
 
-/// How many keys are looked up together.
-const TOGETHER: usize = 32;
+/// How many keys, or panes of keys, are looked up together.
+pub(super) const TOGETHER: usize = 32;
 
 impl Names {
     /// A sender will use `slot` for `key`.

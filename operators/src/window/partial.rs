@@ -55,14 +55,14 @@ pub(super) fn partial_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                     }
                 });
                 let Some(capability) = &held else { return };
-                let mut lone = fold.take_lone();
-                if !lone.is_empty() {
-                    output.session(capability).give_container(&mut lone);
-                }
                 if !received || fold.is_full() || has_passed(frontier, capability.time()) {
                     output.session(capability).give_container(&mut fold.flush());
                     held = None;
                 } else {
+                    let mut lone = fold.take_lone();
+                    if !lone.is_empty() {
+                        output.session(capability).give_container(&mut lone);
+                    }
                     // Come back without waiting for more: if there is none, nothing more has come.
                     activator.activate();
                 }

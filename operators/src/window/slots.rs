@@ -68,51 +68,12 @@ pub(super) struct Slots {
     free: Vec<Slot>,
     /// Records of keys without a slot since unused ones were forgotten.
     without: usize,
-    tried: Tried,
-}
-
-/// Whether it is worth while to look for a slot: where hardly any record finds one, most do not
-/// look.
-#[derive(Debug, Default)]
-struct Tried {
-    looked: u32,
-    found: u32,
-    /// So many records do not look.
-    skip: u32,
-}
-
-impl Tried {
-    /// Records after which is decided.
-    const LOOKS: u32 = 1 << 12;
-    /// Records that do not look, where fewer than an eighth found a slot.
-    const SKIP: u32 = 1 << 16;
-
-    #[inline]
-    fn skips(&mut self) -> bool {
-        let skips = self.skip != 0;
-        self.skip -= u32::from(skips);
-        skips
-    }
-
-    #[inline]
-    fn looked(&mut self, found: bool) {
-        self.found += u32::from(found);
-        self.looked += 1;
-        if self.looked == Tried::LOOKS {
-            let skip = if self.found < Tried::LOOKS / 8 { Tried::SKIP } else { 0 };
-            *self = Tried { skip, ..Tried::default() };
-        }
-    }
 }
 
 impl Slots {
     /// The slot of a key, whose [`route`] this is.
     #[inline]
     pub(super) fn slot(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Found {
-        if self.tried.skips() {
-            self.without += 1;
-            return Found::Nothing;
-        }
         let hash = hash(route, partition);
         let entries = &self.entries;
         let found = self.index.find(hash, |slot| {
@@ -122,13 +83,11 @@ impl Slots {
         if let Some(slot) = found {
             let slot = *slot;
             self.entries[slot as usize].used = true;
-            self.tried.looked(true);
             Found::Known(slot)
         } else if self.index.len() < SLOTS_MAX {
             Found::New(self.insert(route, partition, key))
         } else {
             self.without += 1;
-            self.tried.looked(false);
             Found::Nothing
         }
     }
@@ -173,8 +132,6 @@ impl Slots {
             return;
         }
         self.without = 0;
-        // Keys that have not had a slot will get one: whether that is of use remains to be seen.
-        self.tried = Tried::default();
         let (entries, free) = (&mut self.entries, &mut self.free);
         self.index.retain(|slot| {
             let entry = &mut entries[*slot as usize];
