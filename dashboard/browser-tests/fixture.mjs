@@ -12,7 +12,8 @@ const CRATE = fileURLToPath(new URL("..", import.meta.url));
 function build() {
   const built = spawnSync(
     "cargo",
-    ["build", "--package", "strandline-dashboard", "--release", "--example", "page_fixture", "--message-format=json"],
+    // The workspace's features, as for the other tests: for one package's, all below it is compiled anew.
+    ["build", "--workspace", "--release", "--example", "page_fixture", "--message-format=json"],
     { cwd: CRATE, encoding: "utf8", maxBuffer: 64 << 20, stdio: ["ignore", "pipe", "inherit"] },
   );
   if (built.status !== 0) throw new Error("the fixture does not build");

@@ -230,18 +230,28 @@ mod tests {
         Snapshot { number, in_flight, ..empty }
     }
 
-    #[test]
-    fn only_the_last_document_waits_for_the_medium() {
-        let syncs = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&syncs);
+    /// A directory whose disk counts those operations that `counts` names.
+    fn counted(
+        counts: impl Fn(Operation) -> bool + Send + Sync + 'static,
+    ) -> (tempfile::TempDir, Directory, Arc<AtomicUsize>) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
         let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
-            if matches!(operation, Operation::Sync | Operation::SyncDir) {
+            if counts(operation) {
                 counted.fetch_add(1, Ordering::SeqCst);
             }
             None
         });
         let there = tempfile::tempdir().unwrap();
-        let mut file = file(&Directory::on(Arc::new(disk), there.path()), false);
+        let out = Directory::on(Arc::new(disk), there.path());
+        (there, out, count)
+    }
+
+    #[test]
+    fn only_the_last_document_waits_for_the_medium() {
+        let (_there, out, syncs) =
+            counted(|operation| matches!(operation, Operation::Sync | Operation::SyncDir));
+        let mut file = file(&out, false);
         file.show(&snapshot(0, 0)).unwrap();
         let before = syncs.load(Ordering::SeqCst);
         file.show(&snapshot(1, 1)).unwrap();
@@ -250,6 +260,18 @@ mod tests {
         file.is_last = true;
         file.show(&snapshot(1, 1)).unwrap();
         assert_eq!(syncs.load(Ordering::SeqCst), before + 2, "the file and the directory");
+    }
+
+    #[test]
+    fn the_file_is_left_alone_while_nothing_changes() {
+        let (_there, out, writes) = counted(|operation| operation == Operation::Write);
+        let mut file = file(&out, false);
+        file.show(&snapshot(0, 0)).unwrap();
+        let before = writes.load(Ordering::SeqCst);
+        file.show(&snapshot(1, 0)).unwrap();
+        assert_eq!(writes.load(Ordering::SeqCst), before, "it says the same");
+        file.show(&snapshot(2, 1)).unwrap();
+        assert_eq!(writes.load(Ordering::SeqCst), before + 1);
     }
 
     /// A replacement whose last sync fails is there all the same.

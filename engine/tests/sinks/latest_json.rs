@@ -64,20 +64,6 @@ fn latest_json_is_replaced_at_most_once_in_publish_every() {
 }
 
 #[test]
-fn latest_json_is_left_alone_while_nothing_changes() {
-    let bench = Bench::new();
-    let view = View::new(snapshot(0, 0));
-    let sink = spawn_latest(&bench, &view, Duration::from_millis(1));
-    until("the first was not written", || latest_in_flight(&bench) == Some(0));
-    let path = bench.there.path().join("latest.json");
-    // Whoever replaces it takes this away.
-    fs::write(&path, "untouched").unwrap();
-    view.publish(snapshot(1, 0));
-    sink.close().unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), "untouched");
-}
-
-#[test]
 fn latest_json_is_tried_again_after_a_failure_that_was_said_once() {
     let failing = Arc::new(AtomicBool::new(true));
     let bench = Bench::failing(Operation::Write, ErrorKind::StorageFull, &failing);
