@@ -1,10 +1,13 @@
 //! Who takes part: the bare drain, the hand-written loop, the job in several ways, and peers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
 use serde_json::Value;
+
+use crate::counts::Counted;
+use crate::peers::Peer;
 
 /// One way to read the topic.
 #[derive(Clone, Debug)]
@@ -21,8 +24,8 @@ pub(crate) enum Contender {
         /// Further options.
         options: Vec<String>,
     },
-    /// Another engine: the folder of its `peer` script, and where it is installed.
-    Peer { name: String, script: PathBuf, installed: PathBuf },
+    /// Another engine.
+    Peer(Peer),
 }
 
 /// Where a run takes place.
@@ -32,6 +35,13 @@ pub(crate) struct Place {
     pub(crate) job: PathBuf,
     /// An empty folder for what the run writes.
     pub(crate) scratch: PathBuf,
+}
+
+impl Place {
+    /// The folder of what a contender writes.
+    pub(crate) fn out(&self) -> PathBuf {
+        self.scratch.join("out")
+    }
 }
 
 impl Contender {
@@ -49,7 +59,7 @@ impl Contender {
                     .trim_end()
                     .to_owned()
             }
-            Contender::Peer { name, .. } => name.clone(),
+            Contender::Peer(peer) => peer.name.clone(),
         }
     }
 
@@ -69,7 +79,7 @@ impl Contender {
                 command.args(["--bounded", "--quiet", "--listen", "none"]);
                 command.args(["--bootstrap", &place.bootstrap, "--topic", topic]);
                 command.arg("--workers").arg(workers.to_string());
-                command.arg("--out").arg(place.scratch.join("out"));
+                command.arg("--out").arg(place.out());
                 match checkpoint_every {
                     None => command.args(["--checkpoint", "none"]),
                     Some(every) => command
@@ -79,47 +89,20 @@ impl Contender {
                 };
                 command.args(options);
             }
-            Contender::Peer { script, installed, .. } => {
-                command = Command::new(script);
-                command.arg("run").arg(installed).args([&place.bootstrap, topic]);
-                command.arg(place.scratch.join("out"));
-            }
+            Contender::Peer(peer) => command = peer.run(&place.bootstrap, topic, &place.out()),
         }
         Ok(command)
     }
 
-    /// Records and rows that a run came to, by what it said or wrote.
-    pub(crate) fn outcome(&self, place: &Place, stdout: &str) -> anyhow::Result<(u64, u64)> {
-        let said = match self {
-            Contender::Peer { script, installed, .. } => {
-                let mut command = Command::new(script);
-                command.arg("check").arg(installed).arg(place.scratch.join("out"));
-                let output = command.output().context("checking what a peer wrote")?;
-                String::from_utf8_lossy(&output.stdout).into_owned()
-            }
-            _ => stdout.to_owned(),
-        };
-        let line = said.lines().last().context("it said nothing")?;
+    /// What a run came to, by what it said or wrote.
+    pub(crate) fn outcome(&self, place: &Place, stdout: &str) -> anyhow::Result<Counted> {
+        if let Contender::Peer(peer) = self {
+            return peer.count(&place.out());
+        }
+        let line = stdout.lines().last().context("it said nothing")?;
         let line: Value = serde_json::from_str(line).context("its last line is not JSON")?;
         let number = |name| line[name].as_u64();
-        let rows = number("rows").or_else(|| number("windows"));
-        Ok((number("records").context("no records")?, rows.context("no rows")?))
-    }
-
-    /// The peers whose folders are in `folder`, installed below `installed`.
-    pub(crate) fn peers(folder: &Path, installed: &Path) -> anyhow::Result<Vec<Contender>> {
-        let entries = std::fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?;
-        let mut peers = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let (name, script) = (entry.file_name(), entry.path().join("peer"));
-            if script.is_file() {
-                let installed = installed.join(&name);
-                let name = name.to_string_lossy().into_owned();
-                peers.push(Contender::Peer { name, script, installed });
-            }
-        }
-        peers.sort_by_key(Contender::name);
-        Ok(peers)
+        let rows = number("rows").or_else(|| number("windows")).context("no rows")?;
+        Ok(Counted { records: number("records").context("no records")?, rows, windows: None })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
 
 /// Bytes of a cache line: a payload is touched if each of its lines is.
 const CACHE_LINE_BYTES: usize = 64;
-const WINDOW_MS: i64 = 10_000;
+pub(crate) const WINDOW_MS: i64 = 10_000;
 
 /// Reads every message and touches its payload.
 pub(crate) fn drain(bootstrap: &str, topic: &str, threads: usize) -> anyhow::Result<Outcome> {

@@ -2,10 +2,14 @@
 //! the job written by hand, run by run in turn. `scripts/bench` starts it.
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock and at /proc")]
 
+mod comparison;
 mod consume;
 mod contender;
+mod counts;
+mod description;
 mod hand;
 mod machine;
+mod peers;
 mod plot;
 mod process;
 mod report;
@@ -13,15 +17,17 @@ mod rounds;
 mod topics;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
 use self::contender::{Contender, Place};
+use self::description::{Description, Descriptions};
 use self::hand::Outcome;
 use self::machine::Machine;
+use self::peers::{Failure, Peer};
 use self::report::Document;
 use self::rounds::{Run, rounds};
 
@@ -39,27 +45,49 @@ struct Options {
 #[derive(Subcommand)]
 enum What {
     /// The job in several ways, the hand-written loop and the bare drain
-    Job(Compare),
+    Job {
+        #[command(flatten)]
+        compare: Compare,
+        /// Only those whose name contains this; repeatable. The baseline always takes part
+        #[arg(long)]
+        only: Vec<String>,
+    },
     /// The job beside other engines
     Peers {
         #[command(flatten)]
         compare: Compare,
-        /// The folder with a folder for each of them
-        #[arg(long, default_value = "benches/peers")]
-        folder: PathBuf,
-        /// Where they are installed; it can be deleted at any time
-        #[arg(long, default_value = "target/peers")]
-        installed: PathBuf,
+        #[command(flatten)]
+        engines: Engines,
+        /// Only these peers, by the names of their folders, in capitals or not. The baseline and
+        /// Strandline always take part
+        #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+        only: Vec<String>,
     },
     /// One run of the bare drain
     Drain(Single),
     /// One run of the hand-written loop
     Hand(Single),
-    /// Writes the table and the plot of a document again
+    /// Writes the table and the plot of a document again. What an old document does not say of
+    /// peers is taken from their folders as they are now
     Render {
         /// The document
         file: PathBuf,
+        #[command(flatten)]
+        engines: Engines,
     },
+}
+
+#[derive(Args)]
+struct Engines {
+    /// The folder with a folder for each peer
+    #[arg(long, default_value = "benches/peers")]
+    folder: PathBuf,
+    /// Where peers are installed; it can be deleted at any time
+    #[arg(long, default_value = "target/peers")]
+    installed: PathBuf,
+    /// The source of the main job, whose lines are counted
+    #[arg(long, default_value = "examples/iot_pipeline.rs")]
+    job_source: PathBuf,
 }
 
 #[derive(Args)]
@@ -79,9 +107,6 @@ struct Compare {
     /// Each message with its fields in another order, and white space
     #[arg(long)]
     vary_layout: bool,
-    /// Only those whose name contains this; repeatable. The baseline always takes part
-    #[arg(long)]
-    only: Vec<String>,
     /// Further options of every run of the job, as one text
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     job_options: String,
@@ -108,15 +133,18 @@ struct Single {
 
 fn main() -> anyhow::Result<()> {
     match Options::parse().what {
-        What::Job(options) => {
-            compare("The main job over Kafka", &options, job_contenders(&options))
+        What::Job { compare: options, only } => {
+            let mut contenders = job_contenders(&options);
+            let baseline = baseline().name();
+            contenders.retain(|contender| {
+                let name = contender.name();
+                only.is_empty() || name == baseline || only.iter().any(|part| name.contains(part))
+            });
+            let title = "The main job over Kafka";
+            compare(title, &options, &contenders, Descriptions::new(), Vec::new())?;
+            Ok(())
         }
-        What::Peers { compare: options, folder, installed } => {
-            let ours = job(2, None, &options);
-            let mut contenders = vec![baseline(), ours.clone(), directly(ours)];
-            contenders.extend(Contender::peers(&folder, &installed)?);
-            compare("The main job beside other engines", &options, contenders)
-        }
+        What::Peers { compare: options, engines, only } => peers(&options, &engines, &only),
         What::Drain(Single { bootstrap, topic, threads }) => {
             say(&hand::drain(&bootstrap, &topic, threads)?);
             Ok(())
@@ -125,11 +153,7 @@ fn main() -> anyhow::Result<()> {
             say(&hand::hand(&bootstrap, &topic, threads)?);
             Ok(())
         }
-        What::Render { file } => {
-            let text = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-            let document = serde_json::from_slice(&text).context("it is no document of a bench")?;
-            write(&document, &file.with_extension(""))
-        }
+        What::Render { file, engines } => render(&file, &engines),
     }
 }
 
@@ -164,30 +188,82 @@ fn job_contenders(options: &Compare) -> Vec<Contender> {
     all
 }
 
-fn compare(title: &str, options: &Compare, mut contenders: Vec<Contender>) -> anyhow::Result<()> {
+/// The job beside the peers that are named. One that cannot be installed or fails does not keep
+/// the others from running.
+fn peers(options: &Compare, engines: &Engines, only: &[String]) -> anyhow::Result<()> {
+    let chosen = Peer::chosen(Peer::all(&engines.folder, &engines.installed)?, only)?;
+    let number = chosen.len();
+    ensure_job(options)?;
+    let ours = job(2, None, options);
+    let mut contenders = vec![ours.clone(), directly(ours)];
+    let about_ours = Description::of_ours(&engines.job_source, Some(&options.job))?;
+    let mut descriptions: Descriptions =
+        contenders.iter().map(|ours| (ours.name(), about_ours.clone())).collect();
+    contenders.insert(0, baseline());
+    let mut failures = Vec::new();
+    for peer in chosen {
+        let log = peer.installation_log();
+        eprintln!("{}: installing what is not there yet; see {}", peer.name, log.display());
+        match peer.install().and_then(|()| peer.describe()) {
+            Ok(description) => {
+                descriptions.insert(peer.name.clone(), description);
+                contenders.push(Contender::Peer(peer));
+            }
+            Err(error) => {
+                let (at, why) = ("being installed".to_owned(), format!("{error:#}"));
+                eprintln!("{} failed ({at})", peer.name);
+                failures.push(Failure { contender: peer.name, at, why });
+            }
+        }
+    }
+    if failures.len() < number {
+        let title = "The main job beside other engines";
+        failures = compare(title, options, &contenders, descriptions, failures)?;
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let failed = failures.len();
+    for Failure { contender, at, why } in failures {
+        eprintln!("\n{contender} failed ({at}): {why}");
+    }
+    bail!("{failed} of {number} peers failed; see above")
+}
+
+fn ensure_job(options: &Compare) -> anyhow::Result<()> {
     ensure!(
         options.job.is_file(),
         "there is no {}: cargo build --release --example iot_pipeline",
         options.job.display()
     );
-    let baseline = baseline().name();
-    if !options.only.is_empty() {
-        contenders.retain(|contender| {
-            let name = contender.name();
-            name == baseline || options.only.iter().any(|part| name.contains(&**part))
-        });
-    }
-    let topics =
+    Ok(())
+}
+
+/// Runs them all and writes what they come to. Gives back the failures with those that came.
+fn compare(
+    title: &str,
+    options: &Compare,
+    contenders: &[Contender],
+    descriptions: Descriptions,
+    mut failures: Vec<Failure>,
+) -> anyhow::Result<Vec<Failure>> {
+    ensure_job(options)?;
+    let mut topics =
         topics::filled(&options.bootstrap, options.messages, options.vary_layout, &mut |line| {
             eprintln!("{line}");
         })?;
+    if !descriptions.is_empty() {
+        for topic in &mut topics {
+            topic.windows = topics::windows(topic.messages);
+        }
+    }
     let place = Place {
         bootstrap: options.bootstrap.clone(),
         job: options.job.clone(),
         scratch: options.scratch.clone(),
     };
-    let mut hear = |run: &Run| {
-        eprintln!(
+    let mut hear = |heard: Result<&Run, &Failure>| match heard {
+        Ok(run) => eprintln!(
             "round {} {} M: {} {:.2} s, {:.2} CPU s, {:.0} MiB, {} rows",
             run.round + 1,
             run.messages as f64 / 1e6,
@@ -196,26 +272,91 @@ fn compare(title: &str, options: &Compare, mut contenders: Vec<Contender>) -> an
             run.cpu_seconds,
             run.peak_mib,
             run.rows
-        );
+        ),
+        // Why is said at the end, where it is not scrolled away.
+        Err(Failure { contender, at, .. }) => eprintln!("{contender} failed ({at})"),
     };
-    let runs = rounds(&contenders, &topics, options.rounds, &place, options.broker, &mut hear)?;
+    let (runs, dropped_out) =
+        rounds(contenders, &topics, options.rounds, &place, options.broker, &mut hear)?;
     fs::remove_dir_all(&options.scratch).context("removing the folder of runs")?;
+    failures.extend(dropped_out);
     let layout = if options.vary_layout { ", fields in any order, white space" } else { "" };
-    let title = format!("{title}{layout}");
-    let document = Document::new(title, Machine::this(), topics, baseline, runs);
-    println!("{}", document.table());
-    match &options.out {
-        Some(out) => write(&document, out),
-        None => Ok(()),
+    let document = Document {
+        title: format!("{title}{layout}"),
+        machine: Machine::this(),
+        topics,
+        baseline: baseline().name(),
+        descriptions,
+        failures,
+        figures: Vec::new(),
+        runs,
     }
+    .computed();
+    println!("{}", document.table());
+    if let Some(out) = &options.out {
+        write(&document, out)?;
+    }
+    Ok(document.failures)
+}
+
+/// Computes and writes again what follows from the runs of a document.
+fn render(file: &Path, engines: &Engines) -> anyhow::Result<()> {
+    let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let mut document: Document = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is no document of this bench", file.display()))?;
+    let names: Vec<String> = document.contenders().into_iter().map(str::to_owned).collect();
+    let peers = Peer::all(&engines.folder, &engines.installed)?;
+    let of_document: Vec<_> = peers.iter().filter(|peer| names.contains(&peer.name)).collect();
+    for peer in &of_document {
+        if !document.descriptions.contains_key(&peer.name) {
+            let description = peer.describe().with_context(|| peer.name.clone())?;
+            document.descriptions.insert(peer.name.clone(), description);
+        }
+    }
+    if !of_document.is_empty() {
+        let ours = names.into_iter().filter(|name| name.starts_with("Strandline"));
+        for name in
+            ours.filter(|name| !document.descriptions.contains_key(name)).collect::<Vec<_>>()
+        {
+            let description = Description::of_ours(&engines.job_source, None)?;
+            document.descriptions.insert(name, description);
+        }
+        document.hold_against(topics::windows);
+    }
+    write(&document.computed(), &file.with_extension(""))
 }
 
 /// Writes `out.json`, `out.md` and `out.svg`.
-fn write(document: &Document, out: &std::path::Path) -> anyhow::Result<()> {
+fn write(document: &Document, out: &Path) -> anyhow::Result<()> {
     if let Some(folder) = out.parent() {
         fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
     }
     fs::write(out.with_extension("json"), serde_json::to_string_pretty(document)? + "\n")?;
     fs::write(out.with_extension("md"), document.table())?;
     plot::plot(document, &out.with_extension("svg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Options {
+        let before = ["end_to_end", "peers", "--bootstrap", "a:1"];
+        Options::parse_from(before.iter().chain(arguments))
+    }
+
+    #[test]
+    fn options_are_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn peers_are_named_by_commas_or_one_by_one() {
+        for arguments in [&["--only", "spark,Flink"][..], &["--only=spark", "--only", "Flink"]] {
+            let What::Peers { only, .. } = parsed(arguments).what else { panic!("of peers") };
+            assert_eq!(only, ["spark", "Flink"]);
+        }
+    }
 }

@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::comparison;
+use crate::counts::{Counted, Difference, Window};
+use crate::description::Descriptions;
 use crate::machine::Machine;
+use crate::peers::Failure;
 use crate::rounds::{Run, Topic};
 
 /// Everything of one bench: what a file in `results/` holds.
@@ -17,6 +21,13 @@ pub(crate) struct Document {
     pub(crate) topics: Vec<Topic>,
     /// What others are held against.
     pub(crate) baseline: String,
+    /// What others are and what they need, if peers took part.
+    #[serde(default, skip_serializing_if = "Descriptions::is_empty")]
+    pub(crate) descriptions: Descriptions,
+    /// The peers that dropped out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failures: Vec<Failure>,
+    /// What the runs come to.
     pub(crate) figures: Vec<Figures>,
     pub(crate) runs: Vec<Run>,
 }
@@ -25,9 +36,13 @@ pub(crate) struct Document {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) contender: String,
+    /// Of the run of the largest topic that has most at fault.
     pub(crate) records: u64,
     pub(crate) rows: u64,
-    /// Messages a second from the start of the process to its exit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) difference: Option<Difference>,
+    /// Messages a second from the start of the process to its exit, without what it waits at the
+    /// end to see that nothing more comes: as are all times on the wall here.
     pub(crate) whole: Spread,
     /// Messages a second without what start-up costs: the difference of the two topics by the
     /// difference of the times.
@@ -61,6 +76,18 @@ impl Spread {
         };
         Some(Spread { min, median, max })
     }
+
+    /// The median, and in brackets the least and the greatest.
+    pub(crate) fn text(&self, scale: f64, digits: usize) -> String {
+        let [least, median, greatest] =
+            [self.min, self.median, self.max].map(|value| value / scale);
+        format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
+    }
+}
+
+/// The same of a spread that may be unknown.
+pub(crate) fn text_of(spread: Option<&Spread>, scale: f64, digits: usize) -> String {
+    spread.map_or("–".to_owned(), |spread| spread.text(scale, digits))
 }
 
 /// The runs of one round of one contender: of the largest topic, and of the smallest if there is
@@ -68,11 +95,19 @@ impl Spread {
 struct Pair<'a> {
     large: &'a Run,
     small: Option<&'a Run>,
+    /// What each of them waits at the end.
+    quiet_seconds: f64,
 }
 
 impl Pair<'_> {
+    fn wall_seconds(&self, run: &Run) -> f64 {
+        // A run that is shorter than its waiting has not waited.
+        let waited = if self.quiet_seconds < run.wall_seconds { self.quiet_seconds } else { 0.0 };
+        run.wall_seconds - waited
+    }
+
     fn whole(&self) -> f64 {
-        self.large.messages as f64 / self.large.wall_seconds
+        self.large.messages as f64 / self.wall_seconds(self.large)
     }
 
     fn steady(&self) -> Option<f64> {
@@ -83,53 +118,78 @@ impl Pair<'_> {
 }
 
 impl Document {
-    pub(crate) fn new(
-        title: String,
-        machine: Machine,
-        topics: Vec<Topic>,
-        baseline: String,
-        runs: Vec<Run>,
-    ) -> Document {
-        let largest = topics.iter().map(|topic| topic.messages).max().unwrap_or(0);
-        let smallest = topics.iter().map(|topic| topic.messages).min().unwrap_or(0);
+    /// With the figures of its runs.
+    pub(crate) fn computed(mut self) -> Document {
+        let base = self.pairs(&self.baseline);
+        let names = self.contenders();
+        let figures = names.iter().filter_map(|name| figures(name, &self.pairs(name), &base));
+        let figures = figures.collect();
+        self.figures = figures;
+        self
+    }
+
+    /// Says of runs how they differ from what their topics hold, where nobody has said it: a
+    /// document of earlier times has the sums only.
+    pub(crate) fn hold_against(&mut self, windows: impl Fn(u64) -> Vec<Window>) {
+        for topic in &self.topics {
+            let is_open =
+                |run: &&mut Run| run.messages == topic.messages && run.difference.is_none();
+            let mut open = self.runs.iter_mut().filter(is_open).peekable();
+            if open.peek().is_none() {
+                continue;
+            }
+            let windows = windows(topic.messages);
+            for run in open {
+                let Run { records, rows, .. } = *run;
+                let counted = Counted { records, rows, windows: None };
+                run.difference = Some(Difference::of(&counted, &windows));
+            }
+        }
+    }
+
+    /// The names of those who ran, in the order in which they ran first.
+    pub(crate) fn contenders(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for run in &runs {
+        for run in &self.runs {
             if !names.contains(&&*run.contender) {
                 names.push(&run.contender);
             }
         }
-        let pairs = |name: &str| -> BTreeMap<usize, Pair<'_>> {
-            let of = |round: usize, messages: u64| {
-                runs.iter().find(|run| {
-                    run.contender == name && run.round == round && run.messages == messages
-                })
-            };
-            let rounds = runs.iter().map(|run| run.round).max().map_or(0, |round| round + 1);
-            let pair = |round| {
-                let large = of(round, largest)?;
-                let small = (smallest < largest).then(|| of(round, smallest)).flatten();
-                Some((round, Pair { large, small }))
-            };
-            (0..rounds).filter_map(pair).collect()
+        names
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.runs.iter().map(|run| run.round).max().map_or(0, |round| round + 1)
+    }
+
+    /// The runs of a contender by round.
+    fn pairs(&self, name: &str) -> BTreeMap<usize, Pair<'_>> {
+        let sizes = self.topics.iter().map(|topic| topic.messages);
+        let (largest, smallest) = (sizes.clone().max(), sizes.min());
+        let quiet_seconds = self
+            .descriptions
+            .get(name)
+            .map_or(0.0, |description| description.quiet_seconds_at_end.into());
+        let of = |round: usize, messages: Option<u64>| {
+            self.runs.iter().find(|run| {
+                run.contender == name && run.round == round && Some(run.messages) == messages
+            })
         };
-        let base = pairs(&baseline);
-        let figures = names.iter().filter_map(|name| figures(name, &pairs(name), &base)).collect();
-        Document { title, machine, topics, baseline, figures, runs }
+        let pair = |round| {
+            let large = of(round, largest)?;
+            let small = (smallest < largest).then(|| of(round, smallest)).flatten();
+            Some((round, Pair { large, small, quiet_seconds }))
+        };
+        (0..self.rounds()).filter_map(pair).collect()
     }
 
     /// The figures as a table in Markdown.
     pub(crate) fn table(&self) -> String {
-        let mut text = String::new();
-        let sizes: Vec<String> = self.topics.iter().map(|topic| millions(topic.messages)).collect();
-        let rounds = self.runs.iter().map(|run| run.round).max().map_or(0, |round| round + 1);
-        let _ = writeln!(
-            text,
-            "{}: topics of {} messages, {rounds} rounds; medians, in brackets least and \
-             greatest. {}\n",
-            self.title,
-            sizes.join(" and "),
-            self.machine
-        );
+        let mut text = self.heading();
+        if !self.descriptions.is_empty() {
+            text += &comparison::table(self);
+            return text;
+        }
         let _ = writeln!(
             text,
             "| | M messages/s, start-up included | steady | of {} | steady, of it | wall, s | CPU \
@@ -138,38 +198,35 @@ impl Document {
         );
         text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
         for figures in &self.figures {
-            let number = |spread: &Spread, scale: f64, digits: usize| {
-                let [least, median, greatest] =
-                    [spread.min, spread.median, spread.max].map(|value| value / scale);
-                format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
-            };
-            let some = |spread: &Option<Spread>, scale, digits| {
-                spread.as_ref().map_or("–".to_owned(), |spread| number(spread, scale, digits))
-            };
-            let rows = if figures.records == self.largest() || figures.records == 0 {
-                figures.rows.to_string()
-            } else {
-                format!("{} ({} records)", figures.rows, figures.records)
-            };
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {:.0} | {rows} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {:.0} | {} |",
                 figures.contender,
-                number(&figures.whole, 1e6, 2),
-                some(&figures.steady, 1e6, 2),
-                some(&figures.whole_ratio, 1.0, 2),
-                some(&figures.steady_ratio, 1.0, 2),
-                number(&figures.wall_seconds, 1.0, 2),
-                number(&figures.cpu_seconds_per_million, 1.0, 2),
-                some(&figures.broker_cpu_seconds_per_million, 1.0, 2),
+                figures.whole.text(1e6, 2),
+                text_of(figures.steady.as_ref(), 1e6, 2),
+                text_of(figures.whole_ratio.as_ref(), 1.0, 2),
+                text_of(figures.steady_ratio.as_ref(), 1.0, 2),
+                figures.wall_seconds.text(1.0, 2),
+                figures.cpu_seconds_per_million.text(1.0, 2),
+                text_of(figures.broker_cpu_seconds_per_million.as_ref(), 1.0, 2),
                 figures.peak_mib.median,
+                figures.rows
             );
         }
         text
     }
 
-    fn largest(&self) -> u64 {
-        self.topics.iter().map(|topic| topic.messages).max().unwrap_or(0)
+    /// What was measured, where and when.
+    fn heading(&self) -> String {
+        let sizes: Vec<String> =
+            self.topics.iter().map(|topic| format!("{} M", topic.messages as f64 / 1e6)).collect();
+        format!(
+            "{}: topics of {} messages, {} rounds; medians, in brackets least and greatest. {}\n\n",
+            self.title,
+            sizes.join(" and "),
+            self.rounds(),
+            self.machine
+        )
     }
 }
 
@@ -184,16 +241,17 @@ fn figures(
         let ratio = |(round, pair): (&usize, &Pair<'_>)| Some(of(pair)? / of(base.get(round)?)?);
         Spread::of(own.iter().filter_map(ratio))
     };
-    let last = large.last()?;
+    let worst = large.iter().max_by_key(|run| run.difference.map(|found| found.badness()))?;
     Some(Figures {
         contender: name.to_owned(),
-        records: last.records,
-        rows: last.rows,
+        records: worst.records,
+        rows: worst.rows,
+        difference: worst.difference,
         whole: Spread::of(own.values().map(Pair::whole))?,
         steady: Spread::of(own.values().filter_map(Pair::steady)),
         whole_ratio: beside(&|pair| Some(pair.whole())),
         steady_ratio: beside(&|pair| pair.steady()),
-        wall_seconds: Spread::of(large.iter().map(|run| run.wall_seconds))?,
+        wall_seconds: Spread::of(own.values().map(|pair| pair.wall_seconds(pair.large)))?,
         cpu_seconds_per_million: Spread::of(
             large.iter().map(|run| per_million(run.cpu_seconds, run)),
         )?,
@@ -204,22 +262,22 @@ fn figures(
     })
 }
 
-fn millions(messages: u64) -> String {
-    let millions = messages as f64 / 1e6;
-    format!("{millions} M")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod tests {
+    use std::fs;
+    use std::path::Path;
 
-    fn run(contender: &str, round: usize, messages: u64, wall_seconds: f64) -> Run {
+    use super::*;
+    use crate::description::Description;
+
+    pub(crate) fn run(contender: &str, round: usize, messages: u64, wall_seconds: f64) -> Run {
         Run {
             contender: contender.to_owned(),
             round,
             messages,
             records: messages,
             rows: 7,
+            difference: None,
             wall_seconds,
             cpu_seconds: 2.0,
             peak_mib: 1.0,
@@ -227,23 +285,46 @@ mod tests {
         }
     }
 
+    /// A document of runs that are held against `base`.
+    pub(crate) fn document(sizes: &[u64], runs: Vec<Run>) -> Document {
+        let topic = |messages: &u64| Topic {
+            name: String::new(),
+            messages: *messages,
+            windows: Vec::new(),
+        };
+        Document {
+            title: "a bench".into(),
+            machine: Machine::of_tests(),
+            topics: sizes.iter().map(topic).collect(),
+            baseline: "base".into(),
+            descriptions: Descriptions::new(),
+            failures: Vec::new(),
+            figures: Vec::new(),
+            runs,
+        }
+    }
+
+    pub(crate) fn description(name: &str, lines: u64, quiet_seconds_at_end: u32) -> Description {
+        Description {
+            name: name.to_owned(),
+            version: "1.2.3".into(),
+            language_of_job: "Python".into(),
+            lines,
+            things_to_install: vec!["Python 3".into()],
+            installed_bytes: 0,
+            quiet_seconds_at_end,
+        }
+    }
+
     #[test]
     fn a_steady_rate_leaves_out_what_start_up_costs() {
-        let topics = [10_000_000, 1_000_000];
-        let topics = topics.map(|messages| Topic { name: String::new(), messages });
         let runs = vec![
             run("base", 0, 10_000_000, 6.0),
             run("base", 0, 1_000_000, 1.5),
             run("other", 0, 10_000_000, 3.0),
             run("other", 0, 1_000_000, 1.5),
         ];
-        let document = Document::new(
-            "a bench".into(),
-            Machine::of_tests(),
-            topics.into(),
-            "base".into(),
-            runs,
-        );
+        let document = document(&[10_000_000, 1_000_000], runs).computed();
         let [base, other] = &document.figures[..] else { panic!("two contenders") };
         assert_eq!(base.steady.unwrap().median, 2e6);
         assert_eq!(other.steady_ratio.unwrap().median, 3.0);
@@ -253,16 +334,58 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_round_by_round() {
-        let topics = vec![Topic { name: String::new(), messages: 1_000_000 }];
         let runs = vec![
             run("base", 0, 1_000_000, 1.0),
             run("other", 0, 1_000_000, 2.0),
             run("base", 1, 1_000_000, 4.0),
             run("other", 1, 1_000_000, 8.0),
         ];
-        let document =
-            Document::new(String::new(), Machine::of_tests(), topics, "base".into(), runs);
+        let document = document(&[1_000_000], runs).computed();
         let ratio = document.figures[1].whole_ratio.unwrap();
         assert_eq!((ratio.min, ratio.max), (0.5, 0.5));
+    }
+
+    #[test]
+    fn waiting_at_the_end_is_no_work() {
+        let runs = vec![
+            run("base", 0, 10_000_000, 5.0),
+            run("other", 0, 10_000_000, 15.0),
+            run("other", 0, 1_000_000, 6.0),
+        ];
+        let mut document = document(&[10_000_000, 1_000_000], runs);
+        document.descriptions.insert("other".into(), description("Other", 1, 5));
+        let document = document.computed();
+        let other = &document.figures[1];
+        assert_eq!(other.wall_seconds.median, 10.0);
+        assert_eq!(other.whole.median, 1e6);
+        assert_eq!(other.whole_ratio.unwrap().median, 0.5);
+        // Both runs wait, so their difference is what it was.
+        assert_eq!(other.steady.unwrap().median, 1e6);
+        assert_eq!(document.runs[1].wall_seconds, 15.0);
+    }
+
+    #[test]
+    fn the_worst_run_is_shown() {
+        let mut lossy = run("base", 0, 20, 1.0);
+        lossy.rows = 1;
+        let mut document = document(&[20], vec![lossy, run("base", 1, 20, 1.0)]);
+        document.descriptions.insert("base".into(), description("Base", 1, 0));
+        document.hold_against(|_| vec![Window { rows: 7, records: 20 }]);
+        let document = document.computed();
+        assert_eq!(document.figures[0].rows, 1);
+        assert!(document.figures[0].difference.unwrap().is_wrong());
+        assert!(!document.runs[1].difference.unwrap().is_wrong());
+    }
+
+    #[test]
+    fn tables_of_results_are_those_of_their_documents() {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        for name in ["job", "peers"] {
+            let json = fs::read(results.join(name).with_extension("json")).unwrap();
+            let document: Document = serde_json::from_slice(&json).unwrap();
+            let table = fs::read_to_string(results.join(name).with_extension("md")).unwrap();
+            let stale = "write it again: end_to_end render benches/results/NAME.json";
+            assert_eq!(document.computed().table(), table, "{stale}");
+        }
     }
 }

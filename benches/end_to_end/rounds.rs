@@ -1,13 +1,15 @@
 //! Rounds of runs: every contender reads every topic once in a round, in an order that moves on
 //! from round to round. What is compared ran within the same round.
 
-use std::fs;
+use std::fs::{self, File};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::contender::{Contender, Place};
+use crate::counts::{Difference, Window, sum};
+use crate::peers::Failure;
 use crate::process::{Cost, measure};
 
 /// A topic to be read.
@@ -15,6 +17,9 @@ use crate::process::{Cost, measure};
 pub(crate) struct Topic {
     pub(crate) name: String,
     pub(crate) messages: u64,
+    /// What its windows hold, the oldest first, if peers are held against that.
+    #[serde(skip)]
+    pub(crate) windows: Vec<Window>,
 }
 
 /// One run of one contender.
@@ -25,34 +30,53 @@ pub(crate) struct Run {
     pub(crate) messages: u64,
     pub(crate) records: u64,
     pub(crate) rows: u64,
+    /// How its rows differ from what they should be, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) difference: Option<Difference>,
+    /// From start to exit, also what was waited at the end.
     pub(crate) wall_seconds: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_mib: f64,
     pub(crate) broker_cpu_seconds: Option<f64>,
 }
 
-/// Runs all rounds. `say` hears of every run.
+/// Runs all rounds, each run heard of by `hear`. A peer that fails has no further turn.
 pub(crate) fn rounds(
     contenders: &[Contender],
     topics: &[Topic],
     rounds: usize,
     place: &Place,
     broker: Option<u32>,
-    say: &mut dyn FnMut(&Run),
-) -> anyhow::Result<Vec<Run>> {
-    let mut runs = Vec::new();
+    hear: &mut dyn FnMut(Result<&Run, &Failure>),
+) -> anyhow::Result<(Vec<Run>, Vec<Failure>)> {
+    let (mut runs, mut failures) = (Vec::new(), Vec::<Failure>::new());
     for round in 0..rounds {
         for topic in topics {
             for turn in 0..contenders.len() {
                 let contender = &contenders[(round + turn) % contenders.len()];
-                let run = one(contender, topic, round, place, broker)
-                    .with_context(|| contender.name())?;
-                say(&run);
-                runs.push(run);
+                let name = contender.name();
+                if failures.iter().any(|failure| failure.contender == name) {
+                    continue;
+                }
+                match (one(contender, topic, round, place, broker), contender) {
+                    (Ok(run), _) => {
+                        hear(Ok(&run));
+                        runs.push(run);
+                    }
+                    (Err(error), Contender::Peer(_)) => {
+                        let millions = topic.messages as f64 / 1e6;
+                        let at = format!("running, round {}, {millions} M messages", round + 1);
+                        let failure = Failure { contender: name, at, why: format!("{error:#}") };
+                        hear(Err(&failure));
+                        failures.push(failure);
+                    }
+                    // Without these there is nothing to compare with.
+                    (Err(error), _) => return Err(error.context(name)),
+                }
             }
         }
     }
-    Ok(runs)
+    Ok((runs, failures))
 }
 
 fn one(
@@ -66,14 +90,33 @@ fn one(
         fs::remove_dir_all(&place.scratch).context("emptying the folder of runs")?;
     }
     fs::create_dir_all(&place.scratch).context("making the folder of runs")?;
-    let cost = measure(&mut contender.command(place, &topic.name)?, broker)?;
-    let (records, rows) = contender.outcome(place, &cost.stdout)?;
-    let is_peer = matches!(contender, Contender::Peer { .. });
+    let mut command = contender.command(place, &topic.name)?;
+    let cost = match contender {
+        Contender::Peer(peer) => {
+            let said = place.scratch.join("said");
+            command.stderr(File::create(&said).context("making a file in the folder of runs")?);
+            measure(&mut command, broker)
+                .map_err(|error| peer.explained(&error, &said, &place.out()))?
+        }
+        _ => measure(&mut command, broker)?,
+    };
+    let counted = contender.outcome(place, &cost.stdout)?;
+    let (records, rows) = (counted.records, counted.rows);
+    let is_peer = matches!(contender, Contender::Peer(_));
     ensure!(
         is_peer || records == topic.messages,
         "{records} records were read of a topic with {}",
         topic.messages
     );
+    // What peers are held against is worth something only if it is what the topic holds.
+    let expected = sum(&topic.windows).rows;
+    ensure!(
+        is_peer || topic.windows.is_empty() || rows == expected,
+        "{rows} rows were made of a topic that should hold {expected}: delete topic {} and begin again",
+        topic.name
+    );
+    let is_known = !topic.windows.is_empty();
+    let difference = is_known.then(|| Difference::of(&counted, &topic.windows));
     let Cost { wall, cpu, peak_bytes, broker_cpu, .. } = cost;
     Ok(Run {
         contender: contender.name(),
@@ -81,9 +124,84 @@ fn one(
         messages: topic.messages,
         records,
         rows,
+        difference,
         wall_seconds: wall.as_secs_f64(),
         cpu_seconds: cpu.as_secs_f64(),
         peak_mib: peak_bytes as f64 / f64::from(1 << 20),
         broker_cpu_seconds: broker_cpu.map(|cpu| Duration::as_secs_f64(&cpu)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::*;
+    use crate::peers::Peer;
+
+    fn write_script(folder: &Path, name: &str, run: &str) {
+        let folder = folder.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let script = format!(
+            r#"#!/bin/sh
+            case $1 in
+            install) test $(basename "$2") != cannot || {{ echo no compiler; exit 1; }} ;;
+            describe) echo '{{"name": "An Engine", "version": "1", "language_of_job": "sh",
+                "lines": 3, "things_to_install": [], "installed_bytes": 0,
+                "quiet_seconds_at_end": 0}}' | tr -d '\n' ;;
+            run) mkdir "$5"; {run} ;;
+            check) cat "$3/rows" ;;
+            esac"#
+        );
+        let path = folder.join("peer");
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    // One test, because a script that another thread's child has open cannot be started.
+    #[test]
+    fn a_peer_that_fails_does_not_keep_others_from_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let (scripts, installed) = (folder.path().join("peers"), folder.path().join("installed"));
+        write_script(&scripts, "cannot", "");
+        let counts = r#"{"rows": 4, "records": 10, "windows": [[2, 5], [2, 5]]}"#;
+        write_script(&scripts, "good", &format!("echo '{counts}' >\"$5/rows\""));
+        write_script(&scripts, "stops", "echo all >\"$5/log\"; echo 'out of luck' >&2; exit 3");
+        write_script(&scripts, "talks", "echo 'Bye.' >\"$5/rows\"");
+
+        let [cannot, good, stops, talks] = &Peer::all(&scripts, &installed).unwrap()[..] else {
+            panic!("four peers")
+        };
+        let error = cannot.install().unwrap_err().to_string();
+        assert!(error.contains("no compiler") && error.contains("cannot.install.log"), "{error}");
+        good.install().unwrap();
+        assert_eq!(good.describe().unwrap().name, "An Engine");
+
+        let contenders = [stops, good, talks].map(|peer| Contender::Peer(peer.clone()));
+        let windows = vec![Window { rows: 2, records: 5 }; 3];
+        let topics = [Topic { name: "a-topic".into(), messages: 15, windows }];
+        let place = Place {
+            bootstrap: "nowhere:1".into(),
+            job: "no-job".into(),
+            scratch: folder.path().join("runs"),
+        };
+        let mut heard = Vec::new();
+        let mut hear = |what: Result<&Run, &Failure>| {
+            heard.push(match what {
+                Ok(run) => run.contender.clone(),
+                Err(failure) => format!("not {}", failure.contender),
+            });
+        };
+        let (runs, failures) = rounds(&contenders, &topics, 2, &place, None, &mut hear).unwrap();
+        assert_eq!(heard, ["not stops", "good", "not talks", "good"]);
+        let found = runs[0].difference.unwrap();
+        assert_eq!((found.windows_left_open, found.is_wrong()), (1, false));
+        let [stopped, talked] = &failures[..] else { panic!("two failures") };
+        assert_eq!(stopped.at, "running, round 1, 0.000015 M messages");
+        assert!(stopped.why.contains("exit status: 3"), "{}", stopped.why);
+        assert!(stopped.why.ends_with("out of luck"), "{}", stopped.why);
+        assert_eq!(fs::read_to_string(installed.join("stops.run.log")).unwrap(), "all\n");
+        assert!(talked.why.contains("said no counts"), "{}", talked.why);
+    }
 }

@@ -1,16 +1,17 @@
 """Counts the rows that a peer wrote, and the records that they account for.
 
-Usage: count_rows.py --rows-are=final|updates|parts FOLDER
+Usage: count_rows.py --rows-are=final|updates FOLDER
 
 Reads every file below FOLDER as lines of JSON with at least `device_id`, `window_start` and `count`.
 Files and folders whose names begin with a dot or an underscore are an engine's own business.
 
-final    one row of each device and window: a second one is an error, because it would be counted twice
+final    every row is a row, and all their counts are added: a device and window that has several is
+         wrong, and the table says so
 updates  the last row of each device and window counts (rows that an engine takes back, with
          `"diff": -1`, are left out)
-parts    every row is a row, and all their counts are added
 
-Prints one line: {"rows": …, "records": …}.
+Prints one line: {"rows": …, "records": …, "windows": [[…, …], …]}. For each window, the oldest first,
+there are the devices that have rows, however many, and the records that these account for.
 """
 
 import json
@@ -24,30 +25,35 @@ def rows(folder):
         if hidden or not path.is_file():
             continue
         with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = json.loads(line)
+                    key, count = (row["device_id"], row["window_start"]), row["count"]
+                except (ValueError, KeyError, TypeError) as error:
+                    sys.exit(f"{path}, line {number}, is no row: {error!r}")
                 if row.get("diff") != -1:
-                    yield row
+                    yield key, count
 
 
 def main():
     rows_are, folder = sys.argv[1].removeprefix("--rows-are="), Path(sys.argv[2])
-    counts, parts = {}, 0
-    for row in rows(folder):
-        key = (row["device_id"], row["window_start"])
-        if key in counts and rows_are == "final":
-            sys.exit(f"{folder}: a second row of {key}")
-        before = counts.get(key, 0) if rows_are == "parts" else 0
-        counts[key] = before + row["count"]
-        parts += 1
-    print(
-        json.dumps(
-            {
-                "rows": parts if rows_are == "parts" else len(counts),
-                "records": sum(counts.values()),
-            }
-        )
-    )
+    counts, total = {}, 0
+    for key, count in rows(folder):
+        before = 0 if rows_are == "updates" else counts.get(key, 0)
+        counts[key] = before + count
+        total += 1
+    windows = {}
+    for (_, start), count in counts.items():
+        window = windows.setdefault(start, [0, 0])
+        window[0] += 1
+        window[1] += count
+    found = {
+        "rows": len(counts) if rows_are == "updates" else total,
+        "records": sum(counts.values()),
+        # Starts are numbers or times in one format, so their order is that of time.
+        "windows": [windows[start] for start in sorted(windows)],
+    }
+    print(json.dumps(found))
 
 
 main()

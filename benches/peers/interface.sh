@@ -4,19 +4,20 @@
 #   peer describe DIR                      one JSON line: what this is, what it takes to have it
 #   peer install DIR                       everything it needs, into DIR; again: nothing to do
 #   peer run DIR BOOTSTRAP TOPIC OUT       the job, to its end; its rows into the new folder OUT
-#   peer check DIR OUT                     one JSON line: {"rows": …, "records": sum of the counts}
+#   peer check DIR OUT                     one JSON line: rows, records, and both of each window
 #
 # A script sets, before it calls peer "$@":
 #   name, version, language    as they stand in the table
 #   job                        the files that a user writes, in the script's folder
 #   needs                      what has to be installed, one thing an element
 # and defines
-#   install_into DIR           called in the script's folder
+#   install_into DIR           called in the script's folder; what it leaves in DIR/build is there
+#                              again when it has to begin anew
 #   run_job DIR BOOTSTRAP TOPIC OUT   called in OUT/scratch; writes rows of JSON below OUT/rows
 # and may set
 #   rows_are=updates           the last row of each device and window counts
-#   rows_are=parts             the rows of a device and window are parts of it: their counts add up
-#   quiet_s=N                  the run includes N seconds of waiting, at the end (see until_quiet)
+#   quiet_s=N                  each run waits N seconds at the end to see that nothing more comes (see
+#                              until_quiet); the table leaves them out
 #   python_minor_min=N         Python 3.N or later
 #
 # What an engine prints goes to OUT/log. Its temporary files go to OUT/scratch.
@@ -26,6 +27,8 @@ set -euo pipefail
 peers=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 here=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
 readonly java_major_min=17
+readonly first_row_s=600 # how long until_quiet waits for the first row
+readonly python_minor_min_here=9 # for what is counted and described, whatever the engine needs
 python_minor_min=11
 
 fail() {
@@ -108,9 +111,9 @@ both() {
 
 # until_quiet SECONDS FOLDER COMMAND...: for an engine that reads without end. Runs COMMAND until the
 # files in FOLDER have not grown for so many seconds, and ends it by SIGTERM. A COMMAND that ends
-# before that has failed.
+# before that, or that writes nothing at all, has failed.
 until_quiet() {
-    local seconds=$1 folder=$2 engine empty size now quiet=0
+    local seconds=$1 folder=$2 engine empty size now quiet=0 give_up=$((SECONDS + first_row_s))
     shift 2
     empty=$(bytes_in "$folder")
     size=$empty
@@ -122,6 +125,7 @@ until_quiet() {
         sleep 0.5
         kill -0 "$engine" 2>/dev/null || fail 'the job has ended before its input'
         now=$(bytes_in "$folder")
+        ((now > empty || SECONDS < give_up)) || fail "the job has written nothing for $first_row_s s"
         if ((now == size)); then quiet=$((quiet + 1)); else quiet=0 size=$now; fi
     done
     trap - EXIT
@@ -142,9 +146,10 @@ stamp() {
 is_installed() { [[ $(cat "$1/installed" 2>/dev/null) == "$(stamp)" ]]; }
 
 describe() {
+    local python_minor_min=$python_minor_min_here
     find_python
     local bytes=0 lines
-    [[ -d $1 ]] && bytes=$(bytes_in "$1")
+    if is_installed "$1"; then bytes=$(bytes_in "$1"); fi
     lines=$(cd "$here" && cat "${job[@]}" | grep -cvE '^[[:space:]]*(#|//|--|$)')
     "$python" -c '
 import json, sys
@@ -160,7 +165,8 @@ install() {
     if [[ -e $1 ]]; then
         [[ -e $1/installing || -e $1/installed ]] || [[ -z $(ls -A "$1") ]] ||
             fail "$1 is not empty and not of this script: name another folder"
-        rm -rf "$1"
+        touch "$1/installing"
+        find "$1" -mindepth 1 -maxdepth 1 ! -name installing ! -name build -exec rm -rf {} +
     fi
     mkdir -p "$1"
     touch "$1/installing" # until all is there, so that the next try knows whose folder this is
@@ -216,6 +222,7 @@ peer() {
         run "$dir" "$3" "$4" "$out"
         ;;
     check)
+        local python_minor_min=$python_minor_min_here
         find_python
         "$python" "$peers/count_rows.py" "--rows-are=${rows_are:-final}" "$(realpath -m "$3")/rows"
         ;;
