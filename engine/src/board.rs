@@ -8,9 +8,10 @@
 //! keys as the one before it, or once the frontier has passed it, when nothing more can come.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{Live, Row, Tumbling, Window, WindowKeys};
@@ -21,10 +22,14 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::Map;
 
+use self::rows::WindowRows;
 use crate::checkpoint::manifest::CutRecord;
+use crate::clock::Clock;
 use crate::feed::Feed;
 use crate::table::{CellRow, Cells};
 use crate::view::{FinalRow, WindowView};
+
+mod rows;
 
 /// Most rows of final windows that are kept beyond those of the shown one, a number of rows.
 const ROWS_KEPT_MAX: usize = 100_000;
@@ -41,7 +46,7 @@ struct State {
     /// The open windows, by worker.
     open: BTreeMap<usize, Vec<WindowKeys>>,
     /// The rows known, by the start of their window.
-    rows: BTreeMap<EventTime, HashMap<Arc<str>, KnownRow>>,
+    rows: BTreeMap<EventTime, WindowRows>,
     /// Rows of windows that end at or before this are final.
     final_before: EventTime,
     final_rows: u64,
@@ -49,18 +54,14 @@ struct State {
     displayed: Option<Arc<WindowView>>,
     /// Whether the rows of the window asked for changed since it was displayed.
     changed: bool,
+    /// How long live rows took since the last display.
+    live_cost: Duration,
     /// Where final rows go at once.
     feed: Feed,
     /// Those that wait for the end of their batch.
     fresh: Vec<FinalRow>,
     /// The ends of the windows of which rows were pushed, but perhaps not all.
     incomplete: BTreeSet<EventTime>,
-}
-
-#[derive(Debug)]
-struct KnownRow {
-    row: CellRow,
-    is_final: bool,
 }
 
 impl Board {
@@ -75,6 +76,7 @@ impl Board {
             asked: None,
             displayed: None,
             changed: false,
+            live_cost: Duration::ZERO,
             feed,
             fresh: Vec::new(),
             incomplete: BTreeSet::new(),
@@ -86,9 +88,10 @@ impl Board {
         &self,
         live: StreamVec<'s, Time, Live<O>>,
         finals: StreamVec<'s, Time, Row<O>>,
+        clock: &Clock,
     ) {
         let worker = live.scope().index();
-        let state = Rc::clone(&self.0);
+        let (state, clock) = (Rc::clone(&self.0), clock.clone());
         let to_first_worker = Exchange::new(|_: &(usize, Live<O>)| 0);
         let _: StreamVec<'s, Time, ()> = live
             .map(move |live| (worker, live))
@@ -98,6 +101,7 @@ impl Board {
             move |_, _| {
                 move |input, _| {
                     let mut state = state.borrow_mut();
+                    let before = clock.elapsed();
                     input.for_each(|_, lives| {
                         for (worker, live) in lives.drain(..) {
                             match live {
@@ -108,6 +112,7 @@ impl Board {
                             }
                         }
                     });
+                    state.live_cost += clock.elapsed().saturating_sub(before);
                 }
             },
         );
@@ -122,9 +127,7 @@ impl Board {
                         let mut state = state.borrow_mut();
                         let is_followed = state.feed.is_followed();
                         input.for_each(|_, rows| {
-                            for row in rows.drain(..) {
-                                state.take_final(&row, is_followed);
-                            }
+                            state.take_finals(std::mem::take(rows), is_followed);
                             state.drop_surplus();
                         });
                         state.push_fresh();
@@ -185,16 +188,20 @@ impl Board {
         chosen
     }
 
+    /// How long live rows took since the last call, here.
+    pub(crate) fn take_live_cost(&self) -> Duration {
+        std::mem::take(&mut self.0.borrow_mut().live_cost)
+    }
+
     /// The window to show with its rows as far as they are known, sorted by key.
     pub(crate) fn display(&self) -> Option<Arc<WindowView>> {
         let mut state = self.0.borrow_mut();
         if state.changed
             && let Some(start) = state.asked
-            && let Some(rows) = state.rows.get(&start)
+            && let Some(rows) = state.rows.get_mut(&start)
         {
+            let rows = rows.sorted();
             let window = state.windows.window_at(start);
-            let mut rows: Vec<CellRow> = rows.values().map(|known| known.row.clone()).collect();
-            rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             let is_final = state.is_final(window);
             state.displayed = Some(Arc::new(WindowView { window, is_final, rows }));
             state.changed = false;
@@ -224,36 +231,29 @@ impl State {
             return;
         }
         self.changed = true;
-        let known = self.rows.entry(start).or_default();
-        // Live and final rows come by different ways; a final one is never replaced.
-        if known.get(&row.key).is_none_or(|known| !known.is_final) {
-            let row = CellRow::from(row);
-            known.insert(Arc::clone(&row.key), KnownRow { row, is_final: false });
-        }
+        self.rows.entry(start).or_default().take_live(row);
     }
 
-    fn take_final<O: Cells>(&mut self, row: &Row<O>, is_followed: bool) {
-        self.final_rows += 1;
-        let window = row.window;
-        let start = window.start;
-        let may_be_shown = self.asked.is_none_or(|asked| asked <= start);
-        if !may_be_shown && !is_followed {
-            return;
-        }
-        let row = CellRow::from(row);
+    /// Takes a batch of final rows. They left at the last instant of their window, and a batch is
+    /// of one time, so all are of one window.
+    fn take_finals<O: Cells + 'static>(&mut self, rows: Vec<Row<O>>, is_followed: bool) {
+        let Some(window) = rows.first().map(|row| row.window) else { return };
+        debug_assert!(rows.iter().all(|row| row.window == window), "{window:?} and another");
+        self.final_rows += rows.len() as u64;
         if is_followed {
-            self.fresh.push(FinalRow { window, row: row.clone() });
             self.incomplete.insert(window.end);
-            if ROWS_PUSHED_MAX <= self.fresh.len() {
-                self.push_fresh();
+            for row in &rows {
+                self.fresh.push(FinalRow { window, row: CellRow::from(row) });
+                if ROWS_PUSHED_MAX <= self.fresh.len() {
+                    self.push_fresh();
+                }
             }
         }
-        if !may_be_shown {
-            return;
+        let start = window.start;
+        if self.asked.is_none_or(|asked| asked <= start) {
+            self.changed |= self.asked == Some(start);
+            self.rows.entry(start).or_default().take_finals(rows);
         }
-        self.changed |= self.asked == Some(start);
-        let known = KnownRow { row, is_final: true };
-        self.rows.entry(start).or_default().insert(Arc::clone(&known.row.key), known);
     }
 
     fn push_fresh(&mut self) {
@@ -264,7 +264,7 @@ impl State {
 
     /// Drops the rows of the oldest windows beyond the shown one, keeping the newest two.
     fn drop_surplus(&mut self) {
-        let total: usize = self.rows.values().map(HashMap::len).sum();
+        let total: usize = self.rows.values().map(WindowRows::len).sum();
         if total <= ROWS_KEPT_MAX {
             return;
         }

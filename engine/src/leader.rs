@@ -216,7 +216,8 @@ impl<P, O> Leader<P, O> {
             self.publish_at = None;
             self.publish(self.phase());
             // Publishing many rows takes its time; it may not take more than a small part of it.
-            let cost = self.clock.elapsed().saturating_sub(now);
+            // The windows take about as long to give live rows as the board to take them.
+            let cost = self.clock.elapsed().saturating_sub(now) + self.board.take_live_cost() * 2;
             self.next_pulse_at = self.next_pulse_at.max(now + cost * 20);
         }
         if self.next_pulse_at <= now {

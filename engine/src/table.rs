@@ -56,6 +56,8 @@ impl ToCell for Option<f64> {
 
 /// What the aggregates of a row computed, as cells.
 pub trait Cells {
+    /// How many cells there are.
+    const COUNT: usize;
     /// The types of the cells, in order.
     fn types() -> Vec<ColumnType>;
     /// Appends the cells, in order.
@@ -65,6 +67,7 @@ pub trait Cells {
 macro_rules! tuple_cells {
     ($($name:ident $index:tt),+) => {
         impl<$($name: ToCell),+> Cells for ($($name,)+) {
+            const COUNT: usize = [$($index),+].len();
             fn types() -> Vec<ColumnType> {
                 vec![$($name::TYPE),+]
             }
@@ -119,7 +122,7 @@ pub struct CellRow {
 
 impl<O: Cells> From<&Row<O>> for CellRow {
     fn from(row: &Row<O>) -> CellRow {
-        let mut cells = Vec::new();
+        let mut cells = Vec::with_capacity(O::COUNT);
         row.output.append_to(&mut cells);
         CellRow { key: std::sync::Arc::clone(&row.key), cells }
     }

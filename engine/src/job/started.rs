@@ -227,7 +227,7 @@ where
                     snapshots: windowed.snapshots,
                     words: word_stream.broadcast(),
                 };
-                board.listen(windowed.live, windowed.finals);
+                board.listen(windowed.live, windowed.finals, &self.clock);
                 let (written, sealed) = durable(
                     scope,
                     outgoing,

@@ -46,15 +46,6 @@ impl Covered {
         *self = Covered::Many(Box::new(spans));
     }
 
-    /// How many records they are.
-    #[inline]
-    pub(super) fn records(&self) -> u64 {
-        match self {
-            Covered::One { records, .. } => u64::from(*records),
-            Covered::Many(spans) => spans.iter().map(|span| span.records).sum(),
-        }
-    }
-
     /// The span of records of one partition.
     #[inline]
     fn one(&self) -> Option<Span> {

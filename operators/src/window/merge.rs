@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+use std::hint::black_box;
 
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
@@ -84,6 +85,7 @@ pub(super) fn merge_windows<'s, V: 'static, A: Aggregate<V>>(
                 let stamps = capability.stamp();
                 let Some(time) = stamps.iter().min() else { return };
                 state.receive(*time, shipments);
+                shipments.clear();
             });
 
             let arrival = Arrival::of(&frontiers[0], &frontiers[2], &frontiers[3]);
@@ -211,6 +213,13 @@ struct Resolved<P> {
     partial: P,
 }
 
+impl<P: Clone> Resolved<&P> {
+    fn to_owned(&self) -> Resolved<P> {
+        let Resolved { key, start, span, partial } = *self;
+        Resolved { key, start, span, partial: partial.clone() }
+    }
+}
+
 /// What came for a later epoch: the least event coordinate it came at, and the partial results.
 type Aside<P> = (EventTime, Vec<Resolved<P>>);
 
@@ -219,9 +228,6 @@ struct State<V, A: Aggregate<V>> {
     windows: Tumbling,
     aggregate: A,
     names: Names,
-    /// Memory for what is being received; empty in between.
-    resolved: Vec<Resolved<A::Partial>>,
-    lone: Vec<KeyId>,
     open: BTreeMap<EventTime, Panes<A::Partial>>,
     /// What came for later epochs.
     aside: BTreeMap<u64, Aside<A::Partial>>,
@@ -244,8 +250,6 @@ impl<V, A: Aggregate<V>> State<V, A> {
             windows,
             aggregate,
             names: Names::default(),
-            resolved: Vec::new(),
-            lone: Vec::new(),
             open: BTreeMap::new(),
             aside: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -259,69 +263,80 @@ impl<V, A: Aggregate<V>> State<V, A> {
 
     /// Takes note of names, in the order of the channel; applies the partial results that go by them
     /// if they belong to this epoch, and sets them aside if they belong to a later one.
-    fn receive(&mut self, time: Time, shipments: &mut Vec<Shipment<A::Partial>>) {
-        let mut lone = std::mem::take(&mut self.lone);
-        self.names.ids(shipments.iter().filter_map(Shipment::lone_key), &mut lone);
-        let mut lone_keys = lone.drain(..);
-        let mut resolved = std::mem::take(&mut self.resolved);
-        for shipment in shipments.drain(..) {
-            match shipment.0 {
-                Content::Partial { sender, pane, .. } => {
-                    let PartialPane { slot, start, first, last, records, partial } = pane;
-                    let (key, partition) = self.names.resolve(sender, slot);
-                    let span = Span { partition, first, last, records };
-                    resolved.push(Resolved { key, start, span, partial });
-                }
-                Content::Alone { pane, .. } => {
-                    let LonePane { start, partition, offset, partial } = pane;
-                    let Some(key) = lone_keys.next() else { continue };
-                    let span = Span { partition, first: offset, last: offset, records: 1 };
-                    resolved.push(Resolved { key, start, span, partial });
-                }
-                Content::Name { sender, slot, partition, key, .. } => {
-                    self.names.learn(sender, slot, partition, &key);
-                }
-                Content::Forget { sender, slot, .. } => self.names.forget(sender, slot),
-            }
-        }
-        drop(lone_keys);
-        self.lone = lone;
-        if time.epoch <= self.epoch {
-            self.apply_all(&resolved);
+    fn receive(&mut self, time: Time, shipments: &[Shipment<A::Partial>]) {
+        let mut keys = Vec::with_capacity(TOGETHER);
+        let mut ids = Vec::with_capacity(TOGETHER);
+        let mut resolved = Vec::with_capacity(TOGETHER);
+        for together in shipments.chunks(TOGETHER) {
+            keys.clear();
+            keys.extend(together.iter().filter_map(Shipment::lone_key));
+            ids.clear();
+            self.names.ids(&keys, &mut ids);
+            let mut ids = ids.drain(..);
             resolved.clear();
-        } else if !resolved.is_empty() {
-            for resolved in &resolved {
-                // The sender may forget the key before the partial result is applied.
-                self.names.retain(resolved.key);
+            for shipment in together {
+                match &shipment.0 {
+                    Content::Partial { sender, pane, .. } => {
+                        let PartialPane { slot, start, first, last, records, ref partial } = *pane;
+                        let (key, partition) = self.names.resolve(*sender, slot);
+                        let span = Span { partition, first, last, records };
+                        resolved.push(Resolved { key, start, span, partial });
+                    }
+                    Content::Alone { pane, .. } => {
+                        let LonePane { start, partition, offset, ref partial } = *pane;
+                        let Some(key) = ids.next() else { continue };
+                        let span = Span { partition, first: offset, last: offset, records: 1 };
+                        resolved.push(Resolved { key, start, span, partial });
+                    }
+                    Content::Name { sender, slot, partition, key, .. } => {
+                        self.names.learn(*sender, *slot, *partition, key);
+                    }
+                    Content::Forget { sender, slot, .. } => self.names.forget(*sender, *slot),
+                }
             }
-            let (event, aside) =
-                self.aside.entry(time.epoch).or_insert_with(|| (time.event, Vec::new()));
-            *event = time.event.min(*event);
-            aside.append(&mut resolved);
-        }
-        self.resolved = resolved;
-    }
-
-    /// Adds partial results to their panes. As with [names](Names::ids), each step for many of them,
-    /// so that the processor waits for many at once.
-    fn apply_all(&mut self, resolved: &[Resolved<A::Partial>]) {
-        for together in resolved.chunks(TOGETHER) {
-            let mut places = [None; TOGETHER];
-            for (place, Resolved { key, start, .. }) in places.iter_mut().zip(together) {
-                *place = self.open.get(start).and_then(|panes| panes.guess(*key));
-            }
-            for (place, Resolved { key, start, .. }) in places.iter_mut().zip(together) {
-                let panes = self.open.get(start);
-                *place = place.filter(|place| panes.is_some_and(|panes| panes.is_at(*place, *key)));
-            }
-            for (resolved, place) in together.iter().zip(places) {
-                self.apply(resolved, place);
+            if time.epoch <= self.epoch {
+                self.apply_all(&resolved);
+            } else {
+                self.set_aside(time, &resolved);
             }
         }
     }
 
-    /// Adds a partial result to its pane, which is at `place` if that is known.
-    fn apply(&mut self, resolved: &Resolved<A::Partial>, place: Option<Place>) {
+    /// Keeps partial results for their epoch.
+    fn set_aside(&mut self, time: Time, resolved: &[Resolved<&A::Partial>]) {
+        if resolved.is_empty() {
+            return;
+        }
+        let (event, aside) =
+            self.aside.entry(time.epoch).or_insert_with(|| (time.event, Vec::new()));
+        *event = time.event.min(*event);
+        for resolved in resolved {
+            // The sender may forget the key before the partial result is applied.
+            self.names.retain(resolved.key);
+            aside.push(resolved.to_owned());
+        }
+    }
+
+    /// Adds at most [`TOGETHER`] partial results to their panes. As with [names](Names::ids), each
+    /// step for all of them, so that the processor waits for many at once.
+    fn apply_all(&mut self, resolved: &[Resolved<&A::Partial>]) {
+        let mut places = [None; TOGETHER];
+        for (place, Resolved { key, start, .. }) in places.iter_mut().zip(resolved) {
+            *place = self.open.get(start).and_then(|panes| panes.place(*key));
+        }
+        let mut near = 0;
+        for (place, Resolved { start, .. }) in places.iter().zip(resolved) {
+            let panes = self.open.get(start);
+            near ^= panes.zip(*place).map_or(0, |(panes, place)| panes.touch(place));
+        }
+        black_box(near);
+        for (resolved, place) in resolved.iter().zip(places) {
+            self.apply(resolved, place);
+        }
+    }
+
+    /// Adds a partial result to its pane, which is at `place` if it was there before.
+    fn apply(&mut self, resolved: &Resolved<&A::Partial>, place: Option<Place>) {
         let Resolved { key, start, span, partial } = resolved;
         self.changed = true;
         *self.counts.entry(span.partition).or_default() += span.records;
@@ -333,7 +348,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
             pane.changed = true;
         } else {
             self.names.retain(*key);
-            panes.insert(*key, partial.clone(), Covered::from(*span));
+            panes.insert(*key, (*partial).clone(), Covered::from(*span));
         }
     }
 
@@ -420,9 +435,9 @@ impl<V, A: Aggregate<V>> State<V, A> {
         debug_assert!(self.epoch < epoch, "epochs advance");
         self.epoch = epoch;
         if let MapEntry::Occupied(aside) = self.aside.entry(epoch) {
-            for resolved in aside.remove().1 {
-                let key = resolved.key;
-                self.apply(&resolved, None);
+            for Resolved { key, start, span, partial } in &aside.remove().1 {
+                let (key, start, span) = (*key, *start, *span);
+                self.apply(&Resolved { key, start, span, partial }, None);
                 self.names.release(key);
             }
         }
@@ -470,13 +485,8 @@ impl<V, A: Aggregate<V>> State<V, A> {
     }
 }
 
-/// The panes of the window that starts at `start`; a new one has room for the keys of the one
-/// before it, which are usually the same.
+/// The panes of the window that starts at `start`.
 #[inline]
 fn panes_at<P>(open: &mut BTreeMap<EventTime, Panes<P>>, start: EventTime) -> &mut Panes<P> {
-    if !open.contains_key(&start) {
-        let before = open.range(..start).next_back().map_or(0, |(_, before)| before.len());
-        open.insert(start, Panes::with_room_for(before));
-    }
-    open.get_mut(&start).expect("it is there")
+    open.entry(start).or_default()
 }

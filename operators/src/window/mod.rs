@@ -16,6 +16,7 @@ use crate::time::Time;
 
 mod covered;
 mod fold;
+mod index;
 mod merge;
 mod names;
 mod pages;

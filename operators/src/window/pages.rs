@@ -5,7 +5,7 @@
 //! free.
 
 /// Elements of a page.
-const PAGE: usize = 1 << 10;
+pub(super) const PAGE: usize = 1 << 10;
 
 /// Elements by their index, in pages. The first page grows as a vector does, so that a short list is
 /// small.

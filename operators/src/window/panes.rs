@@ -1,16 +1,13 @@
-//! The panes of one window, found by their keys.
-
-use std::hash::BuildHasher;
-
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+//! The panes of one window, found by the numbers of their keys.
+//!
+//! Numbers of keys are small, for those of forgotten keys are given out again. So a list that is
+//! indexed by them says where a pane is: one place in memory to wait for, and no hash.
 
 use super::covered::Covered;
 use super::names::KeyId;
-use super::pages::Pages;
+use super::pages::{PAGE, Pages};
 
-/// A key in a window. In this order in memory: whoever has looked at `covered` and at `key` has
-/// brought all of it near.
+/// A key in a window. In this order in memory: see [`Panes::touch`].
 #[repr(C)]
 pub(super) struct Pane<P> {
     pub(super) covered: Covered,
@@ -23,43 +20,41 @@ pub(super) struct Pane<P> {
 /// Where a pane is among those of its window. It stays there.
 pub(super) type Place = u32;
 
+/// Of a key that has no pane.
+const NOWHERE: Place = Place::MAX;
+
 /// The panes of one window.
 pub(super) struct Panes<P> {
-    by_key: HashTable<Place>,
+    /// By key, in pages; no page where no key has a pane.
+    places: Vec<Option<Box<[Place; PAGE]>>>,
     panes: Pages<Pane<P>>,
 }
 
-/// Spreads the numbers of keys over a table.
-fn hash(key: KeyId) -> u64 {
-    FixedState::default().hash_one(key)
+impl<P> Default for Panes<P> {
+    fn default() -> Self {
+        Panes { places: Vec::new(), panes: Pages::default() }
+    }
 }
 
 impl<P> Panes<P> {
-    /// None yet. The table has room for so many.
-    pub(super) fn with_room_for(keys: usize) -> Self {
-        Panes { by_key: HashTable::with_capacity(keys), panes: Pages::default() }
-    }
-
     pub(super) fn len(&self) -> usize {
         self.panes.len()
     }
 
-    /// Where the pane of a key may be, without a look at the pane.
-    #[inline]
-    pub(super) fn guess(&self, key: KeyId) -> Option<Place> {
-        self.by_key.find(hash(key), |_| true).copied()
-    }
-
-    /// Whether this is where the pane of a key is. It brings the pane near.
-    #[inline]
-    pub(super) fn is_at(&self, place: Place, key: KeyId) -> bool {
-        let pane = self.panes.get(place);
-        pane.key == key && pane.covered.records() != 0
-    }
-
     /// Where the pane of a key is.
+    #[inline]
     pub(super) fn place(&self, key: KeyId) -> Option<Place> {
-        self.by_key.find(hash(key), |place| self.panes.get(*place).key == key).copied()
+        let key = key as usize;
+        let page = self.places.get(key / PAGE)?.as_ref()?;
+        Some(page[key % PAGE]).filter(|place| *place != NOWHERE)
+    }
+
+    /// Brings a pane near that will soon be used: reads where it begins and where it ends. What it
+    /// gives means nothing.
+    #[inline]
+    pub(super) fn touch(&self, place: Place) -> u32 {
+        let pane = self.panes.get(place);
+        pane.key ^ u32::from(matches!(pane.covered, Covered::One { .. }))
     }
 
     #[inline]
@@ -70,8 +65,12 @@ impl<P> Panes<P> {
     /// Adds the pane of a key that has none here.
     pub(super) fn insert(&mut self, key: KeyId, partial: P, covered: Covered) {
         let place = self.panes.push(Pane { partial, covered, key, changed: true });
-        let panes = &self.panes;
-        self.by_key.insert_unique(hash(key), place, |place| hash(panes.get(*place).key));
+        let key = key as usize;
+        if self.places.len() <= key / PAGE {
+            self.places.resize_with(key / PAGE + 1, || None);
+        }
+        let page = self.places[key / PAGE].get_or_insert_with(|| Box::new([NOWHERE; PAGE]));
+        page[key % PAGE] = place;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Pane<P>> {
