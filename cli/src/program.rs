@@ -35,6 +35,9 @@ const UNUSABLE: u8 = 2;
 /// How often an epoch begins, at least: idle partitions stop holding the others back at such a
 /// moment.
 const EPOCH_EVERY: Duration = Duration::from_secs(1);
+/// The least time between two documents of `latest.json`: a file system may write a file out when
+/// it is replaced, and a job that has little to do would do little else.
+const LATEST_JSON_EVERY_MIN: Duration = Duration::from_secs(1);
 /// How long browsers may take to let go of the page at the end.
 const PAGE_SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
 /// The first port of the processes of a job where no host file is given: timely's.
@@ -160,7 +163,8 @@ where
         };
         let latest_json = leads
             .then(|| {
-                LatestJson::spawn(&out, &view, options.publish_every, clock, &report, existing)
+                let every = options.publish_every.max(LATEST_JSON_EVERY_MIN);
+                LatestJson::spawn(&out, &view, every, clock, &report, existing)
             })
             .transpose()
             .map_err(|error| Trouble::Failed(error.to_string()))?;

@@ -85,4 +85,6 @@ pub(crate) enum Report {
     Counted(EpochCount),
     /// The process of a source has been asked to stop.
     StopAsked,
+    /// A partition has run ahead and waits for the others.
+    Waits,
 }

@@ -30,6 +30,9 @@ use crate::checkpoint::manifest::{CutRecord, PartitionCut, ProcessCut};
 use crate::control::{Ack, Report};
 use crate::view::{Ledger, PartitionState, PartitionView};
 
+/// The first turn says how far the partitions are, the second lifts the idle ones to there.
+const TURNS_TO_LIFT: u32 = 2;
+
 /// What worker 0 knows; empty on the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Coordinator(Rc<RefCell<State>>);
@@ -52,6 +55,8 @@ struct State {
     ended: bool,
     /// Some process has been asked to stop.
     stop_asked: bool,
+    /// How many turns it takes to lift the idle partitions that some partition waits for.
+    turns_wanted: u32,
     /// The cuts that were asked for, with the partitions once they are known.
     cuts: BTreeMap<u64, Option<Vec<PartitionCut>>>,
     /// What processes have sealed.
@@ -77,6 +82,7 @@ impl Coordinator {
             complete_before: 0,
             ended: false,
             stop_asked: false,
+            turns_wanted: 0,
             cuts: BTreeMap::new(),
             sealed: BTreeMap::new(),
             durable: VecDeque::new(),
@@ -170,6 +176,19 @@ impl Coordinator {
         self.0.borrow().stop_asked
     }
 
+    /// Whether idle partitions, which only a turn can lift, hold back one that has run ahead.
+    pub(crate) fn wants_turn(&self) -> bool {
+        let state = self.0.borrow();
+        let is_idle = |ack: &Ack| ack.state == PartitionState::Idle;
+        0 < state.turns_wanted && state.partitions.values().any(is_idle)
+    }
+
+    /// An epoch is left.
+    pub(crate) fn turned(&self) {
+        let mut state = self.0.borrow_mut();
+        state.turns_wanted = state.turns_wanted.saturating_sub(1);
+    }
+
     /// Whether every partition has been read to the end of a bounded run.
     pub(crate) fn all_finished(&self) -> bool {
         let state = self.0.borrow();
@@ -241,6 +260,10 @@ impl State {
                 self.stop_asked = true;
                 return;
             }
+            Report::Waits => {
+                self.turns_wanted = TURNS_TO_LIFT;
+                return;
+            }
         };
         self.reports.entry(epoch).or_default().push(report);
     }
@@ -261,7 +284,7 @@ impl State {
                     Report::Counted(EpochCount { partition, records, .. }) => {
                         *self.windowed.entry(partition).or_default() += records;
                     }
-                    Report::StopAsked => {}
+                    Report::StopAsked | Report::Waits => {}
                 }
             }
         }

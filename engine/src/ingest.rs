@@ -42,6 +42,9 @@ use crate::view::PartitionState;
 
 /// Most messages that are read of a partition before the others have their turn.
 const MESSAGES_PER_READ: usize = 1024;
+/// Messages after such a pause are sent on at once: another look would find nothing to fold them
+/// with, and costs a job that has little to do a third of its steps.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// How long a worker whose partitions all wait for others sleeps before it looks again.
 const DRIFT_RETRY: Duration = Duration::from_millis(5);
 
@@ -130,6 +133,9 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         let mut order = Order::Read;
         let mut started = false;
         let mut bounded = false;
+        let mut last_read = Duration::ZERO;
+        // The epoch in which it was last said that a partition waits for the others.
+        let mut waited_in = None;
         let fold = Fold::new(worker, options.windows, aggregate);
         let mut intake = Intake { options, decoder, fold, rejected: Vec::new() };
         let mut reader = match reader {
@@ -218,6 +224,10 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                     Err(error) => return failure.report(error),
                 }
             }
+            let epoch = capabilities.epoch();
+            if waiting && waited_in.replace(epoch) != Some(epoch) {
+                reports.session(&capabilities.ack).give(Report::Waits);
+            }
             if !intake.rejected.is_empty() {
                 let mut output = rejected_out.activate();
                 output.session(&capabilities.rejects).give_iterator(intake.rejected.drain(..));
@@ -227,8 +237,14 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let watermark = unfinished.map(|line| line.watermark.value()).min();
             let watermark = watermark.unwrap_or(EventTime::MAX).floor_to(options.windows.quantum());
             let moves_on = capabilities.data.time().event < watermark;
+            let mut after_pause = false;
+            if more {
+                let now = clock.elapsed();
+                after_pause =
+                    PAUSE_MIN <= now.saturating_sub(std::mem::replace(&mut last_read, now));
+            }
             // If nothing was read, nothing waits: this is all there is.
-            if moves_on || !more || intake.fold.is_full() {
+            if moves_on || !more || after_pause || intake.fold.is_full() {
                 send(&capabilities.data, intake.fold.flush());
             } else {
                 send(&capabilities.data, intake.fold.take_lone());

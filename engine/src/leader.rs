@@ -207,7 +207,8 @@ impl<P, O> Leader<P, O> {
             self.committed_before = Some(EventTime::MAX);
         }
         self.lead_stop(now)?;
-        if self.next_turn_at <= now && self.stopping == Stopping::No && self.may_turn() {
+        let due = self.next_turn_at <= now || self.wants_turn();
+        if due && self.stopping == Stopping::No && self.may_turn() {
             self.turn(Order::Read, now);
             self.next_turn_at = now + self.options.job.epoch_every;
         }
@@ -260,12 +261,22 @@ impl<P, O> Leader<P, O> {
         self.epoch < complete_before + EPOCHS_IN_FLIGHT_MAX
     }
 
+    /// Whether a turn would lift idle partitions that hold back one that has run ahead. Without a
+    /// turn for it, event time would move on by what a partition may run ahead each time that an
+    /// epoch is over: replaying a month beside an idle partition would take half a day.
+    fn wants_turn(&self) -> bool {
+        self.may_lift() && self.coordinator.wants_turn()
+    }
+
     /// What idle partitions are lifted to in the next epoch. A lift is part of the cut of the epoch
     /// that is being left, and of no earlier one; but a window may close by it in every epoch that
     /// some worker is still in. So nothing is lifted while the epoch before that is incomplete.
     fn floor(&self) -> Option<EventTime> {
-        let complete_before = self.coordinator.complete_epoch().map_or(0, |epoch| epoch + 1);
-        if self.epoch <= complete_before { self.coordinator.floor() } else { None }
+        self.may_lift().then(|| self.coordinator.floor()).flatten()
+    }
+
+    fn may_lift(&self) -> bool {
+        self.epoch <= self.coordinator.complete_epoch().map_or(0, |epoch| epoch + 1)
     }
 
     fn turn(&mut self, order: Order, now: Duration) {
@@ -273,6 +284,7 @@ impl<P, O> Leader<P, O> {
         let assign = if order == Order::Read { self.assign() } else { Vec::new() };
         let (bounded, closed_before) = (self.bounded, self.closed_before);
         let Some(inputs) = &mut self.inputs else { return };
+        self.coordinator.turned();
         let left = self.epoch;
         if let Some(keeper) = &mut self.keeper
             && !self.at_start

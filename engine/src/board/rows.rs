@@ -65,10 +65,27 @@ impl WindowRows {
             let key = Arc::clone(&row.key);
             self.known.insert(key, KnownRow { row, is_final: true });
         }
-        let mut rows: Vec<CellRow> = self.known.values().map(|known| known.row.clone()).collect();
-        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        rows
+        sorted_by_key(self.known.values().map(|known| &known.row))
     }
+}
+
+/// The rows in the order of their keys. Keys often begin alike, and lie anywhere in memory; so what
+/// follows their common beginning is compared first, as a number that lies with the reference.
+fn sorted_by_key<'r>(rows: impl Iterator<Item = &'r CellRow> + Clone) -> Vec<CellRow> {
+    let mut keys = rows.clone().map(|row| row.key.as_bytes());
+    let first = keys.next().unwrap_or_default();
+    let shared = keys.fold(first.len(), |shared, key| {
+        first[..shared].iter().zip(key).take_while(|(a, b)| a == b).count()
+    });
+    let next_eight = |row: &CellRow| {
+        let mut bytes = [0; 8];
+        let next = row.key.as_bytes()[shared..].iter();
+        bytes.iter_mut().zip(next).for_each(|(byte, next)| *byte = *next);
+        u64::from_be_bytes(bytes)
+    };
+    let mut order: Vec<(u64, &CellRow)> = rows.map(|row| (next_eight(row), row)).collect();
+    order.sort_unstable_by(|(a, row), (b, other)| a.cmp(b).then_with(|| row.key.cmp(&other.key)));
+    order.into_iter().map(|(_, row)| row.clone()).collect()
 }
 
 impl std::fmt::Debug for WindowRows {
@@ -105,6 +122,32 @@ mod tests {
         assert_eq!(counts(&mut rows), expected);
         rows.take_live(&row("b", 4));
         assert_eq!(counts(&mut rows), expected);
+    }
+
+    #[test]
+    fn rows_are_in_the_order_of_their_keys() {
+        let keys = [
+            "device-",
+            "device-1",
+            "device-1\0",
+            "device-10",
+            "device-12345678",
+            "device-123456789",
+            "device-2",
+            "device-\u{e9}",
+            "device-z",
+        ];
+        for count in 0..=keys.len() {
+            let mut rows = WindowRows::default();
+            rows.take_finals(keys[..count].iter().rev().map(|key| row(key, 1)).collect());
+            let sorted: Vec<String> = counts(&mut rows).into_iter().map(|(key, _)| key).collect();
+            let mut expected = keys[..count].to_vec();
+            expected.sort_unstable();
+            assert_eq!(sorted, expected);
+        }
+        let mut rows = WindowRows::default();
+        rows.take_finals(["b", "", "a"].map(|key| row(key, 1)).into());
+        assert_eq!(counts(&mut rows).len(), 3);
     }
 
     #[test]

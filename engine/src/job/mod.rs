@@ -232,11 +232,13 @@ where
     /// not end within 5 s is left behind.
     pub fn run(
         self,
-        config: timely::Config,
+        mut config: timely::Config,
         clock: &Clock,
         view: &View,
         stop: &Stop,
     ) -> Result<Summary, JobError> {
+        // A worker that has nothing to do leaves the processor to the threads that fetch.
+        config.worker = config.worker.idle_spin(Duration::ZERO);
         let _end = EndOfFeed(view);
         let (place, has_peers) = match &config.communication {
             timely::CommunicationConfig::Cluster { process, threads, .. } => {

@@ -86,6 +86,22 @@ fn an_idle_partition_stops_holding_the_others_back_and_can_wake() {
     assert!(summary.unwrap().ledger.balances());
 }
 
+/// A partition may run ahead of the others by a minute, and idle ones are lifted between epochs.
+#[test]
+fn a_long_past_beside_an_idle_partition_is_read_without_waiting_for_the_next_epoch() {
+    let log = SimulatedLog::new("toy", 2);
+    let records = 40 * 1024;
+    for second in 0..records {
+        text(&log, 0, &format!("a {}", second * 1_000));
+    }
+    let options = JobOptions { epoch_every: Duration::from_secs(1), ..options() };
+    let running = Running::start(log, 2, options);
+    running.wait("all were read", |s| s.ledger.read + s.in_flight == records);
+    let (_, summary) = running.stop();
+    let ledger = summary.unwrap().ledger;
+    assert_eq!((ledger.read, ledger.late), (records, 0));
+}
+
 #[test]
 fn when_all_are_idle_time_stands_still() {
     let log = SimulatedLog::new("toy", 2);

@@ -82,9 +82,9 @@ pub(super) fn merge_windows<'s, V: 'static, A: Aggregate<V>>(
                 state.cuts.extend(cuts.drain(..).map(|cut| (cut.epoch, cut.closing)));
             });
             input.for_each(|capability, shipments| {
-                let stamps = capability.stamp();
-                let Some(time) = stamps.iter().min() else { return };
-                state.receive(*time, shipments);
+                // Sources send under one capability, so a stamp is one time.
+                let Some(time) = capability.stamp().iter().min().copied() else { return };
+                state.receive(time, shipments);
                 shipments.clear();
             });
 
@@ -264,6 +264,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
     /// Takes note of names, in the order of the channel; applies the partial results that go by them
     /// if they belong to this epoch, and sets them aside if they belong to a later one.
     fn receive(&mut self, time: Time, shipments: &[Shipment<A::Partial>]) {
+        debug_assert!(self.epoch <= time.epoch, "an epoch is left when nothing can come for it");
         let mut keys = Vec::with_capacity(TOGETHER);
         let mut ids = Vec::with_capacity(TOGETHER);
         let mut resolved = Vec::with_capacity(TOGETHER);

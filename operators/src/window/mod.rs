@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use timely::dataflow::{Stream, StreamVec};
 
 use crate::aggregate::Aggregate;
-use crate::record::Events;
-use crate::time::Time;
+use crate::record::{Events, Offset, Partition};
+use crate::time::{EventTime, Time};
 
 mod covered;
 mod fold;
@@ -31,9 +31,6 @@ pub use fold::Fold;
 pub use shipment::Shipment;
 pub use state::{Cut, KEY_GROUPS, KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 pub use tumbling::Tumbling;
-
-use crate::record::{Offset, Partition};
-use crate::time::EventTime;
 
 /// A window of event time: `start <= t < end`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,7 +173,7 @@ pub struct Windowed<'s, P: 'static, O: timely::ExchangeData + Clone> {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulse {
     /// The start of the window whose rows are wanted.
-    pub show: Option<crate::time::EventTime>,
+    pub show: Option<EventTime>,
 }
 
 /// What one worker publishes of its open windows.

@@ -1,8 +1,8 @@
 //! Keys as small numbers, at the worker that merges them: what the slots of every sender stand
 //! for, and the name of every key that a slot or a pane refers to.
 //!
-//! A key that nothing refers to is forgotten: keys come and go, and memory follows the keys in use,
-//! not the keys ever seen.
+//! A key that nothing refers to is forgotten, and its number is given out again: keys come and go,
+//! and memory is for the most keys that were in use at once, not for the keys ever seen.
 //!
 //! Looking up one of a million keys means to wait for memory twice, for what was just read: a bucket
 //! of the [index](super::index), and the entry, which has the bytes of a short name. Keys that come
