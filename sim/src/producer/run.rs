@@ -16,6 +16,9 @@ use crate::fleet::{Fleet, Sent};
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The same while the client or the bound has no room.
 const ROOM_EVERY: Duration = Duration::from_millis(2);
+/// Events of the client that are taken at a time: a call takes one, and each stands for a batch of
+/// messages.
+const EVENTS_PER_LOOK: u32 = 16;
 /// How often a run reports.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Messages that are sent before the client's reports are looked at.
@@ -182,7 +185,11 @@ impl<'a> Run<'a> {
 
     /// Waits, takes the client's reports, and reports.
     fn look_around(&mut self, wait: Duration) {
-        self.producer.client.poll(wait);
+        // The client waits by the millisecond, and spins for the part of one that is left.
+        std::thread::sleep(wait);
+        for _ in 0..EVENTS_PER_LOOK {
+            self.producer.client.poll(Duration::ZERO);
+        }
         self.count_deliveries();
         let deliveries = self.producer.client.context();
         let is_unreachable = deliveries.unreachable.load(Ordering::Relaxed);

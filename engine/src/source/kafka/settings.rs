@@ -161,7 +161,7 @@ impl KafkaSettings {
             // A partition whose queue was full waits for the fetch that is under way for the
             // others. With 500 ms (the client's default) one partition that catches up beside
             // idle ones was read at 0.45 M messages/s, with 50 ms at 1.25 M.
-            .set("fetch.wait.max.ms", "50")
+            .set("fetch.wait.max.ms", "100")
             // How long a full queue is left alone. With a second (the client's default) that was
             // 0.28 M messages/s: a queue is empty after some milliseconds.
             .set("fetch.queue.backoff.ms", "10")
