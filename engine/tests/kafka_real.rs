@@ -115,6 +115,7 @@ in_both_ways!(
     a_partition_that_is_added_is_discovered_and_read_from_its_beginning,
     data_that_was_removed_before_it_was_read_is_an_error_that_says_how_much,
     data_that_is_removed_while_a_reader_lags_is_an_error,
+    data_that_is_removed_after_it_was_fetched_is_read,
     an_offset_after_the_end_of_the_log_is_an_error,
     a_topic_that_is_deleted_while_it_is_read_is_an_error,
     null_payloads_and_missing_timestamps_are_told_as_such,
@@ -393,6 +394,38 @@ fn data_that_is_removed_while_a_reader_lags_is_an_error(fetch: Fetch) {
         other => panic!("{other}"),
     }
     assert_eq!(reading.payloads(0), numbers(0, reading.messages()));
+}
+
+/// Messages wait in the queue, with markers between them, while the log is cut off behind them: in the
+/// middle of what waits, and just behind a marker.
+fn data_that_is_removed_after_it_was_fetched_is_read(fetch: Fetch) {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "fetched", 1, &[]);
+    let producer = transactional(&bootstrap);
+    for transaction in 0..4 {
+        producer.begin_transaction().unwrap();
+        fill(&producer, &topic, 0, 100 * transaction, 100 * (transaction + 1));
+        producer.commit_transaction(LIMIT).unwrap();
+    }
+    let source = source(fetch, &bootstrap, &topic);
+    let mut reading = Reading::new(&source, &plan(&source));
+    // The first message is here, and so is all that was in its answer.
+    let clock = Clock::system();
+    while reading.read(0, 1).unwrap().messages == 0 {
+        assert!(clock.elapsed() < LIMIT);
+        thread::park_timeout(Duration::from_millis(1));
+    }
+    for (low, end) in [(150, 405), (303, 406)] {
+        delete_records(&bootstrap, &topic, low);
+        // A later answer says where the log ends now, and so it has said where it begins.
+        fill(&self::producer(&bootstrap, &[]), &topic, 0, end - 5, end - 4);
+        while reading.read(0, 0).unwrap().end.0 < end as u64 {
+            assert!(clock.elapsed() < LIMIT, "{:?}", reading.progress);
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+    reading.until_messages(402);
+    assert_eq!(reading.payloads(0), numbers(0, 402));
 }
 
 fn an_offset_after_the_end_of_the_log_is_an_error(fetch: Fetch) {

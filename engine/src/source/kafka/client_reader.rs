@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use strandline_operators::record::{Message, Offset, Partition};
@@ -14,9 +13,6 @@ use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, Topic
 use crate::source::kafka::reader::{Assigned, Way};
 use crate::source::kafka::settings::config_error;
 use crate::source::{PartitionStart, SourceError, Wake};
-
-/// How long a broker that is too old to say it with every fetch may take to say where a log begins.
-const LOW_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reads through the client library: one client, made when the first partition is assigned, and
 /// one queue for each partition.
@@ -98,7 +94,6 @@ impl Assigned<ClientWay> {
         self.settle_out_of_range(reading)?;
         let partition = self.partition;
         let mut messages = 0;
-        let mut low = Low { asked: None };
         while messages < limit
             && !self.cursor.finished()
             && let Some(queue) = &mut self.reading
@@ -108,7 +103,7 @@ impl Assigned<ClientWay> {
                 Polled::Message(message) => {
                     let step = self
                         .cursor
-                        .message(message.offset, || low.of(partition, reading))
+                        .message(message.offset, || reading.low(partition))
                         .map_err(|loss| reading.connection.lost(partition, loss))?;
                     if step == Step::Deliver {
                         visit(message);
@@ -118,7 +113,7 @@ impl Assigned<ClientWay> {
                 }
                 Polled::EndOfPartition(offset) => self
                     .cursor
-                    .end_of_partition(offset, || low.of(partition, reading))
+                    .end_of_partition(offset, || reading.low(partition))
                     .map_err(|loss| reading.connection.lost(partition, loss)),
                 Polled::Trouble { code, reason } => {
                     match reading.weigh(partition, code, &reason)? {
@@ -158,26 +153,6 @@ impl Assigned<ClientWay> {
     }
 }
 
-/// Where a log begins. The last fetch said it, and each message in the queue was in that fetch or
-/// an earlier one, so a gap because of data that is gone is seen without a question. Only brokers
-/// before Kafka 1.0 have to be asked; once in a read.
-struct Low {
-    asked: Option<Offset>,
-}
-
-impl Low {
-    fn of(&mut self, partition: Partition, reading: &Reading<'_>) -> Option<Offset> {
-        if let (Some(low), _) = reading.consumer.last_heard(partition) {
-            return Some(low);
-        }
-        if self.asked.is_none() {
-            let range = reading.connection.lookup.range(partition, LOW_WITHIN);
-            self.asked = range.ok().map(|(low, _)| low);
-        }
-        self.asked
-    }
-}
-
 /// What an error of a partition means.
 enum Weight {
     /// The position is not in the log.
@@ -189,6 +164,15 @@ enum Weight {
 }
 
 impl Reading<'_> {
+    /// Where the log began when what is in the queue was fetched. The client only tells what the
+    /// newest fetch said, and messages may wait in the queue for long: so this is known of the
+    /// embedded broker alone, which does not say that an offset is out of range, and leaves no other
+    /// gaps.
+    fn low(&self, partition: Partition) -> Option<Offset> {
+        let embedded = self.connection.settings.embedded;
+        embedded.then(|| self.consumer.last_heard(partition).0).flatten()
+    }
+
     /// # Errors
     ///
     /// After which messages would be missing, or none would come.

@@ -251,17 +251,8 @@ impl Connection {
 
     /// The error for the job that messages are missing.
     pub(super) fn lost(&self, partition: Partition, loss: Loss) -> SourceError {
-        match loss {
-            Loss::Gone { expected, low } => {
-                let topic = self.settings.topic.clone();
-                SourceError::DataGone { topic, partition, expected, low }
-            }
-            Loss::Unknown { expected, found } => self.failed(format!(
-                "partition {}: no messages between offsets {} and {}, and the broker did not say \
-                 whether they were removed",
-                partition.0, expected.0, found.0
-            )),
-        }
+        let (topic, Loss { expected, low }) = (self.settings.topic.clone(), loss);
+        SourceError::DataGone { topic, partition, expected, low }
     }
 
     /// The error for the job that a log holds other messages than before.

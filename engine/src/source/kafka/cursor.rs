@@ -1,9 +1,11 @@
 //! How far a partition has been read, and whether something was lost on the way.
 //!
 //! Offsets do not have to be without gaps: a transaction's marker and what compaction removed take
-//! an offset, and no message is there. But a gap may also be data that retention removed before it
-//! was read. The two are told apart by where the log begins: if that is after the offset that was
-//! expected, data is gone.
+//! an offset, and no message is there. Data that was removed before it was fetched makes no gap: a
+//! broker does not give what comes after it, but says that the offset is out of range. The embedded
+//! broker gives it all the same. So a gap is held against where the log began *when the answer was
+//! made*, where that is known: if that is after the offset that was expected, data is gone. Where the
+//! log begins later says nothing: what has been fetched may wait for long, and be removed meanwhile.
 
 use strandline_operators::record::Offset;
 
@@ -29,13 +31,11 @@ pub(super) enum Step {
     Leave,
 }
 
-/// Why a gap cannot be passed.
+/// The messages from `expected` up to `low`, where the log begins, are gone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// The messages from `expected` up to `low` are gone.
-    Gone { expected: Offset, low: Offset },
-    /// Nobody could say where the log begins, so this gap may be a loss.
-    Unknown { expected: Offset, found: Offset },
+pub(super) struct Loss {
+    pub(super) expected: Offset,
+    pub(super) low: Offset,
 }
 
 impl Cursor {
@@ -64,8 +64,8 @@ impl Cursor {
         std::mem::take(&mut self.skipped)
     }
 
-    /// There is a message at `offset`. `low` says where the log begins; it is asked only if there
-    /// is a gap before the message.
+    /// There is a message at `offset`. `low` says where the log began when it was fetched, if that is
+    /// known; it is asked only if there is a gap before the message.
     pub(super) fn message(
         &mut self,
         offset: Offset,
@@ -101,12 +101,8 @@ impl Cursor {
     ) -> Result<(), Loss> {
         let offset = self.end.map_or(offset, |end| offset.min(end));
         if self.position < offset {
-            match low() {
-                None => return Err(Loss::Unknown { expected: self.position, found: offset }),
-                Some(low) if self.position < low => {
-                    return Err(Loss::Gone { expected: self.position, low });
-                }
-                Some(_) => {}
+            if let Some(low) = low().filter(|&low| self.position < low) {
+                return Err(Loss { expected: self.position, low });
             }
             self.skipped += offset.0 - self.position.0;
             self.position = offset;
@@ -124,11 +120,11 @@ mod tests {
     }
 
     fn not_asked() -> Option<Offset> {
-        panic!("asked where the log begins though there was no gap")
+        panic!("asked where the log began though there was no gap")
     }
 
     #[test]
-    fn without_a_gap_nobody_asks_where_the_log_begins() {
+    fn without_a_gap_nobody_asks_where_the_log_began() {
         let mut cursor = Cursor::new(Offset(5), None);
         assert_eq!(cursor.message(Offset(5), not_asked), Ok(Step::Deliver));
         assert_eq!(cursor.message(Offset(6), not_asked), Ok(Step::Deliver));
@@ -147,17 +143,20 @@ mod tests {
     #[test]
     fn a_gap_over_which_the_log_no_longer_reaches_is_data_gone() {
         let mut cursor = Cursor::new(Offset(5), None);
-        let gone = Loss::Gone { expected: Offset(5), low: Offset(6) };
+        let gone = Loss { expected: Offset(5), low: Offset(6) };
         assert_eq!(cursor.message(Offset(9), begins_at(6)), Err(gone));
         assert_eq!(cursor.end_of_partition(Offset(9), begins_at(6)), Err(gone));
         assert_eq!(cursor.position(), Offset(5), "nothing was passed");
     }
 
+    /// A broker that no longer has an offset says that it is out of range: what it gives behind a
+    /// gap, it gives because nothing is in the gap.
     #[test]
-    fn a_gap_of_which_nobody_knows_is_not_passed() {
+    fn a_gap_in_what_a_broker_gave_is_counted_where_it_did_not_say_where_its_log_began() {
         let mut cursor = Cursor::new(Offset(5), None);
-        let unknown = Loss::Unknown { expected: Offset(5), found: Offset(9) };
-        assert_eq!(cursor.message(Offset(9), || None), Err(unknown));
+        assert_eq!(cursor.message(Offset(9), || None), Ok(Step::Deliver));
+        assert_eq!(cursor.end_of_partition(Offset(12), || None), Ok(()));
+        assert_eq!((cursor.position(), cursor.take_skipped()), (Offset(12), 6));
     }
 
     #[test]

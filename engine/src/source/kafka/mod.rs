@@ -2,9 +2,9 @@
 //!
 //! What the job is promised, and how it is kept:
 //!
-//! * **Nothing is skipped in silence.** A gap in the offsets is counted
-//!   ([`Progress::skipped`](super::Progress::skipped)) if it can be a transaction's marker or
-//!   compaction, and is an error ([`SourceError::DataGone`]) if the log begins after it. There is
+//! * **Nothing is skipped in silence.** An offset that the log no longer has is an error
+//!   ([`SourceError::DataGone`]). A gap in what a broker gives is a transaction's marker or
+//!   compaction, and is counted ([`Progress::skipped`](super::Progress::skipped)). There is
 //!   no automatic reset of offsets. A batch that fails its checksum or cannot be decompressed is
 //!   an error too: the client would go on behind it.
 //! * **Only committed messages** are read, so that what was read once does not change.

@@ -57,7 +57,7 @@ impl OutOfRange {
         self.answer = None;
         let number = partition.0;
         if position < low {
-            return Err(connection.lost(partition, Loss::Gone { expected: position, low }));
+            return Err(connection.lost(partition, Loss { expected: position, low }));
         }
         if end < position {
             return Err(connection.failed(format!(
