@@ -57,6 +57,7 @@ in_both_ways!(
     an_offset_after_the_end_of_the_log_is_an_error,
     a_broker_that_takes_back_an_out_of_range_is_read_on,
     a_topic_that_may_not_be_read_is_an_error,
+    an_answer_that_is_larger_than_allowed_is_an_error_that_says_what_to_do,
     errors_that_pass_are_no_errors_of_the_job,
     a_reader_can_be_dropped_in_the_middle_of_traffic,
     a_panic_in_a_visit_loses_no_message_of_the_client,
@@ -380,6 +381,27 @@ fn a_topic_that_may_not_be_read_is_an_error(fetch: Fetch) {
     cluster.topic_error(&topic, denied).unwrap();
     let line = source.plan(&[], &|| false).unwrap_err().to_string();
     assert!(line.contains("does not allow") && line.contains(&topic), "{line}");
+}
+
+fn an_answer_that_is_larger_than_allowed_is_an_error_that_says_what_to_do(fetch: Fetch) {
+    let topic = fresh("large");
+    let cluster = cluster(&topic, 1);
+    let bootstrap = cluster.bootstrap_servers();
+    let producer = producer(&bootstrap, &[("message.max.bytes", "3000000")]);
+    send(&producer, BaseRecord::to(&topic).partition(0).payload(&vec![b'x'; 2_500_000][..]));
+    producer.flush(LIMIT).unwrap();
+    let mut settings = settings(fetch, &bootstrap, &topic, &Lines::default());
+    settings.embedded = true;
+    for (name, value) in [
+        ("fetch.message.max.bytes", "500000"),
+        ("fetch.max.bytes", "1000000"),
+        ("receive.message.max.bytes", "1100000"),
+    ] {
+        settings.options.push((name.to_owned(), value.to_owned()));
+    }
+    let source = KafkaSource::new(settings).unwrap();
+    let line = Reading::new(&source, &plan(&source)).until_error().to_string();
+    assert!(line.contains("receive.message.max.bytes") && line.contains(&topic), "{line}");
 }
 
 fn errors_that_pass_are_no_errors_of_the_job(fetch: Fetch) {

@@ -71,6 +71,9 @@ impl Way for ClientWay {
         let Some(consumer) = &self.consumer else { return Ok(0) };
         consumer.serve();
         if consumer.context().take_uneasy() {
+            if let Some(reason) = consumer.context().oversized() {
+                return Err(connection.failed(reason));
+            }
             connection.inquire(wake);
         }
         assigned.read_queue(&Reading { connection, wake, consumer }, limit, visit)

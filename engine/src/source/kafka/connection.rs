@@ -6,6 +6,7 @@
 //! some complaints mean nothing (a connection that was idle), so a complaint only starts an
 //! *inquiry*: one thread, which asks the cluster until it has an answer.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -55,6 +56,10 @@ struct State {
     inquiring: bool,
     /// How many complaints there were.
     complaints: u64,
+    /// How many times an inquiry found that the cluster answers.
+    answers: u64,
+    /// Brokers of which it was said that fetching from them fails.
+    broken: BTreeMap<i32, String>,
     /// How many partitions the topic had when last asked; 0 before.
     partitions: u32,
 }
@@ -169,6 +174,7 @@ impl Connection {
                 Ok(()) => {
                     connection.say_back();
                     let mut state = connection.state();
+                    state.answers += 1;
                     if state.complaints == complaints {
                         state.inquiring = false;
                         return;
@@ -270,6 +276,27 @@ impl Connection {
             "topic `{}` partition {}: {reason}; trying again",
             self.settings.topic, partition.0
         ));
+    }
+
+    /// How many times an inquiry found that the cluster answers.
+    pub(super) fn answers(&self) -> u64 {
+        self.state().answers
+    }
+
+    /// Says that fetching from a broker fails though the cluster answers; once for all readers.
+    pub(super) fn say_broken(&self, broker: i32, address: &str, reason: &str) {
+        if self.state().broken.insert(broker, address.to_owned()).is_none() {
+            self.settings.report.say(&format!(
+                "Kafka answers, but fetching from {address} fails: {reason}; trying again"
+            ));
+        }
+    }
+
+    /// Says that it does no longer, if it was said.
+    pub(super) fn say_mended(&self, broker: i32) {
+        if let Some(address) = self.state().broken.remove(&broker) {
+            self.settings.report.say(&format!("fetching from {address} goes on"));
+        }
     }
 
     fn error(&self, trouble: Trouble) -> SourceError {

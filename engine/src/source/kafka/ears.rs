@@ -26,6 +26,8 @@ struct Heard {
     reason: Option<String>,
     /// Why the broker refused us, as last said.
     refused: Option<String>,
+    /// An answer is greater than is allowed: the client asks for it again, and will for ever.
+    oversized: Option<String>,
 }
 
 impl Ears {
@@ -45,6 +47,11 @@ impl Ears {
     /// Forgets what was heard: the broker has answered.
     pub(super) fn forget(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard::default();
+    }
+
+    /// What was said of an answer that is greater than is allowed.
+    pub(super) fn oversized(&self) -> Option<String> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).oversized.clone()
     }
 
     /// Why the broker cannot be reached, if that was said.
@@ -78,6 +85,10 @@ impl ClientContext for Ears {
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::SSL,
             ) => heard.refused = Some(without_prefix(reason)),
+            // The only word about it; no message or error of a partition comes.
+            Some(RDKafkaErrorCode::BadMessage) if reason.contains("receive.message.max.bytes") => {
+                heard.oversized = Some(without_prefix(reason));
+            }
             // "1/1 brokers are down" says less than what came before it.
             Some(RDKafkaErrorCode::AllBrokersDown) if heard.reason.is_some() => {}
             _ => heard.reason = Some(without_prefix(reason)),

@@ -17,8 +17,8 @@ use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use strandline_operators::record::{Offset, Partition};
 
 use super::batch::{BatchError, Header};
-use super::queue::{Batches, Fetched, Shared, State, Trouble};
-use super::wire::Wire;
+use super::queue::{Batches, Fetched, Fetching, Shared, State, Trouble};
+use super::wire::{Wire, WireError};
 use crate::clock::Clock;
 
 /// The versions of the request that are known here: the first with transactions, the last.
@@ -44,20 +44,22 @@ pub(super) fn spawn(shared: &Arc<Shared>, broker: i32, address: String) -> io::R
 }
 
 fn run(shared: &Arc<Shared>, broker: i32, address: &str) {
+    let answers = shared.connection.answers();
     let ended = serve(shared, broker, address);
     let mut state = shared.state();
     state.serving.remove(&broker);
     if state.closed {
         return;
     }
-    state.release(broker);
-    if ended.is_err() {
-        state.failures = state.failures.saturating_add(1);
+    if let Err(WireError::Unusable(reason)) = &ended {
+        let of_it = |fetching: &Fetching| fetching.leader.is_some_and(|l| l.broker == broker);
+        return state.give_up(reason, of_it, &shared.wake);
     }
+    state.release(broker);
     drop(state);
     shared.notify();
-    if ended.is_err() {
-        shared.connection.inquire(&shared.wake);
+    if let Err(WireError::Broken(reason)) = &ended {
+        shared.broke(broker, address, answers, reason);
     }
 }
 
@@ -69,7 +71,7 @@ struct Asked {
 }
 
 /// Until the connection breaks, or there is nothing more to fetch from this broker.
-fn serve(shared: &Shared, broker: i32, address: &str) -> io::Result<()> {
+fn serve(shared: &Shared, broker: i32, address: &str) -> Result<(), WireError> {
     let mut wire = Wire::dial(address, &shared.options, &shared.buffers, |stream| {
         shared.waits_at(broker, stream)
     })?;
@@ -81,7 +83,7 @@ fn serve(shared: &Shared, broker: i32, address: &str) -> io::Result<()> {
         wire.send(version, &request)?;
         let answer = wire.receive::<FetchRequest>(version)?;
         let throttle = answer.throttle_time_ms;
-        take_over(shared, &asked, answer);
+        take_over(shared, broker, &asked, answer);
         if let Ok(throttle @ 1..) = u64::try_from(throttle) {
             rest(shared, Duration::from_millis(throttle).min(THROTTLE_MAX));
         }
@@ -166,7 +168,7 @@ fn bytes(bytes: usize) -> i32 {
 }
 
 /// Puts what came where the worker finds it.
-fn take_over(shared: &Shared, asked: &[Asked], answer: FetchResponse) {
+fn take_over(shared: &Shared, broker: i32, asked: &[Asked], answer: FetchResponse) {
     let whole = answer.error_code.err();
     let mut heard = Vec::with_capacity(asked.len());
     let all = answer.responses.iter().flat_map(|topic| &topic.partitions);
@@ -181,6 +183,7 @@ fn take_over(shared: &Shared, asked: &[Asked], answer: FetchResponse) {
         heard.extend(asked.iter().map(|asked| (asked, Judged::error(error))));
     }
     let mut state = shared.state();
+    shared.answered(&mut state, broker);
     for (asked, judged) in heard {
         settle(shared, &mut state, asked, judged);
     }
@@ -323,7 +326,7 @@ fn settle(shared: &Shared, state: &mut MutexGuard<'_, State>, asked: &Asked, jud
             if batches.ends {
                 fetching.said_end = Some(batches.next);
             }
-            state.failures = 0;
+            fetching.failures = 0;
             if !batches.bytes.is_empty() || ends {
                 state.put(partition, Fetched::Batches(batches), &shared.wake);
             } else if news {
@@ -334,16 +337,14 @@ fn settle(shared: &Shared, state: &mut MutexGuard<'_, State>, asked: &Asked, jud
             state.put(partition, Fetched::Trouble(trouble), &shared.wake);
         }
         Judged::NoLeader(said) => {
-            fetching.leader = None;
-            state.failures = state.failures.saturating_add(1);
+            fetching.has_failed();
             if let Some(error) = said {
                 state.put(partition, Fetched::Trouble(Trouble::Passing(error)), &shared.wake);
             }
             shared.notify();
         }
         Judged::Absent => {
-            fetching.leader = None;
-            state.failures = state.failures.saturating_add(1);
+            fetching.has_failed();
             shared.connection.inquire(&shared.wake);
             shared.notify();
         }
@@ -352,4 +353,69 @@ fn settle(shared: &Shared, state: &mut MutexGuard<'_, State>, asked: &Asked, jud
 
 fn offset(raw: i64) -> Option<Offset> {
     u64::try_from(raw).ok().map(Offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Wake;
+    use crate::source::kafka::connection::Connection;
+    use crate::source::kafka::direct::options::DirectOptions;
+    use crate::source::kafka::direct::queue::Leader;
+    use crate::source::kafka::settings::KafkaSettings;
+
+    /// What threads share that fetch two partitions, one from broker 1, one from broker 2.
+    fn shared() -> Arc<Shared> {
+        let settings = KafkaSettings::new("127.0.0.1:1", "t");
+        let options = DirectOptions::new(&settings, Some(2)).unwrap();
+        let shared = Shared::new(Connection::new(settings).unwrap(), options, Wake::new(|| ()));
+        for partition in 0..2 {
+            let fetching = Fetching::new(Offset(5), None);
+            shared.state().partitions.insert(Partition(partition), fetching);
+            lead(&shared, partition);
+        }
+        shared
+    }
+
+    fn lead(shared: &Shared, partition: u32) {
+        let broker = i32::try_from(partition).unwrap() + 1;
+        let mut state = shared.state();
+        let fetching = state.partitions.get_mut(&Partition(partition)).unwrap();
+        fetching.leader = Some(Leader { broker, epoch: 0 });
+    }
+
+    fn asked(partition: u32) -> Asked {
+        Asked { partition: Partition(partition), offset: Offset(5), round: 0 }
+    }
+
+    /// There is nothing at offset 5.
+    fn nothing() -> PartitionData {
+        PartitionData::default().with_high_watermark(5).with_last_stable_offset(5)
+    }
+
+    fn answer(shared: &Shared, partition: u32, data: PartitionData) {
+        let asked = asked(partition);
+        let judged = judge(shared, &asked, data, None, 0);
+        settle(shared, &mut shared.state(), &asked, judged);
+    }
+
+    #[test]
+    fn that_one_broker_answers_does_not_mend_another() {
+        let shared = shared();
+        for times in 1..5 {
+            shared.state().release(2);
+            assert_eq!(shared.state().failures(), times);
+            answer(&shared, 0, nothing());
+            assert_eq!(shared.state().failures(), times);
+            lead(&shared, 1);
+        }
+        answer(&shared, 1, nothing());
+        shared.state().release(2);
+        assert_eq!(shared.state().failures(), 1, "it had answered");
+        // Who has failed less is not kept waiting by who has failed more.
+        lead(&shared, 1);
+        shared.state().release(2);
+        shared.state().release(1);
+        assert_eq!(shared.state().failures(), 1);
+    }
 }

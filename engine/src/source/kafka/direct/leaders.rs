@@ -17,8 +17,8 @@ use kafka_protocol::protocol::StrBytes;
 use strandline_operators::record::Partition;
 
 use super::fetch;
-use super::queue::{Fetched, Leader, Shared, State, Trouble};
-use super::wire::Wire;
+use super::queue::{Fetching, Leader, Shared, State};
+use super::wire::{Wire, WireError};
 use crate::source::kafka::connection::TOPIC_GONE;
 
 /// The versions of the question that are known here: the first that creates no topic, the last.
@@ -50,6 +50,7 @@ fn run(shared: &Arc<Shared>) {
     let mut brokers = BTreeMap::new();
     let mut asked = false;
     let mut turn = 0;
+    let mut unusable = 0;
     loop {
         let mut state = shared.state();
         while !state.closed && !state.lacks_leader() {
@@ -57,7 +58,7 @@ fn run(shared: &Arc<Shared>) {
         }
         // The first question is asked at once; after that there is a pause before each.
         if asked && !state.closed {
-            let pause = pause(shared, state.failures);
+            let pause = pause(shared, state.failures());
             let mut waited = Duration::ZERO;
             while !state.closed && waited < pause {
                 let step = PAUSE_STEP.min(pause - waited);
@@ -72,10 +73,18 @@ fn run(shared: &Arc<Shared>) {
         asked = true;
         let known: Vec<&String> = bootstrap.iter().chain(brokers.values()).collect();
         let address = known[turn % known.len()].clone();
+        let answers = shared.connection.answers();
         let answer = ask(shared, &address);
-        shared.state().serving.remove(&ASKING);
+        let mut state = shared.state();
+        state.serving.remove(&ASKING);
+        if state.closed {
+            return;
+        }
         match answer {
             Ok(answer) => {
+                unusable = 0;
+                shared.answered(&mut state, ASKING);
+                drop(state);
                 brokers = answer
                     .brokers
                     .iter()
@@ -83,15 +92,19 @@ fn run(shared: &Arc<Shared>) {
                     .collect();
                 settle(shared, &answer, &brokers);
             }
-            Err(_) => {
-                turn += 1;
-                let mut state = shared.state();
-                state.failures = state.failures.saturating_add(1);
-                if state.closed {
-                    return;
-                }
+            Err(WireError::Broken(reason)) => {
+                (turn, unusable) = (turn + 1, 0);
+                state.nobody_answers();
                 drop(state);
-                shared.connection.inquire(&shared.wake);
+                shared.broke(ASKING, &address, answers, &reason);
+            }
+            Err(WireError::Unusable(reason)) => {
+                (turn, unusable) = (turn + 1, unusable + 1);
+                state.nobody_answers();
+                // One address of several may be a wrong one.
+                if unusable == known.len() {
+                    state.give_up(&reason, Fetching::lacks_leader, &shared.wake);
+                }
             }
         }
     }
@@ -107,7 +120,7 @@ fn pause(shared: &Shared, failures: u32) -> Duration {
     pause.min(options.reconnect_backoff_max.max(options.reconnect_backoff))
 }
 
-fn ask(shared: &Shared, address: &str) -> io::Result<MetadataResponse> {
+fn ask(shared: &Shared, address: &str) -> Result<MetadataResponse, WireError> {
     let mut wire = Wire::dial(address, &shared.options, &shared.buffers, |stream| {
         shared.waits_at(ASKING, stream)
     })?;
@@ -127,7 +140,7 @@ fn settle(shared: &Arc<Shared>, answer: &MetadataResponse, brokers: &BTreeMap<i3
     let mut state = shared.state();
     let error = topic.and_then(|topic| topic.error_code.err());
     let Some(topic) = topic.filter(|_| error.is_none()) else {
-        state.failures = state.failures.saturating_add(1);
+        state.nobody_answers();
         drop(state);
         // It is absent, or nobody may read it: the inquiry finds out.
         return shared.connection.inquire(&shared.wake);
@@ -137,9 +150,8 @@ fn settle(shared: &Arc<Shared>, answer: &MetadataResponse, brokers: &BTreeMap<i3
         Some(known) if known.topic_id != fetch.topic_id => return end(shared, state),
         _ => state.topic = Some(fetch),
     }
-    if assign(&mut state, topic, brokers) {
-        state.failures = state.failures.saturating_add(1);
-    }
+    assign(&mut state, topic, brokers);
+    state.nobody_answers();
     let led: Vec<i32> =
         state.partitions.values().filter_map(|f| f.leader).map(|leader| leader.broker).collect();
     for broker in led {
@@ -156,12 +168,8 @@ fn settle(shared: &Arc<Shared>, answer: &MetadataResponse, brokers: &BTreeMap<i3
     shared.notify();
 }
 
-/// Gives partitions their leaders; says whether some still have none.
-fn assign(
-    state: &mut State,
-    topic: &MetadataResponseTopic,
-    brokers: &BTreeMap<i32, String>,
-) -> bool {
+/// Gives partitions their leaders.
+fn assign(state: &mut State, topic: &MetadataResponseTopic, brokers: &BTreeMap<i32, String>) {
     for partition in &topic.partitions {
         let number = Partition(u32::try_from(partition.partition_index).unwrap_or(u32::MAX));
         if let Some(fetching) = state.partitions.get_mut(&number)
@@ -172,29 +180,36 @@ fn assign(
             fetching.leader = Some(Leader { broker, epoch });
         }
     }
-    state.lacks_leader()
 }
 
 /// The topic is another one now.
 fn end(shared: &Shared, mut state: std::sync::MutexGuard<'_, State>) {
-    let partitions: Vec<Partition> = state.partitions.keys().copied().collect();
-    for partition in partitions {
-        let trouble = Trouble::Fatal(TOPIC_GONE.into());
-        state.put(partition, Fetched::Trouble(trouble), &shared.wake);
-    }
+    state.give_up(TOPIC_GONE, |_| true, &shared.wake);
 }
 
 impl State {
     /// Whether a partition is to be fetched that nobody fetches.
     fn lacks_leader(&self) -> bool {
-        self.partitions.values().any(|fetching| fetching.leader.is_none() && fetching.wants_more())
+        self.partitions.values().any(Fetching::lacks_leader)
+    }
+
+    /// How many times in a row it went wrong with the partition that is to be asked about first.
+    pub(super) fn failures(&self) -> u32 {
+        let lacking = self.partitions.values().filter(|fetching| fetching.lacks_leader());
+        lacking.map(|fetching| fetching.failures).min().unwrap_or(0)
+    }
+
+    /// Partitions that lack a leader still do.
+    fn nobody_answers(&mut self) {
+        let lacking = self.partitions.values_mut().filter(|fetching| fetching.lacks_leader());
+        lacking.for_each(Fetching::has_failed);
     }
 
     /// A broker's partitions have no leader until somebody says which.
     pub(super) fn release(&mut self, broker: i32) {
         for fetching in self.partitions.values_mut() {
             if fetching.leader.is_some_and(|leader| leader.broker == broker) {
-                fetching.leader = None;
+                fetching.has_failed();
             }
         }
     }

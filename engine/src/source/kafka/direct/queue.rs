@@ -37,8 +37,8 @@ pub(super) struct State {
     pub(super) topic: Option<FetchTopic>,
     /// Brokers that are being fetched from, each by a thread of its own.
     pub(super) serving: BTreeMap<i32, Option<TcpStream>>,
-    /// How many times in a row something went wrong.
-    pub(super) failures: u32,
+    /// Brokers to which the connection broke, and has brought nothing since.
+    pub(super) broken: BTreeMap<i32, Broken>,
     /// Which partition is asked for first.
     pub(super) turn: usize,
 }
@@ -52,6 +52,9 @@ pub(super) struct Fetching {
     /// Under which leader the batch before `next` was written; -1 if none was fetched.
     pub(super) epoch: i32,
     pub(super) leader: Option<Leader>,
+    /// How many times in a row it had no leader, or one that did not answer. Of its own: an answer
+    /// for other partitions says nothing of it.
+    pub(super) failures: u32,
     /// How often fetching began anew: what was asked for before is not taken.
     pub(super) round: u32,
     pub(super) queue: VecDeque<Fetched>,
@@ -67,6 +70,12 @@ pub(super) struct Fetching {
     pub(super) full: bool,
     /// Its last answer held no whole batch though there are some: it has to be asked for first.
     pub(super) starved: bool,
+}
+
+/// A connection that broke.
+pub(super) struct Broken {
+    /// How many times the cluster had answered an inquiry then.
+    answers: u64,
 }
 
 /// Who has a partition.
@@ -122,7 +131,7 @@ impl Shared {
             partitions: BTreeMap::new(),
             topic: None,
             serving: BTreeMap::new(),
-            failures: 0,
+            broken: BTreeMap::new(),
             turn: 0,
         };
         let (buffers, state, changed) = (Buffers::default(), Mutex::new(state), Condvar::new());
@@ -137,6 +146,25 @@ impl Shared {
     pub(super) fn holds_too_much(&self, state: &State) -> bool {
         let all = self.options.queued_bytes.saturating_mul(state.partitions.len());
         all < self.buffers.lent_bytes()
+    }
+
+    /// A connection broke. That is worth a line where the cluster could be reached since it broke
+    /// before, and not by this one. `answers`: how many times the cluster had answered an inquiry
+    /// when this try began.
+    pub(super) fn broke(&self, broker: i32, address: &str, answers: u64, reason: &io::Error) {
+        let now = self.connection.answers();
+        let before = self.state().broken.entry(broker).or_insert(Broken { answers: now }).answers;
+        if before < answers {
+            self.connection.say_broken(broker, address, &reason.to_string());
+        }
+        self.connection.inquire(&self.wake);
+    }
+
+    /// A broker has answered.
+    pub(super) fn answered(&self, state: &mut State, broker: i32) {
+        if state.broken.remove(&broker).is_some() {
+            self.connection.say_mended(broker);
+        }
     }
 
     /// Waits until something has changed.
@@ -202,6 +230,14 @@ impl State {
         }
     }
 
+    /// Nothing more comes for some partitions, for a reason that ends the job.
+    pub(super) fn give_up(&mut self, reason: &str, of: impl Fn(&Fetching) -> bool, wake: &Wake) {
+        let of = self.partitions.iter().filter(|(_, fetching)| of(fetching));
+        for partition in of.map(|(&partition, _)| partition).collect::<Vec<_>>() {
+            self.put(partition, Fetched::Trouble(Trouble::Fatal(reason.to_owned())), wake);
+        }
+    }
+
     /// Puts something into a partition's queue, and wakes the worker.
     pub(super) fn put(&mut self, partition: Partition, fetched: Fetched, wake: &Wake) {
         let Some(fetching) = self.partitions.get_mut(&partition) else { return };
@@ -231,6 +267,7 @@ impl Fetching {
             end,
             epoch: -1,
             leader: None,
+            failures: 0,
             round: 0,
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -241,6 +278,17 @@ impl Fetching {
             full: false,
             starved: false,
         }
+    }
+
+    /// Its leader did not answer for it, or nobody has it.
+    pub(super) fn has_failed(&mut self) {
+        self.leader = None;
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Whether it is to be fetched, and nobody fetches it.
+    pub(super) fn lacks_leader(&self) -> bool {
+        self.leader.is_none() && self.wants_more()
     }
 
     /// Whether there is more to fetch, some time.
@@ -270,5 +318,42 @@ impl Fetching {
         (self.queued_bytes, self.queued_messages) = (0, 0);
         self.round += 1;
         (self.next, self.epoch, self.halted, self.said_end) = (next, -1, false, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Report;
+    use crate::source::kafka::settings::KafkaSettings;
+
+    #[test]
+    fn a_broker_that_fails_while_the_cluster_answers_is_said_once() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&lines);
+        let mut settings = KafkaSettings::new("127.0.0.1:1", "t");
+        settings.report = Report::new(move |line| heard.lock().unwrap().push(line.to_owned()));
+        let options = DirectOptions::new(&settings, Some(1)).unwrap();
+        let shared = Shared::new(Connection::new(settings).unwrap(), options, Wake::new(|| ()));
+        // The inquiry may say something too.
+        let said = || -> Vec<String> {
+            let lines = lines.lock().unwrap();
+            lines.iter().filter(|line| line.contains("fetching")).cloned().collect()
+        };
+        let reason = io::Error::other("no route");
+        shared.broke(3, "b3:9092", 0, &reason);
+        shared.broke(3, "b3:9092", 0, &reason);
+        assert_eq!(
+            said(),
+            Vec::<String>::new(),
+            "nobody has looked yet whether the cluster answers"
+        );
+        shared.broke(3, "b3:9092", 1, &reason);
+        shared.broke(3, "b3:9092", 2, &reason);
+        assert_eq!(said().len(), 1);
+        assert!(said()[0].contains("b3:9092") && said()[0].contains("no route"), "{:?}", said());
+        shared.answered(&mut shared.state(), 3);
+        shared.answered(&mut shared.state(), 3);
+        assert_eq!(said()[1..], ["fetching from b3:9092 goes on"]);
     }
 }

@@ -42,8 +42,20 @@ impl Request for FetchRequest {
     type Response = FetchResponse;
 }
 
+/// Why a broker gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    /// There is no connection, or none any more: trying again may mend it.
+    #[error("{0}")]
+    Broken(#[from] io::Error),
+    /// Trying again mends nothing.
+    #[error("{0}")]
+    Unusable(String),
+}
+
 /// A connection whose broker has said what it speaks.
 pub(super) struct Wire {
+    address: String,
     stream: TcpStream,
     versions: Vec<(i16, i16, i16)>,
     client_id: StrBytes,
@@ -59,16 +71,17 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// What stands in the way just now.
+    /// What stands in the way.
     pub(super) fn dial(
         address: &str,
         options: &DirectOptions,
         buffers: &Buffers,
         connected: impl FnOnce(&TcpStream) -> io::Result<()>,
-    ) -> io::Result<Wire> {
+    ) -> Result<Wire, WireError> {
         let stream = connect(address, options)?;
         connected(&stream)?;
         let mut wire = Wire {
+            address: address.to_owned(),
             stream,
             versions: Vec::new(),
             client_id: StrBytes::from_string(options.client_id.clone()),
@@ -83,7 +96,8 @@ impl Wire {
         let answer: ApiVersionsResponse =
             wire.receive::<ApiVersionsRequest>(API_VERSIONS_VERSION)?;
         if answer.error_code != 0 {
-            return Err(io::Error::other("the broker does not say which versions it speaks"));
+            let reason = "the broker does not say which versions it speaks";
+            return Err(io::Error::other(reason).into());
         }
         wire.versions = answer
             .api_keys
@@ -98,19 +112,21 @@ impl Wire {
     /// # Errors
     ///
     /// There is none.
-    pub(super) fn version<R: Request>(&self, (min, max): (i16, i16)) -> io::Result<i16> {
+    pub(super) fn version<R: Request>(&self, (min, max): (i16, i16)) -> Result<i16, WireError> {
         let spoken = self.versions.iter().find(|(spoken, ..)| *spoken == R::KEY as i16);
         match spoken {
             Some(&(_, low, high)) if low <= max && min <= high => Ok(high.min(max)),
-            _ => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("the broker does not speak {:?} in a version that is known here", R::KEY),
-            )),
+            _ => Err(WireError::Unusable(format!(
+                "the broker at {} does not speak {:?} in a version that --fetch direct knows ({min} \
+                 to {max}): use --fetch client",
+                self.address,
+                R::KEY
+            ))),
         }
     }
 
     /// Sends a request.
-    pub(super) fn send<R: Request>(&mut self, version: i16, request: &R) -> io::Result<()> {
+    pub(super) fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<(), WireError> {
         self.correlation = self.correlation.wrapping_add(1);
         let header = RequestHeader::default()
             .with_request_api_key(R::KEY as i16)
@@ -119,32 +135,48 @@ impl Wire {
             .with_client_id(Some(self.client_id.clone()));
         self.request.clear();
         self.request.put_u32(0); // The length, when it is known.
-        encode_request_header_into_buffer(&mut self.request, &header).map_err(io::Error::other)?;
-        request.encode(&mut self.request, version).map_err(io::Error::other)?;
+        encode_request_header_into_buffer(&mut self.request, &header)
+            .and_then(|()| request.encode(&mut self.request, version))
+            .map_err(|error| {
+                WireError::Unusable(format!("cannot ask for {:?}: {error}", R::KEY))
+            })?;
         let length = u32::try_from(self.request.len() - 4).map_err(io::Error::other)?;
         self.request[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.write_all(&self.request)
+        Ok(self.stream.write_all(&self.request)?)
     }
 
     /// Waits for the answer to the request that was sent last. Its bytes are shared, not copied.
-    pub(super) fn receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
+    pub(super) fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, WireError> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
-        let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        let Ok(length) = usize::try_from(i32::from_be_bytes(length)) else {
+            return Err(self.unreadable("it has a negative length"));
+        };
         if self.response_bytes_max < length {
-            return Err(io::Error::other(format!(
-                "an answer of {length} bytes, more than receive.message.max.bytes"
+            return Err(WireError::Unusable(format!(
+                "an answer of the broker at {} has {length} bytes, and receive.message.max.bytes \
+                 allows {}: set it to more with --kafka-option, or, if no batch of messages is as \
+                 large, check that Kafka listens there without TLS",
+                self.address, self.response_bytes_max
             )));
         }
         let mut buffer = self.buffers.take(length);
         self.stream.read_exact(buffer.room(length))?;
         let mut bytes: Bytes = buffer.share(length);
         let header = ResponseHeader::decode(&mut bytes, R::Response::header_version(version))
-            .map_err(io::Error::other)?;
+            .map_err(|error| self.unreadable(&error.to_string()))?;
         if header.correlation_id != self.correlation {
-            return Err(io::Error::other("an answer to another question"));
+            return Err(self.unreadable("it belongs to another question"));
         }
-        R::Response::decode(&mut bytes, version).map_err(io::Error::other)
+        R::Response::decode(&mut bytes, version)
+            .map_err(|error| self.unreadable(&error.to_string()))
+    }
+
+    fn unreadable(&self, why: &str) -> WireError {
+        WireError::Unusable(format!(
+            "an answer of the broker at {} cannot be read ({why}): use --fetch client",
+            self.address
+        ))
     }
 }
 
@@ -173,4 +205,80 @@ fn connect_to(address: &SocketAddr, options: &DirectOptions) -> io::Result<TcpSt
     stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(within))?;
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::source::kafka::settings::KafkaSettings;
+
+    /// A broker that answers the first question with these bytes, and then hangs up.
+    fn dial(answer: Vec<u8>) -> Result<Wire, WireError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let broker = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).unwrap();
+            let mut question = vec![0; u32::from_be_bytes(length) as usize];
+            stream.read_exact(&mut question).unwrap();
+            stream.write_all(&answer).unwrap();
+        });
+        let options = DirectOptions::new(&KafkaSettings::new(&address, "t"), Some(1)).unwrap();
+        let wire = Wire::dial(&address, &options, &Buffers::default(), |_| Ok(()));
+        broker.join().unwrap();
+        wire
+    }
+
+    fn unusable(wire: Result<Wire, WireError>) -> String {
+        match wire.err() {
+            Some(WireError::Unusable(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// An answer to the first question: no error, and a range of versions for an API.
+    fn speaks(api: ApiKey, (min, max): (i16, i16)) -> Vec<u8> {
+        let mut answer = vec![0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+        for number in [api as i16, min, max] {
+            answer.extend(number.to_be_bytes());
+        }
+        answer
+    }
+
+    #[test]
+    fn what_trying_again_does_not_mend_says_what_to_do() {
+        let large = unusable(dial(vec![0x7f, 0xff, 0xff, 0xff]));
+        assert!(large.contains("2147483647") && large.contains("receive.message.max.bytes"));
+        // What a server of TLS says to those who do not speak it.
+        let tls = unusable(dial(vec![0x15, 3, 3, 0, 2, 2, 0x28]));
+        assert!(tls.contains("TLS") && tls.contains("127.0.0.1:"), "{tls}");
+        let negative = unusable(dial(vec![0xff; 4]));
+        assert!(negative.contains("cannot be read"), "{negative}");
+        let other_question = unusable(dial(vec![0, 0, 0, 4, 0, 0, 0, 9]));
+        assert!(other_question.contains("cannot be read"), "{other_question}");
+        let cut = unusable(dial(vec![0, 0, 0, 5, 0, 0, 0, 1, 0]));
+        assert!(cut.contains("cannot be read") && cut.contains("--fetch client"), "{cut}");
+        let wire = dial(speaks(ApiKey::Fetch, (0, 3))).unwrap();
+        match wire.version::<FetchRequest>((4, 16)) {
+            Err(WireError::Unusable(old)) => {
+                assert!(old.contains("Fetch") && old.contains("4 to 16"), "{old}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(
+            dial(speaks(ApiKey::Fetch, (0, 7))).unwrap().version::<FetchRequest>((4, 16)).ok(),
+            Some(7)
+        );
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_tried_again() {
+        for answer in [vec![], vec![0, 0], vec![0, 0, 0, 16, 0, 0, 0, 1, 0]] {
+            assert!(matches!(dial(answer), Err(WireError::Broken(_))));
+        }
+    }
 }
