@@ -21,11 +21,12 @@
 //! the client library, which also does TLS and SASL; and directly, by Kafka's protocol, which costs
 //! less for each message.
 //!
-//! The modules: [`settings`]; `lookup` asks the cluster questions, and `connection` repeats them
+//! The modules: [`settings`], and `bootstrap`, the brokers to ask first; `lookup` asks the cluster questions, and `connection` repeats them
 //! and says when nobody answers; `plan` decides where reading begins. `client_reader` reads through
 //! `native`, the only place with `unsafe`, and `direct` without the client. Both go by a `cursor` for
 //! each partition, and by `out_of_range` where a broker does not have an offset.
 
+mod bootstrap;
 mod client_reader;
 mod connection;
 mod cursor;

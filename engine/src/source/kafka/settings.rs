@@ -20,7 +20,7 @@ use strandline_operators::time::EventTime;
 
 use crate::report::Report;
 use crate::source::SourceError;
-use crate::source::kafka::direct;
+use crate::source::kafka::{bootstrap, direct};
 
 /// Bytes of payload that wait in all queues of a process, by default.
 pub const QUEUED_BYTES_PER_PROCESS: u64 = 256 << 20;
@@ -120,11 +120,7 @@ impl KafkaSettings {
         if self.topic.contains('\0') || self.bootstrap.contains('\0') {
             return Err(SourceError::Config("a topic or broker cannot hold a NUL byte".into()));
         }
-        if self.bootstrap.trim().is_empty() {
-            return Err(SourceError::Config(
-                "no Kafka broker is named: name one with --bootstrap HOST:PORT".into(),
-            ));
-        }
+        self.addresses()?;
         if self.embedded && matches!(self.start, Start::Timestamp(_)) {
             return Err(SourceError::Config(
                 "the embedded broker cannot look up a timestamp: use --from earliest or latest, \
@@ -139,6 +135,17 @@ impl KafkaSettings {
             direct::check(&self.options)?;
         }
         self.config(None).create_native_config().map(drop).map_err(config_error)
+    }
+
+    /// The brokers to ask first, each as `host:port`.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Config`] for an entry that is no address.
+    pub(super) fn addresses(&self) -> Result<Vec<String>, SourceError> {
+        let given = self.options.iter().rev().find(|(name, _)| name == "security.protocol");
+        let protocol = given.map_or("plaintext", |(_, protocol)| protocol);
+        bootstrap::addresses(&self.bootstrap, protocol).map_err(SourceError::Config)
     }
 
     /// The client's configuration where `partitions` share the queues of the process.

@@ -40,13 +40,6 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> io::Result<()> {
 }
 
 fn run(shared: &Arc<Shared>) {
-    let bootstrap: Vec<String> = shared
-        .connection
-        .settings
-        .bootstrap
-        .split(',')
-        .map(|host| with_port(host.trim()))
-        .collect();
     let mut brokers = BTreeMap::new();
     let mut asked = false;
     let mut turn = 0;
@@ -71,7 +64,7 @@ fn run(shared: &Arc<Shared>) {
         }
         drop(state);
         asked = true;
-        let known: Vec<&String> = bootstrap.iter().chain(brokers.values()).collect();
+        let known: Vec<&String> = shared.options.bootstrap.iter().chain(brokers.values()).collect();
         let address = known[turn % known.len()].clone();
         let answers = shared.connection.answers();
         let answer = ask(shared, &address);
@@ -217,18 +210,6 @@ impl State {
 
 fn topic_name(shared: &Shared) -> TopicName {
     TopicName(StrBytes::from_string(shared.connection.settings.topic.clone()))
-}
-
-/// The client's own default.
-fn with_port(host: &str) -> String {
-    let host = host.rsplit_once("://").map_or(host, |(_, host)| host);
-    let ported = host.rsplit_once(':').is_some_and(|(name, port)| {
-        port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']'))
-    });
-    match ported {
-        true => host.to_owned(),
-        false => format!("{host}:9092"),
-    }
 }
 
 fn address_of(host: &str, port: i32) -> String {

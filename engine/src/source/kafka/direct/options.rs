@@ -55,6 +55,8 @@ pub(super) enum AddressFamily {
 /// What the direct way goes by.
 #[derive(Clone, Debug)]
 pub(super) struct DirectOptions {
+    /// The brokers to ask first, each as `host:port`; there is one at least.
+    pub(super) bootstrap: Vec<String>,
     pub(super) client_id: String,
     pub(super) address_family: AddressFamily,
     pub(super) connect_within: Duration,
@@ -122,6 +124,7 @@ impl DirectOptions {
         };
         let response_bytes = given.bytes("receive.message.max.bytes", 100_000_000)?;
         Ok(DirectOptions {
+            bootstrap: settings.addresses()?,
             client_id: given.text("client.id").unwrap_or_default().to_owned(),
             address_family: match given.text("broker.address.family") {
                 Some("v4") => AddressFamily::V4,
