@@ -655,18 +655,39 @@ fn a_topic_that_was_deleted_and_made_again_is_another_one() {
     assert!(first.cluster.is_some() && first.id.is_some(), "{first:?}");
     assert_eq!(identity(), first);
 
-    wait(admin(&bootstrap).delete_topics(&[&topic], &options())).unwrap()[0].as_ref().unwrap();
-    let clock = Clock::system();
-    let second = loop {
-        let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
-        let made = wait(admin(&bootstrap).create_topics([&new], &options())).unwrap();
-        if made[0].is_ok() {
-            break identity();
-        }
-        assert!(clock.elapsed() < LIMIT, "{made:?}");
-    };
+    make_again(&bootstrap, &topic);
+    let second = identity();
     assert_eq!(second.cluster, first.cluster);
     assert_ne!(second.id, first.id);
+}
+
+/// It is made anew between the plan and the first fetch: none of its offsets are those planned for.
+#[test]
+fn a_topic_that_is_made_again_before_it_is_fetched_is_not_read_as_the_old_one() {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "planned", 1, &[]);
+    let source = source(Fetch::Direct, &bootstrap, &topic);
+    let starts = plan(&source);
+    make_again(&bootstrap, &topic);
+    fill(&producer(&bootstrap, &[]), &topic, 0, 0, 10);
+    let mut reading = Reading::new(&source, &starts);
+    let line = reading.until_error().to_string();
+    assert!(line.contains("created anew") && line.contains(&topic), "{line}");
+    assert_eq!(reading.messages(), 0);
+}
+
+/// Deletes a topic, and creates it with one partition as soon as that is done.
+fn make_again(bootstrap: &str, topic: &str) {
+    wait(admin(bootstrap).delete_topics(&[topic], &options())).unwrap()[0].as_ref().unwrap();
+    let clock = Clock::system();
+    loop {
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+        let made = wait(admin(bootstrap).create_topics([&new], &options())).unwrap();
+        if made[0].is_ok() {
+            return;
+        }
+        assert!(clock.elapsed() < LIMIT, "{made:?}");
+    }
 }
 
 #[test]

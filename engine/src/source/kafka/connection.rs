@@ -62,6 +62,8 @@ struct State {
     broken: BTreeMap<i32, String>,
     /// How many partitions the topic had when last asked; 0 before.
     partitions: u32,
+    /// The id of the topic that was planned for.
+    topic_id: Option<String>,
 }
 
 enum Verdict {
@@ -136,6 +138,16 @@ impl Connection {
     /// The topic has this many partitions.
     pub(super) fn note_partitions(&self, count: u32) {
         self.state().partitions = count;
+    }
+
+    /// The id of the topic that is to be read, where this process planned it and topics have ids.
+    pub(super) fn topic_id(&self) -> Option<String> {
+        self.state().topic_id.clone()
+    }
+
+    /// The topic that is to be read has this id.
+    pub(super) fn note_topic_id(&self, id: Option<String>) {
+        self.state().topic_id = id;
     }
 
     /// Why no reader can go on, if that is certain. Costs next to nothing.

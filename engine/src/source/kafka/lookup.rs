@@ -83,12 +83,23 @@ impl Lookup {
         }
     }
 
-    /// Which topic it is. Blocks for at most about twice `timeout`.
+    /// Which topic it is. Blocks for at most about twice `timeout`. What is left out, the cluster does
+    /// not have: a question that was not answered is an error.
     pub(super) fn identity(&self, timeout: Duration) -> Result<TopicIdentity, Trouble> {
         let mut topic = TopicIdentity::named(&self.topic);
         if !self.embedded {
+            topic.id = self.consumer.topic_id(&self.topic, timeout).map_err(|code| {
+                match self.trouble(&KafkaError::MetadataFetch(code)) {
+                    // It was there a moment ago: another broker may not know it yet.
+                    Trouble::Absent => Trouble::NotYet("a broker does not know the topic".into()),
+                    trouble => trouble,
+                }
+            })?;
             topic.cluster = self.consumer.client().fetch_cluster_id(timeout);
-            topic.id = self.consumer.topic_id(&self.topic, timeout);
+            // Clusters had ids long before topics had.
+            if topic.id.is_some() && topic.cluster.is_none() {
+                return Err(Trouble::NotYet("the broker did not say which cluster it is".into()));
+            }
         }
         Ok(topic)
     }

@@ -139,6 +139,12 @@ fn settle(shared: &Arc<Shared>, answer: &MetadataResponse, brokers: &BTreeMap<i3
         return shared.connection.inquire(&shared.wake);
     };
     let fetch = FetchTopic::default().with_topic(wanted).with_topic_id(topic.topic_id);
+    let planned = shared.connection.topic_id();
+    if planned.is_some_and(|planned| {
+        !topic.topic_id.is_nil() && planned != base64(topic.topic_id.as_u128())
+    }) {
+        return end(shared, state);
+    }
     match &state.topic {
         Some(known) if known.topic_id != fetch.topic_id => return end(shared, state),
         _ => state.topic = Some(fetch),
@@ -212,9 +218,31 @@ fn topic_name(shared: &Shared) -> TopicName {
     TopicName(StrBytes::from_string(shared.connection.settings.topic.clone()))
 }
 
+/// A topic's id as the client writes it.
+fn base64(id: u128) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    // 22 digits of 6 bits, the last of which are zeros.
+    let digit = |at: u32| (id.rotate_left(6 * at + 6) & 0x3f) as usize;
+    let last = ((id << 4) & 0x3f) as usize;
+    (0..21).map(digit).chain([last]).map(|digit| char::from(DIGITS[digit])).collect()
+}
+
 fn address_of(host: &str, port: i32) -> String {
     match host.contains(':') && !host.starts_with('[') {
         true => format!("[{host}]:{port}"),
         false => format!("{host}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_written_as_the_client_writes_it() {
+        assert_eq!(base64(0), "AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(base64(u128::MAX), "/////////////////////w");
+        let bytes = *b"strandline-kafka";
+        assert_eq!(base64(u128::from_be_bytes(bytes)), "c3RyYW5kbGluZS1rYWZrYQ");
     }
 }

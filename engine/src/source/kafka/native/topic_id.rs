@@ -5,7 +5,7 @@ use std::ptr;
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, ConsumerContext};
-use rdkafka::error::IsError;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka_sys as sys;
 
 use super::Client;
@@ -14,14 +14,18 @@ use super::Client;
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 impl<C: ConsumerContext + 'static> Client<C> {
-    /// The topic's id, in base 64; `None` where the cluster gives none (before Kafka 2.8) or does
-    /// not say. Blocks for at most about `timeout`.
+    /// The topic's id, in base 64; `None` where the cluster gives none (before Kafka 2.8). Blocks
+    /// for at most about `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
     pub(in crate::source::kafka) fn topic_id(
         &self,
         name: &str,
         timeout: Duration,
-    ) -> Option<String> {
-        let name = CString::new(name).ok()?;
+    ) -> Result<Option<String>, Code> {
+        let name = CString::new(name).map_err(|_| Code::InvalidTopic)?;
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let client = self.client().native_ptr();
         let mut names = [name.as_ptr()];
@@ -61,31 +65,39 @@ impl<C: ConsumerContext + 'static> Client<C> {
 /// # Safety
 ///
 /// `event` is null or an event of the client library that has not been destroyed.
-unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Option<String> {
+unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Option<String>, Code> {
     if event.is_null() {
-        return None;
+        return Err(Code::OperationTimedOut);
     }
     // SAFETY: as promised; null is asked for before each use.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
-        if sys::rd_kafka_event_error(event).is_error() || result.is_null() {
-            return None;
+        match Code::from(sys::rd_kafka_event_error(event)) {
+            Code::NoError => {}
+            // A broker that cannot be asked this way has no ids.
+            Code::UnsupportedFeature | Code::UnsupportedVersion => return Ok(None),
+            code => return Err(code),
+        }
+        if result.is_null() {
+            return Err(Code::Unknown);
         }
         let mut count = 0;
         let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         if topics.is_null() || count != 1 {
-            return None;
+            return Err(Code::Unknown);
         }
         let topic = *topics;
-        if sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic)).is_error() {
-            return None;
+        let error = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic));
+        match Code::from(error) {
+            Code::NoError => {}
+            code => return Err(code),
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(topic);
         let text = if id.is_null() { ptr::null() } else { sys::rd_kafka_Uuid_base64str(id) };
         if text.is_null() {
-            return None;
+            return Ok(None);
         }
-        let text = CStr::from_ptr(text).to_str().ok()?.to_owned();
-        (text != NO_ID).then_some(text)
+        let text = CStr::from_ptr(text).to_string_lossy().into_owned();
+        Ok((text != NO_ID).then_some(text))
     }
 }
