@@ -17,7 +17,7 @@ use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use strandline_operators::record::{Offset, Partition};
 
 use super::batch::{BatchError, Header};
-use super::queue::{Batches, Fetched, Fetching, Shared, State, Trouble};
+use super::queue::{Batches, Fetched, Fetching, Passing, Shared, State, Trouble};
 use super::wire::{Wire, WireError};
 use crate::clock::Clock;
 
@@ -202,7 +202,7 @@ enum Judged {
     },
     Trouble(Trouble),
     /// Somebody else has the partition, or nobody; `Some` if that is worth a line.
-    NoLeader(Option<ResponseError>),
+    NoLeader(Option<Passing>),
     /// The topic may be gone.
     Absent,
 }
@@ -229,13 +229,26 @@ impl Judged {
             | E::UnknownLeaderEpoch
             | E::ReplicaNotAvailable
             | E::OffsetNotAvailable => Judged::NoLeader(None),
-            other => Judged::NoLeader(Some(other)),
+            other => Judged::NoLeader(Some(Passing::Error(other))),
+        }
+    }
+}
+
+impl Passing {
+    /// In words, with what to do.
+    pub(super) fn words(self) -> String {
+        match self {
+            Passing::Error(error) => words(error),
+            Passing::Elsewhere => "the broker sends readers to another replica, which --fetch \
+                                   direct does not follow: use --fetch client, or set the brokers' \
+                                   replica.selector.class back"
+                .into(),
         }
     }
 }
 
 /// An error of a broker, in words.
-pub(super) fn words(error: ResponseError) -> String {
+fn words(error: ResponseError) -> String {
     match error {
         ResponseError::TopicAuthorizationFailed | ResponseError::ClusterAuthorizationFailed => {
             "Broker: authorization failed: check the topic's ACLs".into()
@@ -259,6 +272,10 @@ fn judge(
         return Judged::Trouble(Trouble::CutBack(reason));
     }
     let bytes = data.records.unwrap_or_default();
+    // There are no records then, and there would be none however often they are asked for.
+    if bytes.is_empty() && 0 <= data.preferred_read_replica.0 {
+        return Judged::NoLeader(Some(Passing::Elsewhere));
+    }
     let walked = match walk(&bytes, asked.offset, shared.options.check_crcs) {
         Ok(walked) => walked,
         Err(error) => return Judged::Trouble(Trouble::Fatal(error.to_string())),
@@ -338,8 +355,8 @@ fn settle(shared: &Shared, state: &mut MutexGuard<'_, State>, asked: &Asked, jud
         }
         Judged::NoLeader(said) => {
             fetching.has_failed();
-            if let Some(error) = said {
-                state.put(partition, Fetched::Trouble(Trouble::Passing(error)), &shared.wake);
+            if let Some(passing) = said {
+                state.put(partition, Fetched::Trouble(Trouble::Passing(passing)), &shared.wake);
             }
             shared.notify();
         }
@@ -397,6 +414,25 @@ mod tests {
         let asked = asked(partition);
         let judged = judge(shared, &asked, data, None, 0);
         settle(shared, &mut shared.state(), &asked, judged);
+    }
+
+    #[test]
+    fn a_broker_that_names_another_replica_is_asked_again_after_a_pause_and_it_is_said() {
+        let shared = shared();
+        for times in 1..4 {
+            answer(&shared, 0, nothing().with_preferred_read_replica(BrokerId(7)));
+            assert_eq!(shared.state().failures(), times);
+            lead(&shared, 0);
+        }
+        let mut state = shared.state();
+        let fetching = state.partitions.get_mut(&Partition(0)).unwrap();
+        match fetching.take() {
+            Some(Fetched::Trouble(Trouble::Passing(passing))) => {
+                assert!(passing.words().contains("--fetch client"), "{}", passing.words());
+            }
+            _ => panic!("nothing was said"),
+        }
+        assert!(fetching.take().is_none(), "said once");
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub(in crate::source::kafka) fn check(options: &[(String, String)]) -> Result<()
             }
         } else if HONOURED.contains(&&name[..]) || WITHOUT_EFFECT.contains(&&name[..]) {
             continue;
+        } else if name == "client.rack" {
+            "asks for the nearest replica, and --fetch direct only reads from leaders"
         } else {
             "has no meaning for --fetch direct"
         };
@@ -199,12 +201,12 @@ mod tests {
             ("security.protocol", "SASL_SSL"),
             ("sasl.mechanism", "PLAIN"),
             ("ssl.ca.location", "/etc/ca.pem"),
-            ("client.rack", "a"),
             ("statistics.interval.ms", "1000"),
         ] {
             let line = refusal(name, value);
             assert!(line.contains(name) && line.contains("--fetch client"), "{line}");
         }
+        assert!(refusal("client.rack", "a").contains("reads from leaders"));
         check(&[("security.protocol".into(), "PLAINTEXT".into())]).unwrap();
         check(&[("check.crcs".into(), "false".into())]).unwrap();
     }

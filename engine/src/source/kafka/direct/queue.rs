@@ -117,7 +117,16 @@ pub(super) enum Trouble {
     /// No repetition mends it.
     Fatal(String),
     /// It is tried again; worth a line.
-    Passing(ResponseError),
+    Passing(Passing),
+}
+
+/// What may be the matter with a partition for a while.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(in crate::source::kafka) enum Passing {
+    /// The broker says that something is wrong.
+    Error(ResponseError),
+    /// The broker sends readers to another replica.
+    Elsewhere,
 }
 
 impl Shared {

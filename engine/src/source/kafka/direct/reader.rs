@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::error::ResponseError;
 use strandline_operators::record::{Message, Offset};
 use strandline_operators::time::EventTime;
 
 use super::batch::{self, BatchError, HEADER_BYTES, Header, Records};
 use super::codec::Codec;
-use super::fetch::words;
 use super::leaders;
 use super::options::DirectOptions;
-use super::queue::{Batches, Fetched, Fetching, Shared, Trouble};
+use super::queue::{Batches, Fetched, Fetching, Passing, Shared, Trouble};
 use super::transactions::Aborted;
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
@@ -70,7 +68,7 @@ impl DirectWay {
 
 impl Way for DirectWay {
     type Reading = Reading;
-    type Trouble = ResponseError;
+    type Trouble = Passing;
 
     fn start(
         &mut self,
@@ -171,10 +169,10 @@ impl Assigned<DirectWay> {
             Fetched::Trouble(Trouble::Fatal(reason)) => {
                 return Err(connection.failed(format!("partition {number}: {reason}")));
             }
-            Fetched::Trouble(Trouble::Passing(error)) => {
+            Fetched::Trouble(Trouble::Passing(passing)) => {
                 connection.inquire(&shared.wake);
-                if self.reported.replace(error) != Some(error) {
-                    connection.say_passing(self.partition, &words(error));
+                if self.reported.replace(passing) != Some(passing) {
+                    connection.say_passing(self.partition, &passing.words());
                 }
             }
         }
