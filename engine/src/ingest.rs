@@ -167,9 +167,14 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 // First, because it is part of the cut: with the next epoch's capability, windows
                 // close by it.
                 for line in &mut lines {
-                    if let Some(floor) = turn.floor
-                        && line.state(&options, &clock) == PartitionState::Idle
-                    {
+                    let idle = line.state(&options, &clock) == PartitionState::Idle;
+                    let Some(floor) = turn.floor.filter(|_| idle) else { continue };
+                    // That it is at its end was so when it was read, which may be an epoch ago.
+                    match log.read(line.partition, 0, |_| ()) {
+                        Ok(progress) => line.advance(progress, &clock),
+                        Err(error) => return failure.report(error),
+                    }
+                    if line.state(&options, &clock) == PartitionState::Idle {
                         line.watermark.lift(floor);
                     }
                 }

@@ -48,6 +48,7 @@ in_both_ways!(
     a_read_hands_over_no_more_than_asked_for,
     new_messages_wake_a_reader_that_came_back_empty,
     an_end_is_what_the_log_said_not_an_empty_read,
+    a_broker_that_is_away_says_nothing_of_an_end,
     a_bounded_read_ends_where_the_log_ended_at_the_start,
     latest_begins_at_the_end,
     a_null_payload_is_not_an_empty_one,
@@ -139,6 +140,40 @@ fn an_end_is_what_the_log_said_not_an_empty_read(fetch: Fetch) {
     assert!(progress.messages == 0 && !progress.at_end && !progress.finished);
     reading.until_at_end();
     assert_eq!(reading.messages(), 10);
+}
+
+/// What comes meanwhile would be late, if the others did not wait for it.
+fn a_broker_that_is_away_says_nothing_of_an_end(fetch: Fetch) {
+    let topic = fresh("away");
+    let cluster = cluster(&topic, 1);
+    let source = source(fetch, &cluster, &topic, &Lines::default());
+    let mut reading = Reading::new(&source, &plan(&source));
+    reading.until_at_end();
+    cluster.broker_down(BROKER).unwrap();
+    until_uncertain(&mut reading);
+    cluster.broker_up(BROKER).unwrap();
+    reading.until_at_end();
+}
+
+/// The connection stands, and nothing comes.
+#[test]
+fn a_broker_that_does_not_answer_says_nothing_of_an_end() {
+    let topic = fresh("silent");
+    let cluster = cluster(&topic, 1);
+    let source = source(Fetch::Direct, &cluster, &topic, &Lines::default());
+    let mut reading = Reading::new(&source, &plan(&source));
+    reading.until_at_end();
+    cluster.broker_round_trip_time(BROKER, Duration::from_secs(4)).unwrap();
+    until_uncertain(&mut reading);
+    reading.until_at_end(); // The answer that comes late after all.
+}
+
+fn until_uncertain(reading: &mut Reading) {
+    let clock = Clock::system();
+    while reading.read(0, 100).unwrap().at_end {
+        assert!(clock.elapsed() < LIMIT, "still taken for at its end");
+        thread::park_timeout(Duration::from_millis(5));
+    }
 }
 
 fn a_bounded_read_ends_where_the_log_ended_at_the_start(fetch: Fetch) {

@@ -154,8 +154,8 @@ pub struct Progress {
     pub position: Offset,
     /// The end of the partition (the high watermark), as last heard; the position if not known.
     pub end: Offset,
-    /// Whether the log has said that there is nothing at `position` (never guessed from an empty
-    /// read: a busy reader is not idle).
+    /// Whether the log says at this moment that there is nothing at `position` (never guessed from an
+    /// empty read: a busy reader is not idle, and a log that does not answer may hold anything).
     pub at_end: bool,
     /// Whether the end of a bounded run has been reached: nothing more will come.
     pub finished: bool,

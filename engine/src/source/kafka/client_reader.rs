@@ -76,6 +76,8 @@ impl Way for ClientWay {
             }
             connection.inquire(wake);
         }
+        // The client does not say when a broker answered last, but it complains of one that is gone.
+        assigned.ends_now = !connection.is_away();
         assigned.read_queue(&Reading { connection, wake, consumer }, limit, visit)
     }
 }

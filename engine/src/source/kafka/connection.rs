@@ -184,7 +184,9 @@ impl Connection {
             let complaints = connection.state().complaints;
             match connection.probe(within) {
                 Ok(()) => {
-                    connection.say_back();
+                    if connection.say_back() {
+                        wake.wake(); // What was uncertain while it was away no longer is.
+                    }
                     let mut state = connection.state();
                     state.answers += 1;
                     if state.complaints == complaints {
@@ -290,6 +292,11 @@ impl Connection {
         ));
     }
 
+    /// Whether the cluster cannot be reached, as far as that is known.
+    pub(super) fn is_away(&self) -> bool {
+        self.state().away
+    }
+
     /// How many times an inquiry found that the cluster answers.
     pub(super) fn answers(&self) -> u64 {
         self.state().answers
@@ -343,10 +350,13 @@ impl Connection {
         }
     }
 
-    fn say_back(&self) {
-        if std::mem::take(&mut self.state().away) {
+    /// Says that the cluster answers, if it was away; returns whether it was.
+    fn say_back(&self) -> bool {
+        let was_away = std::mem::take(&mut self.state().away);
+        if was_away {
             self.settings.report.say(&format!("Kafka at {} answers", self.settings.bootstrap));
         }
+        was_away
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -90,6 +90,8 @@ pub(super) struct Assigned<W: Way> {
     pub(super) reading: Option<W::Reading>,
     /// The high watermark, as last heard.
     pub(super) high: Option<Offset>,
+    /// Whether it counts at this moment that the log said that there is nothing more.
+    pub(super) ends_now: bool,
     pub(super) out_of_range: OutOfRange,
     /// The trouble that was reported last, so that it is reported once.
     pub(super) reported: Option<W::Trouble>,
@@ -120,8 +122,9 @@ impl<W: Way> Partitions<W> {
             false => Some(self.way.start(start, &self.connection, &self.wake)?),
         };
         let out_of_range = OutOfRange::default();
+        let (high, ends_now, reported) = (None, false, None);
         let assigned =
-            Assigned { partition, cursor, reading, high: None, out_of_range, reported: None };
+            Assigned { partition, cursor, reading, high, ends_now, out_of_range, reported };
         self.assigned.insert(partition, assigned);
         Ok(())
     }
@@ -153,7 +156,7 @@ impl<W: Way> Partitions<W> {
             skipped: assigned.cursor.take_skipped(),
             position,
             end: assigned.high.unwrap_or(position).max(position),
-            at_end: assigned.cursor.at_end(assigned.high),
+            at_end: assigned.ends_now && assigned.cursor.at_end(assigned.high),
             finished: assigned.cursor.finished(),
         })
     }

@@ -27,8 +27,13 @@ const FETCH_VERSIONS: (i16, i16) = (4, 16);
 const TOPIC_IDS_SINCE: i16 = 13;
 /// Reads what is committed.
 const READ_COMMITTED: i8 = 1;
-/// How long a broker may wait for messages while a partition of it has no room: it may have soon.
-const FULL_WAIT_MAX_MS: i32 = 5;
+/// How long a broker may wait for messages of the others while a partition of it has no room and is
+/// being read: it will have soon.
+const ROOM_SOON_MAX_MS: i32 = 5;
+/// How long it may while nobody reads that partition, because it runs ahead of the others.
+const ROOM_LATER_MAX_MS: i32 = 50;
+/// How long ago a partition was read that is being read.
+const READ_WITHIN: Duration = Duration::from_millis(100);
 /// How long a broker is obeyed that asks for a pause, at most.
 const THROTTLE_MAX: Duration = Duration::from_secs(30);
 
@@ -108,19 +113,21 @@ fn next_request(shared: &Shared, broker: i32) -> Option<(FetchRequest, Vec<Asked
         if state.closed {
             return None;
         }
-        let (mut some, mut full) = (false, false);
+        let now = shared.clock.elapsed();
+        let (mut some, mut wait) = (false, options.wait_max_ms);
         let (mut partitions, mut asked) = (Vec::new(), Vec::new());
         for (&partition, fetching) in &mut state.partitions {
             let Some(leader) = fetching.leader.filter(|leader| leader.broker == broker) else {
                 continue;
             };
-            some |= !fetching.halted;
+            some |= fetching.wants_more();
             if !fetching.wants_more() {
                 continue;
             }
             fetching.full = !fetching.has_room(options);
             if fetching.full {
-                full = true;
+                let read = fetching.read_at.is_some_and(|at| now.saturating_sub(at) < READ_WITHIN);
+                wait = wait.min(if read { ROOM_SOON_MAX_MS } else { ROOM_LATER_MAX_MS });
                 continue;
             }
             let request = FetchPartition::default()
@@ -146,10 +153,6 @@ fn next_request(shared: &Shared, broker: i32) -> Option<(FetchRequest, Vec<Asked
         let first = first.unwrap_or(state.turn % partitions.len());
         partitions.rotate_left(first);
         let partitions = partitions.into_iter().map(|(_, request)| request).collect();
-        let wait = match full {
-            true => options.wait_max_ms.min(FULL_WAIT_MAX_MS),
-            false => options.wait_max_ms,
-        };
         let topic = state.topic.clone().unwrap_or_default();
         let request = FetchRequest::default()
             .with_replica_id(BrokerId(-1))
@@ -337,11 +340,14 @@ fn settle(shared: &Shared, state: &mut MutexGuard<'_, State>, asked: &Asked, jud
             fetching.next = batches.next;
             fetching.epoch = epoch.unwrap_or(fetching.epoch);
             fetching.starved = starved;
-            let news = fetching.high != high;
+            let mut news = fetching.high != high;
             fetching.high = high.or(fetching.high);
             let ends = batches.ends && fetching.said_end != Some(batches.next);
             if batches.ends {
-                fetching.said_end = Some(batches.next);
+                let now = shared.clock.elapsed();
+                // Who has read that it is not sure any more reads now that it is again.
+                news |= !fetching.ends_now(now, &shared.options);
+                (fetching.said_end, fetching.ended_at) = (Some(batches.next), Some(now));
             }
             fetching.failures = 0;
             if !batches.bytes.is_empty() || ends {
@@ -374,6 +380,11 @@ fn offset(raw: i64) -> Option<Offset> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use strandline_operators::time::EventTime;
+
     use super::*;
     use crate::source::Wake;
     use crate::source::kafka::connection::Connection;
@@ -383,9 +394,14 @@ mod tests {
 
     /// What threads share that fetch two partitions, one from broker 1, one from broker 2.
     fn shared() -> Arc<Shared> {
+        shared_by(Clock::system(), Wake::new(|| ()))
+    }
+
+    fn shared_by(clock: Clock, wake: Wake) -> Arc<Shared> {
         let settings = KafkaSettings::new("127.0.0.1:1", "t");
         let options = DirectOptions::new(&settings, Some(2)).unwrap();
-        let shared = Shared::new(Connection::new(settings).unwrap(), options, Wake::new(|| ()));
+        let connection = Connection::new(settings).unwrap();
+        let shared = Shared::new(connection, options, wake, clock);
         for partition in 0..2 {
             let fetching = Fetching::new(Offset(5), None);
             shared.state().partitions.insert(Partition(partition), fetching);
@@ -414,6 +430,61 @@ mod tests {
         let asked = asked(partition);
         let judged = judge(shared, &asked, data, None, 0);
         settle(shared, &mut shared.state(), &asked, judged);
+    }
+
+    #[test]
+    fn a_broker_waits_long_unless_a_partition_that_is_full_may_have_room_sooner() {
+        let shared = shared();
+        let wait = || {
+            let (request, asked) = next_request(&shared, 1).unwrap();
+            (request.max_wait_ms, asked.len())
+        };
+        shared.state().partitions.get_mut(&Partition(1)).unwrap().leader =
+            Some(Leader { broker: 1, epoch: 0 });
+        assert_eq!(wait(), (500, 2));
+        shared.state().partitions.get_mut(&Partition(1)).unwrap().queued_bytes = usize::MAX;
+        assert_eq!(wait(), (ROOM_LATER_MAX_MS, 1), "nobody reads it");
+        let now = shared.clock.elapsed();
+        shared.state().partitions.get_mut(&Partition(1)).unwrap().read_at = Some(now);
+        assert_eq!(wait(), (ROOM_SOON_MAX_MS, 1));
+    }
+
+    #[test]
+    fn that_a_partition_ends_counts_while_its_broker_goes_on_to_say_so() {
+        let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&wakes);
+        let count = move || {
+            counted.fetch_add(1, SeqCst);
+        };
+        let shared = shared_by(clock, Wake::new(count));
+        let ends_now = || {
+            let now = shared.clock.elapsed();
+            shared.state().partitions[&Partition(0)].ends_now(now, &shared.options)
+        };
+        assert!(!ends_now(), "nobody said so yet");
+        answer(&shared, 0, nothing());
+        hand.advance(Duration::from_millis(900));
+        assert!(ends_now());
+        let woken = wakes.load(SeqCst);
+        answer(&shared, 0, nothing());
+        assert_eq!(wakes.load(SeqCst), woken, "nothing new");
+        hand.advance(Duration::from_millis(1_100));
+        assert!(!ends_now(), "its broker is silent");
+        answer(&shared, 0, nothing());
+        assert!(ends_now() && wakes.load(SeqCst) == woken + 1);
+    }
+
+    #[test]
+    fn a_thread_ends_when_all_of_its_partitions_have_been_fetched() {
+        let shared = shared();
+        let end = |end| {
+            shared.state().partitions.get_mut(&Partition(0)).unwrap().end = Some(Offset(end));
+        };
+        end(6);
+        assert_eq!(next_request(&shared, 1).unwrap().1.len(), 1);
+        end(5);
+        assert!(next_request(&shared, 1).is_none());
     }
 
     #[test]

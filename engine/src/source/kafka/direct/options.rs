@@ -10,6 +10,11 @@ use crate::source::kafka::settings::KafkaSettings;
 /// Bytes that are asked for in one fetch of one partition. Smaller than the client's: what is
 /// fetched is read while it still is in the processor's cache.
 const FETCH_BYTES: usize = 1 << 20;
+/// How long a broker waits for messages, unless the user says so; it answers as soon as there is one.
+/// Longer than the client's, where a partition whose queue was full waits for that.
+const WAIT_MAX_MS: i32 = 500;
+/// How much later than that an answer may come that counts as one of this moment.
+const ANSWER_LATE_MAX: Duration = Duration::from_millis(500);
 /// Room in an answer beside the batches.
 const ANSWER_OVERHEAD_BYTES: usize = 1 << 20;
 
@@ -65,6 +70,8 @@ pub(super) struct DirectOptions {
     pub(super) reconnect_backoff_max: Duration,
     pub(super) check_crcs: bool,
     pub(super) wait_max_ms: i32,
+    /// How long it counts that a broker has said that there is nothing more in a partition.
+    pub(super) end_counts_for: Duration,
     pub(super) fetch_bytes_min: i32,
     /// In one answer.
     pub(super) fetch_bytes_max: usize,
@@ -124,6 +131,12 @@ impl DirectOptions {
             }
             None => FETCH_BYTES.min(queued_bytes),
         };
+        let wait_max_ms = match given.by_user("fetch.wait.max.ms") {
+            None if !settings.embedded => WAIT_MAX_MS,
+            // The embedded broker waits to the end, also when there is a message.
+            _ => given.number("fetch.wait.max.ms", 0)?,
+        };
+        let wait_max = Duration::from_millis(wait_max_ms.max(0).unsigned_abs().into());
         let response_bytes = given.bytes("receive.message.max.bytes", 100_000_000)?;
         Ok(DirectOptions {
             bootstrap: settings.addresses()?,
@@ -134,14 +147,15 @@ impl DirectOptions {
                 _ => AddressFamily::Any,
             },
             connect_within: given.millis("socket.connection.setup.timeout.ms", 30_000)?,
-            answer_within: given.millis("socket.timeout.ms", 60_000)?,
+            answer_within: given.millis("socket.timeout.ms", 60_000)? + wait_max,
             reconnect_backoff: match given.text("retry.backoff.ms") {
                 Some(_) => given.millis("retry.backoff.ms", 0)?,
                 None => given.millis("reconnect.backoff.ms", 100)?,
             },
             reconnect_backoff_max: given.millis("reconnect.backoff.max.ms", 1_000)?,
             check_crcs: matches!(given.text("check.crcs"), Some("true" | "t" | "1")),
-            wait_max_ms: given.number("fetch.wait.max.ms", 50)?,
+            wait_max_ms,
+            end_counts_for: wait_max + ANSWER_LATE_MAX,
             fetch_bytes_min: given.number("fetch.min.bytes", 1)?,
             fetch_bytes_max,
             partition_bytes_max: partition_bytes,
@@ -228,6 +242,7 @@ mod tests {
         assert_eq!((options.queued_messages, options.queued_bytes), (1, 64 << 20));
         let options = DirectOptions::new(&KafkaSettings::new("b", "t"), Some(4)).unwrap();
         assert!(options.check_crcs);
+        assert_eq!(options.wait_max_ms, WAIT_MAX_MS);
         assert_eq!(options.partition_bytes_max, FETCH_BYTES);
         assert!(options.fetch_bytes_max < options.response_bytes_max);
     }

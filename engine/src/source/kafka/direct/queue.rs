@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -16,6 +17,7 @@ use strandline_operators::record::{Offset, Partition};
 
 use super::buffers::Buffers;
 use super::options::DirectOptions;
+use crate::clock::Clock;
 use crate::source::Wake;
 use crate::source::kafka::connection::Connection;
 
@@ -25,6 +27,7 @@ pub(super) struct Shared {
     pub(super) options: DirectOptions,
     pub(super) buffers: Buffers,
     pub(super) wake: Wake,
+    pub(super) clock: Clock,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -64,6 +67,10 @@ pub(super) struct Fetching {
     pub(super) high: Option<Offset>,
     /// The end of what may be read, where that was said last.
     pub(super) said_end: Option<Offset>,
+    /// When that was said last.
+    pub(super) ended_at: Option<Duration>,
+    /// When messages of it were read last.
+    pub(super) read_at: Option<Duration>,
     /// Nothing is fetched until the reader has seen to it.
     pub(super) halted: bool,
     /// There was no room for more when it was looked at last.
@@ -134,6 +141,7 @@ impl Shared {
         connection: Arc<Connection>,
         options: DirectOptions,
         wake: Wake,
+        clock: Clock,
     ) -> Arc<Shared> {
         let state = State {
             closed: false,
@@ -144,7 +152,7 @@ impl Shared {
             turn: 0,
         };
         let (buffers, state, changed) = (Buffers::default(), Mutex::new(state), Condvar::new());
-        Arc::new(Shared { connection, options, buffers, wake, state, changed })
+        Arc::new(Shared { connection, options, buffers, wake, clock, state, changed })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -185,7 +193,7 @@ impl Shared {
     pub(super) fn wait_for<'a>(
         &self,
         state: MutexGuard<'a, State>,
-        long: std::time::Duration,
+        long: Duration,
     ) -> MutexGuard<'a, State> {
         self.changed.wait_timeout(state, long).unwrap_or_else(PoisonError::into_inner).0
     }
@@ -195,14 +203,15 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Keeps the stream by which a thread waits, so that closing can end the wait.
-    pub(super) fn waits_at(&self, broker: i32, stream: &TcpStream) -> io::Result<()> {
-        let stream = stream.try_clone()?;
+    /// Keeps the stream by which a thread waits, so that closing can end the wait; fails if the
+    /// reader is closed.
+    pub(super) fn waits_at(&self, broker: i32, stream: Option<&TcpStream>) -> io::Result<()> {
+        let stream = stream.map(TcpStream::try_clone).transpose()?;
         let mut state = self.state();
         if state.closed {
             return Err(io::Error::other("closed"));
         }
-        state.serving.insert(broker, Some(stream));
+        state.serving.insert(broker, stream);
         Ok(())
     }
 
@@ -283,6 +292,8 @@ impl Fetching {
             queued_messages: 0,
             high: None,
             said_end: None,
+            ended_at: None,
+            read_at: None,
             halted: false,
             full: false,
             starved: false,
@@ -309,6 +320,11 @@ impl Fetching {
     pub(super) fn has_room(&self, options: &DirectOptions) -> bool {
         self.queued_bytes < options.queued_bytes
             && (self.queued_messages == 0 || self.queued_messages < options.queued_messages)
+    }
+
+    /// Whether its broker says at this moment that there is nothing more.
+    pub(super) fn ends_now(&self, now: Duration, options: &DirectOptions) -> bool {
+        self.ended_at.is_some_and(|at| now.saturating_sub(at) <= options.end_counts_for)
     }
 
     /// Takes what came first.
@@ -343,7 +359,12 @@ mod tests {
         let mut settings = KafkaSettings::new("127.0.0.1:1", "t");
         settings.report = Report::new(move |line| heard.lock().unwrap().push(line.to_owned()));
         let options = DirectOptions::new(&settings, Some(1)).unwrap();
-        let shared = Shared::new(Connection::new(settings).unwrap(), options, Wake::new(|| ()));
+        let shared = Shared::new(
+            Connection::new(settings).unwrap(),
+            options,
+            Wake::new(|| ()),
+            Clock::system(),
+        );
         // The inquiry may say something too.
         let said = || -> Vec<String> {
             let lines = lines.lock().unwrap();

@@ -12,10 +12,14 @@ use super::leaders;
 use super::options::DirectOptions;
 use super::queue::{Batches, Fetched, Fetching, Passing, Shared, Trouble};
 use super::transactions::Aborted;
+use crate::clock::Clock;
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
 use crate::source::kafka::reader::{Assigned, Way};
 use crate::source::{PartitionStart, SourceError, Wake};
+
+/// Bytes that a partition keeps for the records of the next batch that is compressed.
+const UNPACKED_KEPT_MAX: usize = 8 << 20;
 
 /// Fetches by Kafka's protocol; its threads are started when the first partition is assigned.
 #[derive(Default)]
@@ -59,7 +63,7 @@ impl DirectWay {
             return Ok(Arc::clone(shared));
         }
         let options = DirectOptions::new(&connection.settings, connection.partitions())?;
-        let shared = Shared::new(Arc::clone(connection), options, wake.clone());
+        let shared = Shared::new(Arc::clone(connection), options, wake.clone(), Clock::system());
         leaders::spawn(&shared)
             .map_err(|error| connection.failed(format!("no thread to fetch with: {error}")))?;
         Ok(Arc::clone(self.shared.insert(shared)))
@@ -120,8 +124,13 @@ impl Assigned<DirectWay> {
             }
             messages += self.read_answer(connection, limit - messages, &mut visit)?;
         }
-        if let Some(fetching) = shared.state().partitions.get(&self.partition) {
+        if let Some(fetching) = shared.state().partitions.get_mut(&self.partition) {
+            let now = shared.clock.elapsed();
             self.high = fetching.high.or(self.high);
+            self.ends_now = fetching.ends_now(now, &shared.options);
+            if 0 < messages {
+                fetching.read_at = Some(now);
+            }
         }
         Ok(messages)
     }
@@ -201,6 +210,9 @@ impl Assigned<DirectWay> {
                     false => self.cursor.pass(answer.next, || low),
                 };
                 *held = None;
+                if UNPACKED_KEPT_MAX < unpacked.capacity() {
+                    *unpacked = Vec::new();
+                }
                 ended.map_err(|loss| connection.lost(partition, loss))?;
                 return Ok(messages);
             }

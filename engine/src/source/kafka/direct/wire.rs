@@ -16,6 +16,9 @@ use kafka_protocol::protocol::{
 use super::buffers::Buffers;
 use super::options::{AddressFamily, DirectOptions};
 
+/// How long a try to connect may go on though nobody wants the connection any more. The system asks
+/// three times in that time; a try that takes longer begins anew.
+const CONNECT_STEP: Duration = Duration::from_secs(5);
 /// What this says of itself to brokers.
 const SOFTWARE: &str = "strandline";
 /// The version of the question which versions a broker speaks: all answer it since Kafka 0.10.
@@ -66,8 +69,9 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Connects to `address` (`host:port`) and asks what the broker speaks. `connected` is given
-    /// the stream as soon as there is one, so that somebody can end the waiting.
+    /// Connects to `address` (`host:port`) and asks what the broker speaks. `wanted` is asked before
+    /// each try, and is given the stream as soon as there is one, so that somebody can end the
+    /// waiting.
     ///
     /// # Errors
     ///
@@ -76,10 +80,10 @@ impl Wire {
         address: &str,
         options: &DirectOptions,
         buffers: &Buffers,
-        connected: impl FnOnce(&TcpStream) -> io::Result<()>,
+        wanted: impl Fn(Option<&TcpStream>) -> io::Result<()>,
     ) -> Result<Wire, WireError> {
-        let stream = connect(address, options)?;
-        connected(&stream)?;
+        let stream = connect(address, options, || wanted(None))?;
+        wanted(Some(&stream))?;
         let mut wire = Wire {
             address: address.to_owned(),
             stream,
@@ -180,16 +184,20 @@ impl Wire {
     }
 }
 
-fn connect(address: &str, options: &DirectOptions) -> io::Result<TcpStream> {
+fn connect(
+    address: &str,
+    options: &DirectOptions,
+    wanted: impl Fn() -> io::Result<()>,
+) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("no address of {address}"));
     for address in address.to_socket_addrs()? {
-        let wanted = match options.address_family {
+        let of_family = match options.address_family {
             AddressFamily::Any => true,
             AddressFamily::V4 => address.is_ipv4(),
             AddressFamily::V6 => address.is_ipv6(),
         };
-        if wanted {
-            match connect_to(&address, options) {
+        if of_family {
+            match connect_to(&address, options, &wanted) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failed = error,
             }
@@ -198,8 +206,21 @@ fn connect(address: &str, options: &DirectOptions) -> io::Result<TcpStream> {
     Err(failed)
 }
 
-fn connect_to(address: &SocketAddr, options: &DirectOptions) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(address, options.connect_within)?;
+fn connect_to(
+    address: &SocketAddr,
+    options: &DirectOptions,
+    wanted: impl Fn() -> io::Result<()>,
+) -> io::Result<TcpStream> {
+    let mut left = options.connect_within;
+    let stream = loop {
+        wanted()?;
+        match TcpStream::connect_timeout(address, left.min(CONNECT_STEP)) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && CONNECT_STEP < left => {
+                left -= CONNECT_STEP;
+            }
+            result => break result?,
+        }
+    };
     stream.set_nodelay(true)?;
     let within: Duration = options.answer_within;
     stream.set_read_timeout(Some(within))?;
