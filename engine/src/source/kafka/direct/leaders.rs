@@ -25,6 +25,8 @@ use crate::source::kafka::connection::TOPIC_GONE;
 const METADATA_VERSIONS: (i16, i16) = (4, 12);
 /// Stands for the thread that asks, among those that wait for a broker.
 const ASKING: i32 = -1;
+/// How many failures in a row say that a broker does not know who leads a partition.
+const MISLED_AFTER: u32 = 2;
 /// How many times waiting grows before it stays.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -44,6 +46,7 @@ fn run(shared: &Arc<Shared>) {
     let mut asked = false;
     let mut turn = 0;
     let mut unusable = 0;
+    let mut answered = false;
     loop {
         let mut state = shared.state();
         while !state.closed && !state.lacks_leader() {
@@ -62,6 +65,9 @@ fn run(shared: &Arc<Shared>) {
         if state.closed {
             return;
         }
+        // What this one said did not help: another may know better.
+        turn += usize::from(answered && state.was_misled());
+        answered = false;
         drop(state);
         asked = true;
         let known: Vec<&String> = shared.options.bootstrap.iter().chain(brokers.values()).collect();
@@ -75,7 +81,7 @@ fn run(shared: &Arc<Shared>) {
         }
         match answer {
             Ok(answer) => {
-                unusable = 0;
+                (unusable, answered) = (0, true);
                 shared.answered(&mut state, ASKING);
                 drop(state);
                 brokers = answer
@@ -196,6 +202,12 @@ impl State {
     pub(super) fn failures(&self) -> u32 {
         let lacking = self.partitions.values().filter(|fetching| fetching.lacks_leader());
         lacking.map(|fetching| fetching.failures).min().unwrap_or(0)
+    }
+
+    /// Whether a partition was given a leader that did not answer for it, or none, again.
+    fn was_misled(&self) -> bool {
+        let mut lacking = self.partitions.values().filter(|fetching| fetching.lacks_leader());
+        lacking.any(|fetching| MISLED_AFTER <= fetching.failures)
     }
 
     /// Partitions that lack a leader still do.
