@@ -161,6 +161,11 @@ pub struct Progress {
     pub finished: bool,
 }
 
+/// What helps where a log no longer holds what is to be read. With a checkpoint, where reading begins
+/// is said by that alone.
+pub(crate) const START_OVER: &str = "start over with --fresh, from where --from says: a checkpoint, \
+                                     if there is one, is left behind with its open windows";
+
 /// Why a source cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -178,8 +183,8 @@ pub enum SourceError {
     /// Messages that were to be read are no longer there.
     #[error(
         "data of topic `{topic}` partition {} is gone: expected offset {}, but the log now begins \
-         at {} ({} offsets lost); restart with --from earliest to accept that",
-        .partition.0, .expected.0, .low.0, .low.0.saturating_sub(.expected.0)
+         at {} ({} offsets lost); to go on without them, {}",
+        .partition.0, .expected.0, .low.0, .low.0.saturating_sub(.expected.0), START_OVER
     )]
     DataGone {
         /// The topic.

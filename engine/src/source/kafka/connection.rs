@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::source::kafka::cursor::Loss;
 use crate::source::kafka::lookup::{At, Lookup, Trouble};
 use crate::source::kafka::settings::KafkaSettings;
-use crate::source::{SourceError, Wake};
+use crate::source::{START_OVER, SourceError, Wake};
 
 /// How long the first question waits for its answer: a person should not wait for longer to hear
 /// that nobody answers.
@@ -36,8 +36,11 @@ const NO_ANSWER_FOR: Duration = Duration::from_secs(3);
 const ABSENT_ANSWERS: u32 = 5;
 
 /// What is said of a topic that is no longer the one that was read.
-pub(super) const TOPIC_GONE: &str = "the topic is gone: it was deleted while it was being read; if \
-                                     it was created anew, restart with --from earliest";
+pub(super) fn topic_gone() -> String {
+    format!(
+        "the topic is gone: it was deleted while it was being read; if it was created anew, {START_OVER}"
+    )
+}
 
 /// What all readers of a source share.
 pub(super) struct Connection {
@@ -153,7 +156,7 @@ impl Connection {
     /// Why no reader can go on, if that is certain. Costs next to nothing.
     pub(super) fn verdict(&self) -> Option<SourceError> {
         self.verdict.get().map(|verdict| match verdict {
-            Verdict::Absent => self.failed(TOPIC_GONE),
+            Verdict::Absent => self.failed(topic_gone()),
             Verdict::Failed(reason) => self.failed(reason),
         })
     }
@@ -230,7 +233,7 @@ impl Connection {
         if count < known {
             return Err(Trouble::Fatal(format!(
                 "it has {count} partitions now, where it had {known}: it was deleted and created \
-                 anew; restart with --from earliest"
+                 anew; {START_OVER}"
             )));
         }
         self.lookup.offsets(0..count, At::End, within).map(drop)
@@ -278,8 +281,7 @@ impl Connection {
     /// The error for the job that a log holds other messages than before.
     pub(super) fn cut_back(&self, partition: Partition, reason: &str) -> SourceError {
         self.failed(format!(
-            "partition {}: the log was cut back below what was read ({reason}); restart with \
-             --from earliest",
+            "partition {}: the log was cut back below what was read ({reason}); {START_OVER}",
             partition.0
         ))
     }

@@ -8,7 +8,7 @@ use strandline_operators::record::{Offset, Partition};
 
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Loss;
-use crate::source::{SourceError, Wake};
+use crate::source::{START_OVER, SourceError, Wake};
 
 /// How many times in a row the broker may say of an offset that it is out of range, and then that
 /// it is not.
@@ -62,7 +62,7 @@ impl OutOfRange {
         if end < position {
             return Err(connection.failed(format!(
                 "offset {} of partition {number} is after the end of the log, {}: the topic was \
-                 cut back or created anew; restart with --from earliest",
+                 cut back or created anew; {START_OVER}",
                 position.0, end.0
             )));
         }

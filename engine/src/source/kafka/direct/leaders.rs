@@ -19,7 +19,7 @@ use strandline_operators::record::Partition;
 use super::fetch;
 use super::queue::{Fetching, Leader, Shared, State};
 use super::wire::{Wire, WireError};
-use crate::source::kafka::connection::TOPIC_GONE;
+use crate::source::kafka::connection::topic_gone;
 
 /// The versions of the question that are known here: the first that creates no topic, the last.
 const METADATA_VERSIONS: (i16, i16) = (4, 12);
@@ -189,7 +189,7 @@ fn assign(state: &mut State, topic: &MetadataResponseTopic, brokers: &BTreeMap<i
 
 /// The topic is another one now.
 fn end(shared: &Shared, mut state: std::sync::MutexGuard<'_, State>) {
-    state.give_up(TOPIC_GONE, |_| true, &shared.wake);
+    state.give_up(&topic_gone(), |_| true, &shared.wake);
 }
 
 impl State {
