@@ -248,7 +248,80 @@ fn address_of(host: &str, port: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kafka_protocol::messages::ApiKey;
+    use strandline_operators::record::Offset;
+
     use super::*;
+    use crate::clock::Clock;
+    use crate::source::Wake;
+    use crate::source::kafka::connection::Connection;
+    use crate::source::kafka::direct::options::DirectOptions;
+    use crate::source::kafka::settings::KafkaSettings;
+
+    /// The version in which the brokers of these tests speak of leaders.
+    const VERSION: i16 = 4;
+
+    fn answer(stream: &mut impl Write, correlation: &[u8], body: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(correlation.len() + body.len()).unwrap();
+        stream.write_all(&[&length.to_be_bytes(), correlation, body].concat())
+    }
+
+    /// A broker that only knows that nobody leads the partition; counts how often it was asked.
+    fn knows_no_leader() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        // The library does not write answers. No broker, no cluster, no controller; one topic, "t",
+        // with one partition, 0, that has no leader and no replicas.
+        let mut leaders = vec![0; 8];
+        leaders.extend([0xff; 6]);
+        leaders.extend([0, 0, 0, 1, 0, 0, 0, 1, b't', 0]);
+        leaders.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        leaders.extend([0xff; 4]);
+        leaders.extend([0; 8]);
+        let mut versions = vec![0, 0, 0, 0, 0, 1];
+        for number in [ApiKey::Metadata as i16, VERSION, VERSION] {
+            versions.extend(number.to_be_bytes());
+        }
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                for body in [&versions, &leaders] {
+                    let mut length = [0; 4];
+                    stream.read_exact(&mut length).unwrap();
+                    let mut question = vec![0; u32::from_be_bytes(length) as usize];
+                    stream.read_exact(&mut question).unwrap();
+                    answer(&mut stream, &question[4..8], body).unwrap();
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        (address, asked)
+    }
+
+    #[test]
+    fn a_broker_that_does_not_know_the_leader_is_not_the_only_one_to_be_asked() {
+        let brokers = [knows_no_leader(), knows_no_leader()];
+        let bootstrap = format!("{},{}", brokers[0].0, brokers[1].0);
+        let settings = KafkaSettings::new(bootstrap, "t");
+        let options = DirectOptions::new(&settings, Some(1)).unwrap();
+        // The client must not meet these brokers: they would confuse it.
+        let connection = Connection::new(KafkaSettings::new("127.0.0.1:1", "t")).unwrap();
+        let shared = Shared::new(connection, options, Wake::new(|| ()), Clock::system());
+        let fetching = Fetching::new(Offset(0), None);
+        shared.state().partitions.insert(Partition(0), fetching);
+        spawn(&shared).unwrap();
+        let clock = Clock::system();
+        while brokers.iter().any(|(_, asked)| asked.load(Ordering::SeqCst) < 2) {
+            assert!(clock.elapsed() < Duration::from_secs(60), "{brokers:?}");
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        shared.close();
+    }
 
     #[test]
     fn an_id_is_written_as_the_client_writes_it() {
