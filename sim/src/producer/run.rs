@@ -184,6 +184,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits, takes the client's reports, and reports.
+    #[expect(clippy::disallowed_methods, reason = "in real time there is nothing else to wait for")]
     fn look_around(&mut self, wait: Duration) {
         // The client waits by the millisecond, and spins for the part of one that is left.
         std::thread::sleep(wait);
