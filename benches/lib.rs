@@ -1,5 +1,7 @@
 #![doc = include_str!("README.md")]
 
+pub mod machine;
+pub mod results;
 pub mod state;
 pub mod workload;
 

@@ -3,13 +3,18 @@
 //!
 //! `STRANDLINE_KAFKA` names the broker (`scripts/kafka start`) for the first; without it that is
 //! left out. `STRANDLINE_MESSAGES` (10 million) is how many messages it reads.
+//!
+//! Where `STRANDLINE_RESULTS` names a folder, `checkpoints.json` there holds the figures, and
+//! `checkpoints.md` says them.
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use strandline::engine::checkpoint::Checkpoints;
 use strandline::engine::checkpoint::object::ObjectBlobs;
 use strandline::engine::clock::Clock;
@@ -24,6 +29,8 @@ use strandline::operators::record::Partition;
 use strandline::operators::time::EventTime;
 use strandline::operators::window::{Row, Tumbling};
 use strandline::sim::producer::{FleetProducer, Pace, ProducerOptions};
+use strandline_benches::machine::Machine;
+use strandline_benches::results;
 use strandline_benches::{MainRow, Nowhere, fleet, main_table, main_view, run_main_job_with};
 
 #[global_allocator]
@@ -31,18 +38,113 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTITIONS: u32 = 4;
 const PAIRS: usize = 5;
+const LATENCY_PAIRS: usize = 3;
+const RECOVERY_KEYS: u64 = 1_000_000;
+const RECOVERIES: usize = 5;
 
 fn main() {
     // `cargo test` runs benches too, with another argument.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    match std::env::var("STRANDLINE_KAFKA") {
-        Ok(bootstrap) => throughput(&bootstrap),
-        Err(_) => println!("throughput: left out, STRANDLINE_KAFKA names no broker"),
+    let throughput = match std::env::var("STRANDLINE_KAFKA") {
+        Ok(bootstrap) => Some(throughput(&bootstrap)),
+        Err(_) => {
+            eprintln!("throughput: left out, STRANDLINE_KAFKA names no broker");
+            None
+        }
+    };
+    let document = Document {
+        bench: "checkpoints",
+        machine: Machine::this(),
+        throughput,
+        final_row_latency: latency(),
+        recovery_keys: RECOVERY_KEYS,
+        recovery_seconds: recovery(),
+    };
+    results::write("checkpoints", &document, &document.text());
+}
+
+/// What the bench came to. Lists are in the order of the runs.
+#[derive(Serialize)]
+struct Document {
+    bench: &'static str,
+    machine: Machine,
+    throughput: Option<Throughput>,
+    final_row_latency: Vec<LatencyPair>,
+    recovery_keys: u64,
+    recovery_seconds: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct Throughput {
+    messages: u64,
+    pairs: Vec<ThroughputPair>,
+}
+
+/// Messages a second, with a checkpoint a second and without any.
+#[derive(Copy, Clone, Serialize)]
+struct ThroughputPair {
+    with_hz: f64,
+    without_hz: f64,
+}
+
+/// Of final rows, with a checkpoint a second and without any.
+#[derive(Copy, Clone, Serialize)]
+struct LatencyPair {
+    with: Latency,
+    without: Latency,
+}
+
+#[derive(Copy, Clone, Debug, Serialize)]
+struct Latency {
+    p50_ms: f64,
+    p99_ms: f64,
+    p99_99_ms: f64,
+}
+
+impl Document {
+    /// Medians, and in brackets the least and the greatest.
+    fn text(&self) -> String {
+        let mut text = format!(
+            "What checkpoints cost: medians, in brackets least and greatest. {}\n",
+            self.machine.text(", which ran the broker too")
+        );
+        if let Some(Throughput { messages, pairs }) = &self.throughput {
+            let _ = writeln!(
+                text,
+                "\nThroughput over {messages} messages of Kafka with a checkpoint every second, of that \
+                 without: {}, {} pairs.",
+                spread(pairs.iter().map(|pair| pair.with_hz / pair.without_hz), 2),
+                pairs.len()
+            );
+        }
+        let _ = writeln!(
+            text,
+            "\nLatency of final rows from the end of their window, in memory, 50 000 records a second: a \
+             checkpoint every second adds {} ms to the p99 ({} pairs).",
+            spread(
+                self.final_row_latency.iter().map(|pair| pair.with.p99_ms - pair.without.p99_ms),
+                1
+            ),
+            self.final_row_latency.len()
+        );
+        let _ = writeln!(
+            text,
+            "\nA start that brings back {} keys takes {} s ({} runs).",
+            self.recovery_keys,
+            spread(self.recovery_seconds.iter().copied(), 2),
+            self.recovery_seconds.len()
+        );
+        text
     }
-    latency();
-    recovery();
+}
+
+fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
+    let mut values: Vec<f64> = values.collect();
+    let median = median(&mut values);
+    let (least, greatest) = (values[0], values[values.len() - 1]);
+    format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
 }
 
 fn keep(place: &Path, every: Duration) -> Checkpoints {
@@ -62,7 +164,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Reads a topic to its end with Parquet outputs, pair by pair in turn.
-fn throughput(bootstrap: &str) {
+fn throughput(bootstrap: &str) -> Throughput {
     let messages = std::env::var("STRANDLINE_MESSAGES");
     let messages = messages.map_or(10_000_000, |text| text.parse().expect("a number of messages"));
     let topic = format!("bench-checkpoints-{}", std::process::id());
@@ -105,24 +207,16 @@ fn throughput(bootstrap: &str) {
         messages as f64 / begun.elapsed().as_secs_f64()
     };
     run(false);
-    let (mut without, mut with, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pairs = Vec::new();
     for pair in 0..PAIRS {
         // Each comes first in turn.
         let first = run(pair % 2 == 0);
         let second = run(pair % 2 == 1);
-        let (w, n) = if pair % 2 == 0 { (first, second) } else { (second, first) };
-        with.push(w);
-        without.push(n);
-        ratios.push(w / n);
-        println!("throughput: {:.2} M/s with, {:.2} M/s without", w / 1e6, n / 1e6);
+        let (with_hz, without_hz) = if pair % 2 == 0 { (first, second) } else { (second, first) };
+        eprintln!("throughput: {:.2} M/s with, {:.2} M/s without", with_hz / 1e6, without_hz / 1e6);
+        pairs.push(ThroughputPair { with_hz, without_hz });
     }
-    println!(
-        "throughput of {messages} messages, a checkpoint every second against none: {:.3} (median \
-         of {PAIRS}); {:.2} and {:.2} M messages/s",
-        median(&mut ratios),
-        median(&mut with) / 1e6,
-        median(&mut without) / 1e6
-    );
+    Throughput { messages, pairs }
 }
 
 /// Notes how long after the end of its window each row came.
@@ -149,7 +243,7 @@ fn now_ms() -> f64 {
 }
 
 /// Live load: how long after a window could be final its rows reach the output.
-fn latency() {
+fn latency() -> Vec<LatencyPair> {
     const RATE_HZ: f64 = 50_000.0;
     const SECONDS: u64 = 15;
     let run = |every: Option<Duration>| {
@@ -186,25 +280,22 @@ fn latency() {
         let mut seen = late.0.lock().expect("nobody panicked");
         seen.sort_by(f64::total_cmp);
         let at = |share: f64| seen[((seen.len() - 1) as f64 * share) as usize];
-        (at(0.5), at(0.99), at(0.9999))
+        Latency { p50_ms: at(0.5), p99_ms: at(0.99), p99_99_ms: at(0.9999) }
     };
     run(None);
-    let mut added = Vec::new();
-    for _ in 0..3 {
+    let mut pairs = Vec::new();
+    for _ in 0..LATENCY_PAIRS {
         let without = run(None);
         let with = run(Some(Duration::from_secs(1)));
-        println!(
-            "latency of final rows at 50 000 records/s (p50, p99, p99.99): {without:.1?} ms without, \
-             {with:.1?} ms with a checkpoint every second"
-        );
-        added.push(with.1 - without.1);
+        eprintln!("latency: {without:?} without, {with:?} with a checkpoint every second");
+        pairs.push(LatencyPair { with, without });
     }
-    println!("added to the p99: {:.1} ms (median of 3)", median(&mut added));
+    pairs
 }
 
 /// A million keys in open windows: how long until a start has them back.
-fn recovery() {
-    const KEYS: u64 = 1_000_000;
+fn recovery() -> Vec<f64> {
+    const KEYS: u64 = RECOVERY_KEYS;
     let there = tempfile::tempdir().expect("a directory");
     let log = SimulatedLog::new("keys", PARTITIONS);
     for key in 0..KEYS {
@@ -234,7 +325,5 @@ fn recovery() {
         })
     };
     until(&|read, _| read == KEYS);
-    let mut seconds: Vec<f64> =
-        (0..5).map(|_| until(&|_, keys| keys == KEYS).as_secs_f64()).collect();
-    println!("recovery of {KEYS} keys: {:.2} s (median of 5)", median(&mut seconds));
+    (0..RECOVERIES).map(|_| until(&|_, keys| keys == KEYS).as_secs_f64()).collect()
 }

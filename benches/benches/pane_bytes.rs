@@ -5,15 +5,22 @@
 //! One worker, one record a key and window, keys of 13 bytes, all of one partition, by the number of
 //! keys and of windows that are open. What a key costs once (its name here and at the sender, the
 //! sender's slot) is spread over its panes.
+//!
+//! Where `STRANDLINE_RESULTS` names a folder, and the bench is not only tried, `memory.json` there holds
+//! the figures, and `memory.md` a table of them.
 
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
+use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde::Serialize;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use strandline::operators::decode::Metrics;
 use strandline::operators::record::{Events, Offset, Partition};
 use strandline::operators::time::EventTime;
 use strandline_benches::MainPartial;
+use strandline_benches::machine::Machine;
+use strandline_benches::results;
 use strandline_benches::state::{Held, MainPane};
 use strandline_benches::workload::{BATCH_RECORDS, WINDOW, scaled};
 
@@ -22,20 +29,58 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const BEGIN: EventTime = EventTime::from_millis(1_730_638_570_000);
 
+/// What the bench came to.
+#[derive(Serialize)]
+struct Document {
+    bench: &'static str,
+    machine: Machine,
+    partial_bytes: usize,
+    stored_pane_bytes: usize,
+    figures: Vec<Figures>,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    keys: u64,
+    open_windows: u64,
+    /// A pane's: of all of them together, divided by their number.
+    pane_bytes: f64,
+}
+
 fn main() {
-    println!(
-        "partial result {} bytes; a pane as it is stored, {} bytes and its key",
-        size_of::<MainPartial>(),
-        size_of::<MainPane>()
-    );
+    let mut figures = Vec::new();
     for keys in [1_000, 100_000, 1_000_000, 1_100_000].map(scaled) {
-        for windows in [1, 2, 7] {
-            let bytes = timely::execute_directly(move |worker| bytes(worker, keys, windows));
-            println!(
-                "{keys} keys, {windows} open windows: {:.0} bytes a pane",
-                bytes as f64 / (keys * windows) as f64
-            );
+        for open_windows in [1, 2, 7] {
+            let bytes = timely::execute_directly(move |worker| bytes(worker, keys, open_windows));
+            let pane_bytes = bytes as f64 / (keys * open_windows) as f64;
+            figures.push(Figures { keys, open_windows, pane_bytes });
         }
+    }
+    let document = Document {
+        bench: "memory",
+        machine: Machine::this(),
+        partial_bytes: size_of::<MainPartial>(),
+        stored_pane_bytes: size_of::<MainPane>(),
+        figures,
+    };
+    results::write("memory", &document, &document.table());
+}
+
+impl Document {
+    fn table(&self) -> String {
+        let mut text = format!(
+            "Bytes of memory for a pane: its key, window, partial result, provenance, and all that \
+             finds them. A partial result alone has {} bytes; a pane as it is stored, {} and its key. \
+             Counted by the allocator, so the same in every run. {}\n\n\
+             | keys | open windows | bytes a pane |\n|---|---|---|\n",
+            self.partial_bytes,
+            self.stored_pane_bytes,
+            self.machine.text("")
+        );
+        for Figures { keys, open_windows, pane_bytes } in &self.figures {
+            let _ = writeln!(text, "| {keys} | {open_windows} | {pane_bytes:.0} |");
+        }
+        text
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use crate::counts::Difference;
 use crate::description::Description;
-use crate::report::{Document, Figures, text_of};
+use crate::report::{Document, Figures};
+use crate::spread::text_of;
 
 /// What a column is about, and whether more of it is better.
 struct Measure {
@@ -65,11 +66,15 @@ const MEASURES: [Measure; 7] = [
 
 /// A row for each contender, and the notes.
 pub(crate) fn table(document: &Document) -> String {
+    let mut of = format!("whole, of {}", document.baseline);
+    if let Some(direct) = &document.direct_baseline {
+        let _ = write!(of, " | whole, of {direct}");
+    }
+    let more = if document.direct_baseline.is_some() { "---|" } else { "" };
     let mut text = format!(
-        "| | version | M messages/s, whole | steady | whole, of {} | wall, s | CPU s a million | \
-         broker's | peak MiB | lines to write | to install | rows |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
-        document.baseline
+        "| | version | M messages/s, whole | steady | {of} | wall, s | CPU s a million | broker's | \
+         peak MiB | lines to write | to install | rows |\n\
+         |---|---|---|---|---|{more}---|---|---|---|---|---|---|\n",
     );
     for figures in &document.figures {
         let about = document.descriptions.get(&figures.contender);
@@ -77,13 +82,18 @@ pub(crate) fn table(document: &Document) -> String {
             Some(about) => [about.version.clone(), about.lines.to_string(), about.to_install()],
             None => ["–"; 3].map(str::to_owned),
         };
+        let mut ratio = text_of(figures.whole_ratio.as_ref(), 1.0, 2);
+        if document.direct_baseline.is_some() {
+            let of_direct = text_of(figures.whole_ratio_of_direct.as_ref(), 1.0, 2);
+            let _ = write!(ratio, " | {of_direct}");
+        }
         let _ = writeln!(
             text,
             "| {} | {version} | {} | {} | {} | {} | {} | {} | {} | {lines} | {to_install} | {} |",
             shown(document, &figures.contender),
             figures.whole.text(1e6, 2),
             text_of(figures.steady.as_ref(), 1e6, 2),
-            text_of(figures.whole_ratio.as_ref(), 1.0, 2),
+            ratio,
             figures.wall_seconds.text(1.0, 2),
             figures.cpu_seconds_per_million.text(1.0, 2),
             text_of(figures.broker_cpu_seconds_per_million.as_ref(), 1.0, 2),
@@ -93,6 +103,7 @@ pub(crate) fn table(document: &Document) -> String {
     }
     let notes = [
         waited(document),
+        memory(document),
         left_open(document),
         better(document),
         wrong(document),
@@ -136,6 +147,25 @@ fn waited(document: &Document) -> Option<String> {
              topic to see that nothing more comes: {}. If it still reads in those seconds, after \
              its last row, that is not counted, which is in its favour.",
             waited.join(", ")
+        )
+    })
+}
+
+/// What the memory of several processes is, if somebody was several.
+fn memory(document: &Document) -> Option<String> {
+    let mut several = Vec::new();
+    for figures in &document.figures {
+        let runs = document.runs.iter().filter(|run| run.contender == figures.contender);
+        if let Some(processes) = runs.filter_map(|run| run.processes).max().filter(|of| 1 < *of) {
+            several.push(format!("{} ({processes})", shown(document, &figures.contender)));
+        }
+    }
+    (!several.is_empty()).then(|| {
+        format!(
+            "Peak memory is the kernel's own figure where a run is one process. Several, at most: {}. \
+             Theirs is the greatest sum of resident memory that was seen, looked at 40 times a \
+             second; memory that they share counts for each.",
+            several.join(", ")
         )
     })
 }
@@ -271,6 +301,14 @@ mod tests {
         assert!(table.contains(better), "{table}");
         assert!(table.contains("Fewer rounds than the others: Slow Streams 1."), "{table}");
         assert!(!table.contains("Wrong results") && !table.contains("Dropped out"), "{table}");
+    }
+
+    #[test]
+    fn memory_of_several_processes_is_said_to_be_a_sum() {
+        let mut of_a_peer = of_a_peer();
+        of_a_peer.runs[2].processes = Some(3);
+        assert!(table(of_a_peer, 7).contains("Several, at most: Slow Streams (3)."));
+        assert!(!table(self::of_a_peer(), 7).contains("Several"));
     }
 
     #[test]

@@ -1,34 +1,44 @@
-//! How the hand-written programs read a topic: the batches of the client's queues, by the settings
-//! that the job has, a thread for some of the partitions.
+//! How the hand-written programs read a topic: in either of the ways that the job has, by its
+//! settings, a thread for some of the partitions.
 //!
-//! This is the engine's own reader: one call of the client for a thousand messages, payloads where
-//! the client put them. A loop over the bare client differs by one comparison of offsets a message.
+//! This is the engine's own reader, so that a program by hand is denied nothing that the job has. By
+//! the client: one call for a thousand messages of its queues, payloads where the client put them;
+//! a loop over the bare client differs by one comparison of offsets a message. Directly: payloads
+//! where the socket put them, which nobody gets who has only the client library.
 
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use strandline::engine::source::kafka::{KafkaSettings, KafkaSource};
+use strandline::engine::source::kafka::{Fetch, KafkaSettings, KafkaSource};
 use strandline::engine::source::{PartitionStart, Reader, Source, Wake};
 use strandline::operators::record::Message;
 
-/// How long a thread waits for the client before it looks again.
+/// How long a thread waits for messages before it looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Messages of one partition that are read before the others have their turn.
 const MESSAGES_PER_READ: usize = 1_024;
 
-/// Reads a topic to its present ends on so many threads. Each thread makes a state, folds its
-/// messages into it and gives it back.
+/// What is read, and how.
+pub(crate) struct Reading<'a> {
+    pub(crate) bootstrap: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) threads: usize,
+    pub(crate) fetch: Fetch,
+}
+
+/// Reads a topic to its present ends. Each thread makes a state, folds its messages into it and
+/// gives it back.
 pub(crate) fn consume<T: Send>(
-    bootstrap: &str,
-    topic: &str,
-    threads: usize,
+    reading: &Reading<'_>,
     begin: impl Fn() -> T + Sync,
     fold: impl Fn(&mut T, Message<'_>) + Sync,
 ) -> anyhow::Result<Vec<T>> {
+    let Reading { bootstrap, topic, threads, fetch } = *reading;
     let mut settings = KafkaSettings::new(bootstrap, topic);
     settings.bounded = true;
+    settings.fetch = fetch;
     let source = KafkaSource::new(settings)?;
     let partitions = source.plan(&[], &|| false)?.partitions;
     let (begin, fold) = (&begin, &fold);

@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use strandline::engine::source::kafka::Fetch;
 
 use crate::counts::Counted;
 use crate::peers::Peer;
+use crate::rows;
 
 /// One way to read the topic.
 #[derive(Clone, Debug)]
 pub(crate) enum Contender {
     /// Every payload is touched, nothing else.
-    Drain { threads: usize },
+    Drain { threads: usize, fetch: Fetch },
     /// The job by hand, without a dataflow.
-    Hand { threads: usize },
+    Hand { threads: usize, fetch: Fetch },
     /// The main job, as a user starts it.
     Job {
         workers: usize,
@@ -48,8 +50,12 @@ impl Contender {
     /// What it is called in tables; the same name is the same contender.
     pub(crate) fn name(&self) -> String {
         match self {
-            Contender::Drain { threads } => format!("bare drain, {threads} threads"),
-            Contender::Hand { threads } => format!("hand-written loop, {threads} threads"),
+            Contender::Drain { threads, fetch } => {
+                format!("bare drain, {threads} threads{}", suffix(*fetch))
+            }
+            Contender::Hand { threads, fetch } => {
+                format!("hand-written loop, {threads} threads{}", suffix(*fetch))
+            }
             Contender::Job { workers, checkpoint_every, options } => {
                 let kept = checkpoint_every.map_or("no checkpoints".to_owned(), |every| {
                     format!("a checkpoint every {every}")
@@ -68,11 +74,12 @@ impl Contender {
         let own = || std::env::current_exe().context("finding this program");
         let mut command;
         match self {
-            Contender::Drain { threads } | Contender::Hand { threads } => {
+            Contender::Drain { threads, fetch } | Contender::Hand { threads, fetch } => {
                 let what = if matches!(self, Contender::Drain { .. }) { "drain" } else { "hand" };
                 command = Command::new(own()?);
                 command.args([what, "--bootstrap", &place.bootstrap, "--topic", topic]);
                 command.arg("--threads").arg(threads.to_string());
+                command.args(["--fetch", word(*fetch)]);
             }
             Contender::Job { workers, checkpoint_every, options } => {
                 command = Command::new(&place.job);
@@ -94,15 +101,48 @@ impl Contender {
         Ok(command)
     }
 
-    /// What a run came to, by what it said or wrote.
+    /// What a run came to: by the files that it wrote, or by what it said if it writes none.
     pub(crate) fn outcome(&self, place: &Place, stdout: &str) -> anyhow::Result<Counted> {
-        if let Contender::Peer(peer) = self {
-            return peer.count(&place.out());
+        match self {
+            Contender::Peer(peer) => peer.count(&place.out()),
+            Contender::Drain { .. } | Contender::Hand { .. } => said(stdout),
+            Contender::Job { .. } => {
+                let (said, found) = (said(stdout)?, rows::count(&place.out())?);
+                ensure!(
+                    (said.rows, said.records) == (found.rows, found.records),
+                    "it says that it made {} rows of {} records, and its files have {} rows of {}",
+                    said.rows,
+                    said.records,
+                    found.rows,
+                    found.records
+                );
+                Ok(found)
+            }
         }
-        let line = stdout.lines().last().context("it said nothing")?;
-        let line: Value = serde_json::from_str(line).context("its last line is not JSON")?;
-        let number = |name| line[name].as_u64();
-        let rows = number("rows").or_else(|| number("windows")).context("no rows")?;
-        Ok(Counted { records: number("records").context("no records")?, rows, windows: None })
+    }
+}
+
+/// What the last line of a program says.
+fn said(stdout: &str) -> anyhow::Result<Counted> {
+    let line = stdout.lines().last().context("it said nothing")?;
+    let line: Value = serde_json::from_str(line).context("its last line is not JSON")?;
+    let number = |name| line[name].as_u64();
+    let rows = number("rows").or_else(|| number("windows")).context("no rows")?;
+    Ok(Counted { records: number("records").context("no records")?, rows, windows: None })
+}
+
+/// A way of fetching, in the job's own words.
+pub(crate) fn word(fetch: Fetch) -> &'static str {
+    match fetch {
+        Fetch::Client => "client",
+        Fetch::Direct => "direct",
+    }
+}
+
+/// What a name says of a way of fetching that is not the usual one, as the job's options do.
+fn suffix(fetch: Fetch) -> &'static str {
+    match fetch {
+        Fetch::Client => "",
+        Fetch::Direct => " --fetch direct",
     }
 }

@@ -3,7 +3,7 @@
 //! The hand-written loop is what an expert would write who needs these numbers once: a table for
 //! each thread, keys interned, panes in a vector by key, sums of floats. It has no watermark, no
 //! late records, no exactness, no state that survives, and it writes nothing. It decodes with the
-//! decoder of the job.
+//! decoder of the job, and reads in either of the job's ways.
 
 use std::hash::BuildHasher;
 
@@ -13,7 +13,7 @@ use strandline::operators::decode::{Decode, Decoded, JsonFields, Metrics};
 use strandline::operators::record::{Key, Message};
 use strandline_benches::decoder;
 
-use crate::consume::consume;
+use crate::consume::{Reading, consume};
 
 /// What a program that reads a topic came to.
 pub(crate) struct Outcome {
@@ -26,20 +26,20 @@ const CACHE_LINE_BYTES: usize = 64;
 pub(crate) const WINDOW_MS: i64 = 10_000;
 
 /// Reads every message and touches its payload.
-pub(crate) fn drain(bootstrap: &str, topic: &str, threads: usize) -> anyhow::Result<Outcome> {
+pub(crate) fn drain(reading: &Reading<'_>) -> anyhow::Result<Outcome> {
     let touch = |(records, sum): &mut (u64, u64), message: Message<'_>| {
         *records += 1;
         let payload = message.payload.unwrap_or_default();
         *sum += payload.iter().step_by(CACHE_LINE_BYTES).map(|byte| u64::from(*byte)).sum::<u64>();
     };
-    let threads = consume(bootstrap, topic, threads, || (0, 0), touch)?;
+    let threads = consume(reading, || (0, 0), touch)?;
     std::hint::black_box(threads.iter().map(|(_, sum)| sum).sum::<u64>());
     Ok(Outcome { records: threads.iter().map(|(records, _)| records).sum(), rows: 0 })
 }
 
 /// Reads every message and computes the rows of the main job.
-pub(crate) fn hand(bootstrap: &str, topic: &str, threads: usize) -> anyhow::Result<Outcome> {
-    let threads = consume(bootstrap, topic, threads, Loop::new, Loop::take)?;
+pub(crate) fn hand(reading: &Reading<'_>) -> anyhow::Result<Outcome> {
+    let threads = consume(reading, Loop::new, Loop::take)?;
     let mut all = Panes::default();
     for thread in &threads {
         for (start, of_window) in &thread.panes.windows {

@@ -8,12 +8,13 @@ mod contender;
 mod counts;
 mod description;
 mod hand;
-mod machine;
 mod peers;
 mod plot;
 mod process;
 mod report;
 mod rounds;
+mod rows;
+mod spread;
 mod topics;
 
 use std::fs;
@@ -22,14 +23,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
+use strandline::engine::clock::Clock;
+use strandline::engine::source::kafka::Fetch;
+use strandline_benches::machine::Machine;
 
+use self::consume::Reading;
 use self::contender::{Contender, Place};
 use self::description::{Description, Descriptions};
 use self::hand::Outcome;
-use self::machine::Machine;
 use self::peers::{Failure, Peer};
 use self::report::Document;
-use self::rounds::{Run, rounds};
+use self::rounds::{Rounds, Run, rounds};
 
 /// The hand-written programs have the allocator that the job has.
 #[global_allocator]
@@ -45,20 +49,22 @@ struct Options {
 #[derive(Subcommand)]
 enum What {
     /// The job in several ways, the hand-written loop and the bare drain
+    #[command(args_override_self = true)]
     Job {
         #[command(flatten)]
         compare: Compare,
-        /// Only those whose name contains this; repeatable. The baseline always takes part
+        /// Only those whose name contains this; repeatable. The baselines always take part
         #[arg(long)]
         only: Vec<String>,
     },
     /// The job beside other engines
+    #[command(args_override_self = true)]
     Peers {
         #[command(flatten)]
         compare: Compare,
         #[command(flatten)]
         engines: Engines,
-        /// Only these peers, by the names of their folders, in capitals or not. The baseline and
+        /// Only these peers, by the names of their folders, in capitals or not. The baselines and
         /// Strandline always take part
         #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
         only: Vec<String>,
@@ -104,6 +110,10 @@ struct Compare {
     /// How often everybody has a turn
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// What the order of runs is drawn from; another one each time if none is given. The document
+    /// has it
+    #[arg(long)]
+    seed: Option<u64>,
     /// Each message with its fields in another order, and white space
     #[arg(long)]
     vary_layout: bool,
@@ -129,28 +139,41 @@ struct Single {
     topic: String,
     #[arg(long)]
     threads: usize,
+    /// How messages are fetched
+    #[arg(long, value_parser = ["client", "direct"], default_value = "client")]
+    fetch: String,
+}
+
+impl Single {
+    fn reading(&self) -> Reading<'_> {
+        let Single { bootstrap, topic, threads, fetch } = self;
+        let fetch = if fetch == "direct" { Fetch::Direct } else { Fetch::Client };
+        Reading { bootstrap, topic, threads: *threads, fetch }
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     match Options::parse().what {
         What::Job { compare: options, only } => {
             let mut contenders = job_contenders(&options);
-            let baseline = baseline().name();
+            let baselines = [Fetch::Client, Fetch::Direct].map(|fetch| baseline(fetch).name());
             contenders.retain(|contender| {
                 let name = contender.name();
-                only.is_empty() || name == baseline || only.iter().any(|part| name.contains(part))
+                only.is_empty()
+                    || baselines.contains(&name)
+                    || only.iter().any(|part| name.contains(part))
             });
             let title = "The main job over Kafka";
             compare(title, &options, &contenders, Descriptions::new(), Vec::new())?;
             Ok(())
         }
         What::Peers { compare: options, engines, only } => peers(&options, &engines, &only),
-        What::Drain(Single { bootstrap, topic, threads }) => {
-            say(&hand::drain(&bootstrap, &topic, threads)?);
+        What::Drain(single) => {
+            say(&hand::drain(&single.reading())?);
             Ok(())
         }
-        What::Hand(Single { bootstrap, topic, threads }) => {
-            say(&hand::hand(&bootstrap, &topic, threads)?);
+        What::Hand(single) => {
+            say(&hand::hand(&single.reading())?);
             Ok(())
         }
         What::Render { file, engines } => render(&file, &engines),
@@ -161,9 +184,9 @@ fn say(outcome: &Outcome) {
     println!("{}", json!({"records": outcome.records, "rows": outcome.rows}));
 }
 
-/// What everybody is held against.
-fn baseline() -> Contender {
-    Contender::Hand { threads: 2 }
+/// What everybody is held against, by the way in which it fetches.
+fn baseline(fetch: Fetch) -> Contender {
+    Contender::Hand { threads: 2, fetch }
 }
 
 fn job(workers: usize, checkpoint_every: Option<&'static str>, options: &Compare) -> Contender {
@@ -180,7 +203,12 @@ fn directly(mut contender: Contender) -> Contender {
 }
 
 fn job_contenders(options: &Compare) -> Vec<Contender> {
-    let mut all = vec![Contender::Drain { threads: 2 }, Contender::Hand { threads: 1 }, baseline()];
+    let mut all = Vec::new();
+    for fetch in [Fetch::Client, Fetch::Direct] {
+        all.push(Contender::Drain { threads: 2, fetch });
+        all.push(Contender::Hand { threads: 1, fetch });
+        all.push(baseline(fetch));
+    }
     for checkpoint_every in [None, Some("5s"), Some("1s")] {
         all.extend([1, 2, 4].map(|workers| job(workers, checkpoint_every, options)));
     }
@@ -199,7 +227,7 @@ fn peers(options: &Compare, engines: &Engines, only: &[String]) -> anyhow::Resul
     let about_ours = Description::of_ours(&engines.job_source, Some(&options.job))?;
     let mut descriptions: Descriptions =
         contenders.iter().map(|ours| (ours.name(), about_ours.clone())).collect();
-    contenders.insert(0, baseline());
+    contenders.splice(0..0, [Fetch::Client, Fetch::Direct].map(baseline));
     let mut failures = Vec::new();
     for peer in chosen {
         let log = peer.installation_log();
@@ -276,8 +304,10 @@ fn compare(
         // Why is said at the end, where it is not scrolled away.
         Err(Failure { contender, at, .. }) => eprintln!("{contender} failed ({at})"),
     };
+    let seed = options.seed.unwrap_or_else(|| Clock::system().wall().as_millis().cast_unsigned());
+    let number = options.rounds;
     let (runs, dropped_out) =
-        rounds(contenders, &topics, options.rounds, &place, options.broker, &mut hear)?;
+        rounds(contenders, &topics, Rounds { number, seed }, &place, options.broker, &mut hear)?;
     fs::remove_dir_all(&options.scratch).context("removing the folder of runs")?;
     failures.extend(dropped_out);
     let layout = if options.vary_layout { ", fields in any order, white space" } else { "" };
@@ -285,7 +315,10 @@ fn compare(
         title: format!("{title}{layout}"),
         machine: Machine::this(),
         topics,
-        baseline: baseline().name(),
+        baseline: baseline(Fetch::Client).name(),
+        direct_baseline: Some(baseline(Fetch::Direct).name()),
+        seed: Some(seed),
+        order: contenders.iter().map(Contender::name).collect(),
         descriptions,
         failures,
         figures: Vec::new(),
@@ -358,5 +391,12 @@ mod tests {
             let What::Peers { only, .. } = parsed(arguments).what else { panic!("of peers") };
             assert_eq!(only, ["spark", "Flink"]);
         }
+    }
+
+    #[test]
+    fn the_last_of_an_option_counts() {
+        let arguments = ["--rounds", "3", "--only", "spark", "--rounds", "1", "--only", "flink"];
+        let What::Peers { compare, only, .. } = parsed(&arguments).what else { panic!("of peers") };
+        assert_eq!((compare.rounds, only.len()), (1, 2));
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+use strandline_benches::machine::Machine;
 
 use crate::comparison;
 use crate::counts::{Counted, Difference, Window};
 use crate::description::Descriptions;
-use crate::machine::Machine;
 use crate::peers::Failure;
 use crate::rounds::{Run, Topic};
+use crate::spread::{Spread, text_of};
 
 /// Everything of one bench: what a file in `results/` holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +22,16 @@ pub(crate) struct Document {
     pub(crate) topics: Vec<Topic>,
     /// What others are held against.
     pub(crate) baseline: String,
+    /// The same by the other way of fetching, which others are held against too: a job that fetches
+    /// directly is not to owe its rate to a baseline that does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) direct_baseline: Option<String>,
+    /// What the order of runs was drawn from, by round and topic; `runs` are in that order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<u64>,
+    /// The order of the table's rows; those of old documents are in the order of their first runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) order: Vec<String>,
     /// What others are and what they need, if peers took part.
     #[serde(default, skip_serializing_if = "Descriptions::is_empty")]
     pub(crate) descriptions: Descriptions,
@@ -50,44 +61,15 @@ pub(crate) struct Figures {
     /// How many times the baseline's rate, round by round.
     pub(crate) whole_ratio: Option<Spread>,
     pub(crate) steady_ratio: Option<Spread>,
+    /// The same of the direct baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) whole_ratio_of_direct: Option<Spread>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) steady_ratio_of_direct: Option<Spread>,
     pub(crate) wall_seconds: Spread,
     pub(crate) cpu_seconds_per_million: Spread,
     pub(crate) broker_cpu_seconds_per_million: Option<Spread>,
     pub(crate) peak_mib: Spread,
-}
-
-/// The least, the middle and the greatest of some values.
-#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Spread {
-    pub(crate) min: f64,
-    pub(crate) median: f64,
-    pub(crate) max: f64,
-}
-
-impl Spread {
-    fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = match values.len() % 2 {
-            1 => values[middle],
-            _ => f64::midpoint(values[middle - 1], values[middle]),
-        };
-        Some(Spread { min, median, max })
-    }
-
-    /// The median, and in brackets the least and the greatest.
-    pub(crate) fn text(&self, scale: f64, digits: usize) -> String {
-        let [least, median, greatest] =
-            [self.min, self.median, self.max].map(|value| value / scale);
-        format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
-    }
-}
-
-/// The same of a spread that may be unknown.
-pub(crate) fn text_of(spread: Option<&Spread>, scale: f64, digits: usize) -> String {
-    spread.map_or("–".to_owned(), |spread| spread.text(scale, digits))
 }
 
 /// The runs of one round of one contender: of the largest topic, and of the smallest if there is
@@ -121,8 +103,10 @@ impl Document {
     /// With the figures of its runs.
     pub(crate) fn computed(mut self) -> Document {
         let base = self.pairs(&self.baseline);
+        let direct = self.direct_baseline.as_ref().map(|name| self.pairs(name)).unwrap_or_default();
         let names = self.contenders();
-        let figures = names.iter().filter_map(|name| figures(name, &self.pairs(name), &base));
+        let figures =
+            names.iter().filter_map(|name| figures(name, &self.pairs(name), &base, &direct));
         let figures = figures.collect();
         self.figures = figures;
         self
@@ -147,9 +131,10 @@ impl Document {
         }
     }
 
-    /// The names of those who ran, in the order in which they ran first.
+    /// The names of those who ran, in the order of the table.
     pub(crate) fn contenders(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
+        let ran = |name: &&str| self.runs.iter().any(|run| run.contender == *name);
+        let mut names: Vec<&str> = self.order.iter().map(String::as_str).filter(ran).collect();
         for run in &self.runs {
             if !names.contains(&&*run.contender) {
                 names.push(&run.contender);
@@ -190,22 +175,32 @@ impl Document {
             text += &comparison::table(self);
             return text;
         }
+        let mut of = format!("of {} | steady, of it", self.baseline);
+        if let Some(direct) = &self.direct_baseline {
+            let _ = write!(of, " | of {direct} | steady, of it");
+        }
         let _ = writeln!(
             text,
-            "| | M messages/s, start-up included | steady | of {} | steady, of it | wall, s | CPU \
-             s a million | broker's | peak MiB | rows |",
-            self.baseline
+            "| | M messages/s, start-up included | steady | {of} | wall, s | CPU s a million | \
+             broker's | peak MiB | rows |",
         );
-        text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
+        let more = if self.direct_baseline.is_some() { "---|---|" } else { "" };
+        let _ = writeln!(text, "|---|---|---|---|---|{more}---|---|---|---|---|");
         for figures in &self.figures {
+            let ratio = |spread: Option<&Spread>| text_of(spread, 1.0, 2);
+            let mut ratios =
+                vec![ratio(figures.whole_ratio.as_ref()), ratio(figures.steady_ratio.as_ref())];
+            if self.direct_baseline.is_some() {
+                ratios.push(ratio(figures.whole_ratio_of_direct.as_ref()));
+                ratios.push(ratio(figures.steady_ratio_of_direct.as_ref()));
+            }
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {:.0} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {:.0} | {} |",
                 figures.contender,
                 figures.whole.text(1e6, 2),
                 text_of(figures.steady.as_ref(), 1e6, 2),
-                text_of(figures.whole_ratio.as_ref(), 1.0, 2),
-                text_of(figures.steady_ratio.as_ref(), 1.0, 2),
+                ratios.join(" | "),
                 figures.wall_seconds.text(1.0, 2),
                 figures.cpu_seconds_per_million.text(1.0, 2),
                 text_of(figures.broker_cpu_seconds_per_million.as_ref(), 1.0, 2),
@@ -225,7 +220,7 @@ impl Document {
             self.title,
             sizes.join(" and "),
             self.rounds(),
-            self.machine
+            self.machine.text(", which ran the broker too")
         )
     }
 }
@@ -234,13 +229,16 @@ fn figures(
     name: &str,
     own: &BTreeMap<usize, Pair<'_>>,
     base: &BTreeMap<usize, Pair<'_>>,
+    direct: &BTreeMap<usize, Pair<'_>>,
 ) -> Option<Figures> {
     let large: Vec<&Run> = own.values().map(|pair| pair.large).collect();
     let per_million = |value: f64, run: &Run| value * 1e6 / run.messages as f64;
-    let beside = |of: &dyn Fn(&Pair<'_>) -> Option<f64>| {
+    let beside = |base: &BTreeMap<usize, Pair<'_>>, of: fn(&Pair<'_>) -> Option<f64>| {
         let ratio = |(round, pair): (&usize, &Pair<'_>)| Some(of(pair)? / of(base.get(round)?)?);
         Spread::of(own.iter().filter_map(ratio))
     };
+    let whole = |pair: &Pair<'_>| Some(pair.whole());
+    let steady = |pair: &Pair<'_>| pair.steady();
     let worst = large.iter().max_by_key(|run| run.difference.map(|found| found.badness()))?;
     Some(Figures {
         contender: name.to_owned(),
@@ -249,8 +247,10 @@ fn figures(
         difference: worst.difference,
         whole: Spread::of(own.values().map(Pair::whole))?,
         steady: Spread::of(own.values().filter_map(Pair::steady)),
-        whole_ratio: beside(&|pair| Some(pair.whole())),
-        steady_ratio: beside(&|pair| pair.steady()),
+        whole_ratio: beside(base, whole),
+        steady_ratio: beside(base, steady),
+        whole_ratio_of_direct: beside(direct, whole),
+        steady_ratio_of_direct: beside(direct, steady),
         wall_seconds: Spread::of(own.values().map(|pair| pair.wall_seconds(pair.large)))?,
         cpu_seconds_per_million: Spread::of(
             large.iter().map(|run| per_million(run.cpu_seconds, run)),
@@ -281,6 +281,7 @@ pub(crate) mod tests {
             wall_seconds,
             cpu_seconds: 2.0,
             peak_mib: 1.0,
+            processes: Some(1),
             broker_cpu_seconds: None,
         }
     }
@@ -294,9 +295,12 @@ pub(crate) mod tests {
         };
         Document {
             title: "a bench".into(),
-            machine: Machine::of_tests(),
+            machine: Machine::default(),
             topics: sizes.iter().map(topic).collect(),
             baseline: "base".into(),
+            direct_baseline: None,
+            seed: Some(1),
+            order: Vec::new(),
             descriptions: Descriptions::new(),
             failures: Vec::new(),
             figures: Vec::new(),
@@ -346,6 +350,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_rate_is_held_against_the_baseline_of_either_way_of_fetching() {
+        let runs = vec![
+            run("job", 0, 1_000_000, 2.0),
+            run("base", 0, 1_000_000, 4.0),
+            run("direct", 0, 1_000_000, 1.0),
+        ];
+        let mut document = document(&[1_000_000], runs);
+        document.direct_baseline = Some("direct".into());
+        let document = document.computed();
+        let job = &document.figures[0];
+        assert_eq!(job.whole_ratio.unwrap().median, 2.0);
+        assert_eq!(job.whole_ratio_of_direct.unwrap().median, 0.5);
+        let table = document.table();
+        assert!(table.contains("| of base | steady, of it | of direct | steady, of it |"));
+        assert!(table.contains("| 2.00 (2.00–2.00) | – | 0.50 (0.50–0.50) | – |"), "{table}");
+    }
+
+    #[test]
+    fn rows_of_a_table_do_not_go_by_the_order_of_runs() {
+        let runs = vec![run("other", 0, 1, 1.0), run("base", 0, 1, 1.0)];
+        let mut document = document(&[1], runs);
+        document.order = ["base", "absent", "other"].map(str::to_owned).into();
+        assert_eq!(document.contenders(), ["base", "other"]);
+    }
+
+    #[test]
     fn waiting_at_the_end_is_no_work() {
         let runs = vec![
             run("base", 0, 10_000_000, 5.0),
@@ -380,12 +410,23 @@ pub(crate) mod tests {
     #[test]
     fn tables_of_results_are_those_of_their_documents() {
         let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
-        for name in ["job", "peers"] {
-            let json = fs::read(results.join(name).with_extension("json")).unwrap();
-            let document: Document = serde_json::from_slice(&json).unwrap();
-            let table = fs::read_to_string(results.join(name).with_extension("md")).unwrap();
-            let stale = "write it again: end_to_end render benches/results/NAME.json";
+        let mut documents = 0;
+        for entry in fs::read_dir(results).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|ending| ending != "json") {
+                continue;
+            }
+            let json: serde_json::Value =
+                serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            if json.get("runs").is_none() {
+                continue; // of another bench
+            }
+            let document: Document = serde_json::from_value(json).unwrap();
+            documents += 1;
+            let table = fs::read_to_string(path.with_extension("md")).unwrap();
+            let stale = format!("write it again: end_to_end render {}", path.display());
             assert_eq!(document.computed().table(), table, "{stale}");
         }
+        assert!(2 <= documents, "of the job and of peers");
     }
 }

@@ -1,11 +1,12 @@
-//! Rounds of runs: every contender reads every topic once in a round, in an order that moves on
-//! from round to round. What is compared ran within the same round.
+//! Rounds of runs: every contender reads every topic once in a round, in an order that is drawn anew
+//! each time, so that nobody always follows the same one. What is compared ran within the same round.
 
 use std::fs::{self, File};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
+use strandline::sim::random::SplitMix64;
 
 use crate::contender::{Contender, Place};
 use crate::counts::{Difference, Window, sum};
@@ -36,24 +37,48 @@ pub(crate) struct Run {
     /// From start to exit, also what was waited at the end.
     pub(crate) wall_seconds: f64,
     pub(crate) cpu_seconds: f64,
+    /// [`Peak::bytes`](crate::process::Peak).
     pub(crate) peak_mib: f64,
+    /// How many processes it was at once, at most, if that is known: of one, `peak_mib` is the
+    /// kernel's own figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) processes: Option<usize>,
     pub(crate) broker_cpu_seconds: Option<f64>,
+}
+
+/// How many rounds, and what their orders are drawn from.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) number: usize,
+    pub(crate) seed: u64,
+}
+
+/// The order in which so many contenders have their turns, by the seed of the whole bench, the round
+/// and the topic, and by nothing else.
+fn order(contenders: usize, seed: u64, round: usize, topic: usize) -> Vec<usize> {
+    let mut random = SplitMix64::stream(seed, (round as u64) << 32 | topic as u64);
+    let mut order: Vec<usize> = (0..contenders).collect();
+    // Fisher and Yates: every order is as likely as any other.
+    for last in (1..contenders).rev() {
+        order.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    order
 }
 
 /// Runs all rounds, each run heard of by `hear`. A peer that fails has no further turn.
 pub(crate) fn rounds(
     contenders: &[Contender],
     topics: &[Topic],
-    rounds: usize,
+    rounds: Rounds,
     place: &Place,
     broker: Option<u32>,
     hear: &mut dyn FnMut(Result<&Run, &Failure>),
 ) -> anyhow::Result<(Vec<Run>, Vec<Failure>)> {
     let (mut runs, mut failures) = (Vec::new(), Vec::<Failure>::new());
-    for round in 0..rounds {
-        for topic in topics {
-            for turn in 0..contenders.len() {
-                let contender = &contenders[(round + turn) % contenders.len()];
+    for round in 0..rounds.number {
+        for (number, topic) in topics.iter().enumerate() {
+            for turn in order(contenders.len(), rounds.seed, round, number) {
+                let contender = &contenders[turn];
                 let name = contender.name();
                 if failures.iter().any(|failure| failure.contender == name) {
                     continue;
@@ -112,12 +137,13 @@ fn one(
     let expected = sum(&topic.windows).rows;
     ensure!(
         is_peer || topic.windows.is_empty() || rows == expected,
-        "{rows} rows were made of a topic that should hold {expected}: delete topic {} and begin again",
+        "{rows} rows were made of a topic that should hold {expected}: delete topic {} and begin \
+         again; if it stays so, the job is wrong",
         topic.name
     );
     let is_known = !topic.windows.is_empty();
     let difference = is_known.then(|| Difference::of(&counted, &topic.windows));
-    let Cost { wall, cpu, peak_bytes, broker_cpu, .. } = cost;
+    let Cost { wall, cpu, peak, broker_cpu, .. } = cost;
     Ok(Run {
         contender: contender.name(),
         round,
@@ -127,7 +153,8 @@ fn one(
         difference,
         wall_seconds: wall.as_secs_f64(),
         cpu_seconds: cpu.as_secs_f64(),
-        peak_mib: peak_bytes as f64 / f64::from(1 << 20),
+        peak_mib: peak.bytes as f64 / f64::from(1 << 20),
+        processes: Some(peak.processes),
         broker_cpu_seconds: broker_cpu.map(|cpu| Duration::as_secs_f64(&cpu)),
     })
 }
@@ -157,6 +184,34 @@ mod tests {
         let path = folder.join("peer");
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn orders_follow_from_the_seed_and_differ_from_round_to_round() {
+        let of = |seed| (0..6).map(move |round| order(9, seed, round, 0)).collect::<Vec<_>>();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+        let mut different = of(1);
+        different.push(order(9, 1, 0, 1));
+        for order in &different {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..9).collect::<Vec<_>>(), "everybody has one turn");
+        }
+        different.sort();
+        different.dedup();
+        assert_eq!(different.len(), 7);
+    }
+
+    #[test]
+    fn nobody_always_follows_the_same_one() {
+        let predecessor = |round| {
+            let order = order(3, 5, round, 0);
+            let turn = order.iter().position(|contender| *contender == 0).unwrap();
+            turn.checked_sub(1).map(|before| order[before])
+        };
+        let before: std::collections::BTreeSet<_> = (0..20).map(predecessor).collect();
+        assert_eq!(before.len(), 3, "none, the second and the third");
     }
 
     // One test, because a script that another thread's child has open cannot be started.
@@ -193,10 +248,15 @@ mod tests {
                 Err(failure) => format!("not {}", failure.contender),
             });
         };
-        let (runs, failures) = rounds(&contenders, &topics, 2, &place, None, &mut hear).unwrap();
-        assert_eq!(heard, ["not stops", "good", "not talks", "good"]);
+        let twice = Rounds { number: 2, seed: 7 };
+        let (runs, mut failures) =
+            rounds(&contenders, &topics, twice, &place, None, &mut hear).unwrap();
+        assert_eq!(heard.pop().unwrap(), "good", "alone in the second round");
+        heard.sort();
+        assert_eq!(heard, ["good", "not stops", "not talks"]);
         let found = runs[0].difference.unwrap();
         assert_eq!((found.windows_left_open, found.is_wrong()), (1, false));
+        failures.sort_by(|a, b| a.contender.cmp(&b.contender));
         let [stopped, talked] = &failures[..] else { panic!("two failures") };
         assert_eq!(stopped.at, "running, round 1, 0.000015 M messages");
         assert!(stopped.why.contains("exit status: 3"), "{}", stopped.why);

@@ -1,7 +1,8 @@
-//! Latencies as figures: a histogram, its percentiles, and the two ways to write them down.
+//! Latencies as figures: a histogram, its percentiles, and the document that holds them.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use strandline_benches::machine::Machine;
 
 /// The longest latency that is told apart, microseconds.
 const LATENCY_MAX_US: u64 = 3_600_000_000;
@@ -37,7 +38,7 @@ impl Latencies {
 }
 
 /// What is said of latencies, milliseconds.
-#[derive(Copy, Clone, Debug, Serialize)]
+#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) samples: u64,
     pub(crate) p50_ms: f64,
@@ -47,7 +48,7 @@ pub(crate) struct Figures {
 }
 
 /// Latencies from two moments on.
-#[derive(Copy, Clone, Debug, Default, Serialize)]
+#[derive(Copy, Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct FromBoth {
     /// From the append to the log.
     pub(crate) from_append: Option<Figures>,
@@ -57,13 +58,16 @@ pub(crate) struct FromBoth {
 }
 
 /// One rate.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Measured {
+    /// How the job fetched messages.
+    pub(crate) fetch: String,
     pub(crate) rate_hz: u64,
     /// Whether the log had the records at this rate: 99 % of them within a second of their time.
     pub(crate) producer_kept_up: bool,
     /// From when a record was to be sent to its append.
     pub(crate) producer: Option<Figures>,
+    /// Windows whose final rows are counted.
     pub(crate) windows: u64,
     pub(crate) final_pushed: FromBoth,
     pub(crate) final_committed: FromBoth,
@@ -73,8 +77,9 @@ pub(crate) struct Measured {
 }
 
 /// What an idle job costs.
-#[derive(Copy, Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Idle {
+    pub(crate) fetch: String,
     pub(crate) rate_hz: u64,
     pub(crate) seconds: f64,
     /// Processor time of the job's process, as a share of one core.
@@ -82,7 +87,7 @@ pub(crate) struct Idle {
 }
 
 /// How it was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
     pub(crate) devices: u64,
@@ -95,50 +100,15 @@ pub(crate) struct Settings {
     pub(crate) publish_every_ms: u64,
     pub(crate) checkpoint_every_ms: u64,
     pub(crate) linger_ms: u64,
-    pub(crate) fetch: String,
 }
 
-/// Everything.
-#[derive(Clone, Debug, Serialize)]
+/// Everything of one sitting.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Document {
-    pub(crate) bench: &'static str,
+    pub(crate) bench: String,
+    pub(crate) machine: Machine,
     pub(crate) settings: Settings,
+    /// By rate, and within it by the way of fetching.
     pub(crate) rates: Vec<Measured>,
-    pub(crate) idle: Option<Idle>,
-}
-
-impl Document {
-    /// As a Markdown table.
-    pub(crate) fn markdown(&self) -> String {
-        let mut text =
-            "| records/s | what, from the append of the last record needed | p50 | p99 | \
-                        p99.99 | max (ms) |\n|---|---|---|---|---|---|\n"
-                .to_owned();
-        for rate in &self.rates {
-            let kept_up = if rate.producer_kept_up { "" } else { " (producer fell behind)" };
-            for (what, figures) in [
-                ("final row pushed", rate.final_pushed.from_append),
-                ("… from the schedule", rate.final_pushed.from_schedule),
-                ("final row committed in Parquet", rate.final_committed.from_append),
-                ("in a live row (from its own append)", rate.live.from_append),
-            ] {
-                let Some(Figures { p50_ms, p99_ms, p99_99_ms, max_ms, .. }) = figures else {
-                    continue;
-                };
-                text += &format!(
-                    "| {}{kept_up} | {what} | {p50_ms:.1} | {p99_ms:.1} | {p99_99_ms:.1} | \
-                     {max_ms:.1} |\n",
-                    rate.rate_hz
-                );
-            }
-        }
-        if let Some(idle) = self.idle {
-            text += &format!(
-                "\nA job at {} records/s takes {:.2} % of a core.\n",
-                idle.rate_hz,
-                100.0 * idle.share_of_a_core
-            );
-        }
-        text
-    }
+    pub(crate) idle: Vec<Idle>,
 }

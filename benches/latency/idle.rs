@@ -101,7 +101,7 @@ pub(crate) fn measure(
         anyhow::ensure!(look(page).is_ok(), "the job or its page is gone");
         sending.join().expect("nobody panicked")?;
         let share_of_a_core = (after - before).as_secs_f64() / took;
-        Ok(Idle { rate_hz: RATE_HZ, seconds: took, share_of_a_core })
+        Ok(Idle { fetch: fetch.to_owned(), rate_hz: RATE_HZ, seconds: took, share_of_a_core })
     })
 }
 

@@ -1,7 +1,7 @@
 //! Latency under a live load, over a real Kafka.
 //!
-//! For each rate two jobs run, one after the other, each with a producer that sends by a schedule
-//! and does not wait for anybody:
+//! For each rate and each way of fetching two jobs run, one after the other, each with a producer that
+//! sends by a schedule and does not wait for anybody:
 //!
 //! 1. *Final rows*, with small windows and a watermark that is not behind, so that many windows
 //!    close: from the append of the last record that a window needs (in each partition the first
@@ -24,13 +24,18 @@ mod idle;
 mod live_load;
 mod run;
 mod schedule;
+mod table;
 mod witness;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
 use clap::Parser;
 use strandline::engine::source::kafka::Fetch;
+use strandline_benches::machine::Machine;
 
 use crate::figures::{Document, Measured, Settings};
 use crate::run::{Plan, run};
@@ -44,12 +49,12 @@ const PUBLISH_EVERY_MS: u64 = 250;
 const LIVE_WINDOW_MS: u64 = 10_000;
 const LIVE_WATERMARK_MS: u64 = 60_000;
 
-/// Measures latency under a live load, over a real Kafka. Writes one JSON object.
+/// Measures latency under a live load, over a real Kafka, and prints what it comes to as tables.
 #[derive(Debug, Parser)]
 struct Options {
     /// The broker.
-    #[arg(long, env = "STRANDLINE_KAFKA")]
-    bootstrap: String,
+    #[arg(long, env = "STRANDLINE_KAFKA", required_unless_present = "render")]
+    bootstrap: Option<String>,
     /// Records a second; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000,50000,200000")]
     rates: Vec<u64>,
@@ -80,12 +85,20 @@ struct Options {
     /// How long the idle job is looked at. 0: not at all.
     #[arg(long, default_value_t = 30)]
     idle_seconds: u64,
-    /// How the job fetches messages.
-    #[arg(long, value_parser = ["client", "direct"], default_value = "client")]
-    fetch: String,
-    /// Write a Markdown table instead.
+    /// How the job fetches messages; each way with commas.
+    #[arg(
+        long,
+        value_parser = ["client", "direct"],
+        value_delimiter = ',',
+        default_value = "client,direct"
+    )]
+    fetch: Vec<String>,
+    /// Where the document and its tables go too, without an ending.
     #[arg(long)]
-    markdown: bool,
+    out: Option<PathBuf>,
+    /// Measure nothing: write the tables of this document again.
+    #[arg(long, value_name = "DOCUMENT", conflicts_with = "out")]
+    render: Option<PathBuf>,
 }
 
 /// Microseconds since 1970. The log's clock is this one too: the broker is on the same machine.
@@ -98,16 +111,8 @@ fn main() -> ExitCode {
     if std::env::var_os(idle::JOB_VARIABLE).is_some() {
         return idle::job();
     }
-    let options = Options::parse();
-    match measure(&options) {
-        Ok(document) => {
-            if options.markdown {
-                print!("{}", document.markdown());
-            } else {
-                println!("{}", serde_json::to_string_pretty(&document).expect("plain data"));
-            }
-            ExitCode::SUCCESS
-        }
+    match run_or_render(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -115,11 +120,33 @@ fn main() -> ExitCode {
     }
 }
 
+fn run_or_render(options: &Options) -> anyhow::Result<()> {
+    if let Some(file) = &options.render {
+        let json = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        let document: Document = serde_json::from_slice(&json)
+            .with_context(|| format!("{} is no document of this bench", file.display()))?;
+        return write(&file.with_extension("md"), &document.tables());
+    }
+    let document = measure(options)?;
+    print!("{}", document.tables());
+    if let Some(out) = &options.out {
+        let json = serde_json::to_string_pretty(&document)? + "\n";
+        write(&out.with_extension("json"), &json)?;
+        write(&out.with_extension("md"), &document.tables())?;
+    }
+    Ok(())
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+}
+
 fn measure(options: &Options) -> anyhow::Result<Document> {
     anyhow::ensure!(
         0 < options.partitions && options.devices.is_multiple_of(options.partitions),
         "--devices is not a multiple of --partitions"
     );
+    let bootstrap = options.bootstrap.as_deref().context("no broker is named")?;
     let settings = Settings {
         workers: options.workers,
         devices: options.devices,
@@ -132,24 +159,34 @@ fn measure(options: &Options) -> anyhow::Result<Document> {
         publish_every_ms: PUBLISH_EVERY_MS,
         checkpoint_every_ms: options.checkpoint_every_ms,
         linger_ms: options.linger_ms,
-        fetch: options.fetch.clone(),
     };
-    let rates = options.rates.iter().map(|rate_hz| measure_rate(options, *rate_hz));
-    let rates = rates.collect::<anyhow::Result<Vec<_>>>()?;
-    let idle = match options.idle_seconds {
-        0 => None,
-        seconds => {
-            let name = format!("latency-idle-{}", std::process::id());
-            let topic = live_load::Topic::create(&options.bootstrap, &name, 4)?;
-            let idle = idle::measure(&topic, options.workers, &options.fetch, seconds)?;
-            eprintln!("idle: {idle:?}");
-            Some(idle)
+    let mut rates = Vec::new();
+    for rate_hz in &options.rates {
+        // The ways one after the other, so that what is compared is close in time.
+        for fetch in &options.fetch {
+            rates.push(measure_rate(bootstrap, options, *rate_hz, fetch)?);
         }
-    };
-    Ok(Document { bench: "latency", settings, rates, idle })
+    }
+    let mut idle = Vec::new();
+    if 0 < options.idle_seconds {
+        for fetch in &options.fetch {
+            let name = format!("latency-idle-{fetch}-{}", std::process::id());
+            let topic = live_load::Topic::create(bootstrap, &name, 4)?;
+            let of_way = idle::measure(&topic, options.workers, fetch, options.idle_seconds)?;
+            eprintln!("idle: {of_way:?}");
+            idle.push(of_way);
+        }
+    }
+    let (bench, machine) = ("latency".to_owned(), Machine::this());
+    Ok(Document { bench, machine, settings, rates, idle })
 }
 
-fn measure_rate(options: &Options, rate_hz: u64) -> anyhow::Result<Measured> {
+fn measure_rate(
+    bootstrap: &str,
+    options: &Options,
+    rate_hz: u64,
+    fetch: &str,
+) -> anyhow::Result<Measured> {
     let plan = Plan {
         rate_hz,
         seconds: options.seconds,
@@ -161,19 +198,19 @@ fn measure_rate(options: &Options, rate_hz: u64) -> anyhow::Result<Measured> {
         watermark: Duration::ZERO,
         checkpoint_every: Duration::from_millis(options.checkpoint_every_ms),
         linger: Duration::from_millis(options.linger_ms),
-        fetch: if options.fetch == "direct" { Fetch::Direct } else { Fetch::Client },
+        fetch: if fetch == "direct" { Fetch::Direct } else { Fetch::Client },
     };
-    let mut measured = Measured { rate_hz, ..Measured::default() };
+    let mut measured = Measured { fetch: fetch.to_owned(), rate_hz, ..Measured::default() };
     let mut producer = None;
     if 0 < options.window_ms {
-        let seen = run(&options.bootstrap, &plan)?;
+        let seen = run(bootstrap, &plan)?;
         producer = producer.or(seen.producer().figures());
         (measured.final_pushed, measured.windows) = seen.after_the_last_needed(&seen.pushed);
         measured.final_committed = seen.after_the_last_needed(&seen.committed).0;
     }
     if options.live {
         let seen = run(
-            &options.bootstrap,
+            bootstrap,
             &Plan {
                 window: Duration::from_millis(LIVE_WINDOW_MS),
                 watermark: Duration::from_millis(LIVE_WATERMARK_MS),

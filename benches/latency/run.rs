@@ -170,7 +170,7 @@ impl Seen {
     }
 
     /// From the last record that the window of each row needs, where the watermark is not behind;
-    /// and how many windows there were.
+    /// and how many windows are counted.
     pub(crate) fn after_the_last_needed(&self, sights: &[Sight]) -> (FromBoth, u64) {
         let (mut from_append, mut from_schedule) = (Latencies::new(), Latencies::new());
         let mut windows = HashMap::new();
@@ -190,7 +190,8 @@ impl Seen {
         }
         let both =
             FromBoth { from_append: from_append.figures(), from_schedule: from_schedule.figures() };
-        (both, windows.values().filter(|needed| needed.is_some()).count() as u64)
+        let counted = windows.values().flatten().filter(|(_, _, n)| self.counted().contains(n));
+        (both, counted.count() as u64)
     }
 
     /// From each record to the first live row that holds it: a device's records come in their

@@ -1,26 +1,31 @@
 //! What a bench ran on, as far as the system tells.
+#![expect(clippy::disallowed_methods, reason = "a bench looks at /proc")]
 
-use std::fmt;
 use std::fs;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
 /// A machine, and what was measured on it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Machine {
-    pub(crate) cores: usize,
-    pub(crate) cpu: String,
-    pub(crate) memory_gib: u64,
-    pub(crate) kernel: String,
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Cores that a program may use.
+    pub cores: usize,
+    /// The processor's name.
+    pub cpu: String,
+    /// Memory, rounded up.
+    pub memory_gib: u64,
+    /// The system's kernel and its version.
+    pub kernel: String,
     /// The commit that was measured, and `+` if there were changes beside it.
-    pub(crate) commit: String,
+    pub commit: String,
     /// When, in UTC.
-    pub(crate) date: String,
+    pub date: String,
 }
 
 impl Machine {
-    pub(crate) fn this() -> Machine {
+    /// This machine, now.
+    pub fn this() -> Machine {
         let field = |file: &str, name: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
             let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
@@ -40,20 +45,11 @@ impl Machine {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn of_tests() -> Machine {
-        let (cpu, kernel, commit, date) = Default::default();
-        Machine { cores: 1, cpu, memory_gib: 1, kernel, commit, date }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What it is, `shared` (what else it ran), when it was looked at, and what was measured.
+    pub fn text(&self, shared: &str) -> String {
         let Machine { cores, cpu, memory_gib, kernel, commit, date } = self;
-        write!(
-            f,
-            "{cores} cores of {cpu}, {memory_gib} GiB, {kernel}, which ran the broker too; \
-             {date}, commit {commit}."
+        format!(
+            "{cores} cores of {cpu}, {memory_gib} GiB, {kernel}{shared}; {date}, commit {commit}."
         )
     }
 }
