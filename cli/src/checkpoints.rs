@@ -85,7 +85,7 @@ impl Checkpoints {
                 ExitCode::from(if damaged { DAMAGED } else { 0 })
             }
             Err(error) => {
-                eprintln!("{error}");
+                let _ = writeln!(std::io::stderr(), "{error}");
                 let damaged = matches!(error, CheckpointError::NoneVerifies { .. });
                 let code = if damaged || flaw(error).is_ok() { DAMAGED } else { UNUSABLE };
                 ExitCode::from(code)

@@ -1,6 +1,7 @@
 //! The program `strandline`: what is to be done around jobs. A job is a program of its own (see
 //! `strandline::program`).
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,13 +34,17 @@ fn wrong_arguments(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     match error.kind() {
         ErrorKind::DisplayHelp => {
-            print!("{text}");
+            // Whoever has read enough closes the stream.
+            let _ = write!(io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => eprint!("{text}"),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = write!(io::stderr(), "{text}");
+        }
         _ => {
             let what = text.lines().take_while(|line| !line.is_empty());
-            eprintln!("{}", what.map(str::trim).collect::<Vec<_>>().join(" "));
+            let line = what.map(str::trim).collect::<Vec<_>>().join(" ");
+            let _ = writeln!(io::stderr(), "{line}");
         }
     }
     ExitCode::from(2)

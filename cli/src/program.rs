@@ -1,6 +1,7 @@
 //! A job as a program: options in, outputs, a page and a status line out, an exit code at the end.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,11 +83,12 @@ where
             Ok(options) => options,
             Err(error) if error.use_stderr() => {
                 let text = error.to_string();
-                eprintln!("{}", text.lines().next().unwrap_or("wrong options"));
+                Voice::new(false).warn(text.lines().next().unwrap_or("wrong options"));
                 return ExitCode::from(UNUSABLE);
             }
             Err(help) => {
-                print!("{help}");
+                // Whoever has read enough closes the stream.
+                let _ = write!(io::stdout(), "{help}");
                 return ExitCode::SUCCESS;
             }
         };
@@ -214,7 +216,12 @@ where
             page.shutdown(PAGE_SHUTDOWN_LIMIT);
         }
         if leads {
-            conclude(options, &summary, clock, voice);
+            conclude(options, &summary, clock, voice).map_err(|error| {
+                Trouble::Failed(format!(
+                    "the summary cannot be written to the standard output: {error}; all outputs \
+                     are complete"
+                ))
+            })?;
         }
         Ok(())
     }
@@ -378,7 +385,7 @@ fn introduce(
 }
 
 /// Says what the run came to; of a bounded run, one JSON object on the standard output stream.
-fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) {
+fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) -> io::Result<()> {
     let ledger = &summary.ledger;
     let seconds = clock.elapsed().as_secs_f64();
     voice.say(&format!(
@@ -406,6 +413,9 @@ fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) 
             "seconds": seconds,
             "records_per_second": (ledger.read - summary.read_before) as f64 / seconds,
         });
-        println!("{line}");
+        let mut stdout = io::stdout();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()?;
     }
+    Ok(())
 }

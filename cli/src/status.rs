@@ -51,7 +51,8 @@ impl Voice {
     fn write(&self, line: &str) {
         let mut line_stands = self.line_stands.lock().unwrap_or_else(PoisonError::into_inner);
         let wipe = if std::mem::take(&mut *line_stands) { "\r\x1b[2K" } else { "" };
-        eprintln!("{wipe}{line}");
+        // A job does not end because nobody reads its log any more.
+        let _ = writeln!(std::io::stderr(), "{wipe}{line}");
     }
 
     fn keep(&self, line: &str) {

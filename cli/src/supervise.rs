@@ -11,7 +11,7 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -160,7 +160,8 @@ impl Supervised {
 }
 
 fn say(line: &str) {
-    eprintln!("supervise: {line}");
+    // What is supervised does not end because nobody reads the log any more.
+    let _ = writeln!(io::stderr(), "supervise: {line}");
 }
 
 /// The signals that this process gets from now on.

@@ -108,6 +108,16 @@ fn wrong_options_are_refused_in_one_line() {
     }
 }
 
+#[test]
+fn it_goes_on_where_nobody_takes_what_it_says() {
+    let there = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_strandline");
+    let script = fails_until(3, "exit 1", &there.path().join("count"));
+    let line = "\"$0\" supervise --backoff-min 1ms -- sh -c \"$1\" 2>/dev/full";
+    let output = Command::new("sh").args(["-c", line, program, &script]).output().unwrap();
+    assert_eq!((output.status.code(), lines(&output.stdout).len()), (Some(0), 3));
+}
+
 /// A supervisor that runs, and what its command says; killed when dropped, and its command with it.
 struct Running {
     child: Child,

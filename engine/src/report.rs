@@ -1,6 +1,7 @@
 //! What is said to the user besides results: one line, what is wrong and what to do.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 /// Says something to the user.
@@ -18,9 +19,9 @@ impl Report {
         Report::new(|_| {})
     }
 
-    /// Says it on the standard error stream.
+    /// Says it on the standard error stream; if that is closed or full, to nobody.
     pub fn to_stderr() -> Report {
-        Report::new(|line| eprintln!("{line}"))
+        Report::new(|line| drop(writeln!(std::io::stderr(), "{line}")))
     }
 
     pub(crate) fn say(&self, line: &str) {

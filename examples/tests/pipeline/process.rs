@@ -34,6 +34,13 @@ pub(crate) fn command_ignoring_sigint(arguments: &[&str]) -> Command {
     clean(shell, arguments)
 }
 
+/// The same, with its streams as the shell redirects them, such as `2>/dev/full`.
+pub(crate) fn command_redirected(redirection: &str, arguments: &[&str]) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")]).arg(example("iot_pipeline"));
+    clean(shell, arguments)
+}
+
 fn clean(mut command: Command, arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, _) in std::env::vars() {
@@ -74,6 +81,13 @@ impl Running {
             }
         });
         Running { child, said }
+    }
+
+    /// Starts it with a pipe as its standard error stream that nobody reads any more.
+    pub(crate) fn start_unheard(mut command: Command) -> Running {
+        let mut child = command.spawn().unwrap();
+        drop(child.stderr.take().unwrap());
+        Running { child, said: Arc::default() }
     }
 
     /// What it has written to its standard error stream.

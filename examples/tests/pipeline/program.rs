@@ -4,7 +4,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::process::{
-    Running, command, command_ignoring_sigint, finish, get, metrics, names, wait,
+    Running, command, command_ignoring_sigint, command_redirected, finish, get, metrics, names,
+    wait,
 };
 use strandline::engine::clock::Clock;
 use strandline::engine::store::Directory;
@@ -176,6 +177,32 @@ fn the_demonstration_shows_its_fleet_and_ends_in_order_on_sigint() {
             assert!(files.iter().all(|file| file.ends_with(".parquet")), "{files:?}");
         }
     }
+}
+
+#[test]
+fn a_job_whose_log_nobody_takes_goes_on() {
+    // A reader that has gone, a full disk, no stream at all.
+    for redirection in [None, Some("2>/dev/full"), Some("2>&-")] {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path();
+        let options = ["--listen", "none", "--out", out.to_str().unwrap(), "--window", "1s"];
+        let options = [&options[..], &["--watermark", "1s", "--roll-every", "1s"]].concat();
+        let running = match redirection {
+            Some(redirection) => Running::start(command_redirected(redirection, &options)),
+            None => Running::start_unheard(command(&options)),
+        };
+        let rows = || Found::read(out, &MAIN_JOB).is_ok_and(|found| !found.rows.is_empty());
+        wait("a final row", || rows().then_some(()));
+        running.signal("INT");
+        let (status, _) = running.end(Duration::from_secs(5));
+        assert_eq!(status.code(), Some(0), "{redirection:?}");
+    }
+}
+
+#[test]
+fn help_that_nobody_reads_is_no_failure() {
+    let (code, _, stderr) = finish(command_redirected(">/dev/full", &["--help"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

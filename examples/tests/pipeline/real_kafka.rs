@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::process::{LIMIT, Running, command, finish, metrics, wait};
+use crate::process::{LIMIT, Running, command, command_redirected, finish, metrics, wait};
 use crate::topics::{create_topic, fill, read_back};
 use strandline::sim::judge::{Found, MAIN_JOB};
 use strandline::sim::log::{LogOptions, simulated_log};
@@ -113,6 +113,19 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
     let found = Found::read(out.path(), &MAIN_JOB).unwrap();
     found.compare(&expected, &MAIN_JOB).unwrap();
     assert_eq!(first.unwrap().rows, found.rows);
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_is_a_failure_in_one_line() {
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "unheard", 1);
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().to_str().unwrap();
+    let options = ["--bootstrap", &bootstrap, "--topic", &topic, "--out", out];
+    let options = [&options[..], &["--bounded", "--quiet", "--listen", "none"]].concat();
+    let (code, _, stderr) = finish(command_redirected(">/dev/full", &options));
+    assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.contains("summary cannot be written"), "{stderr}");
 }
 
 #[test]

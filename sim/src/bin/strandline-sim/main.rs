@@ -1,6 +1,7 @@
 //! Simulates a fleet of devices that send metrics to Kafka: `strandline-sim --help`.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
     let arguments = match Arguments::read(std::env::args_os().collect::<Vec<OsString>>()) {
         Ok(arguments) => arguments,
         Err(Refused::Asked(text)) => {
-            print!("{text}");
+            // Whoever has read enough closes the stream.
+            let _ = write!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
         Err(Refused::Wrong(line)) => return refuse(&line),
@@ -44,14 +46,19 @@ fn main() -> ExitCode {
             refuse(&format!("{error:#}"))
         }
         Err(error) => {
-            eprintln!("strandline-sim: {error:#}");
+            say(&format!("strandline-sim: {error:#}"));
             ExitCode::from(FAILED)
         }
     }
 }
 
+/// Says something on the standard error stream. If nobody reads that, the fleet sends all the same.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 fn refuse(line: &str) -> ExitCode {
-    eprintln!("strandline-sim: {line}");
+    say(&format!("strandline-sim: {line}"));
     ExitCode::from(USAGE)
 }
 
@@ -67,18 +74,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let stopped = || stop.load(Ordering::Relaxed);
     let clock = Clock::system();
     let producer = FleetProducer::new(&arguments.producer, None)?;
-    let mut say = |report: Report| match report {
-        Report::Unreachable { reason } => eprintln!(
+    let mut report = |report: Report| match report {
+        Report::Unreachable { reason } => say(&format!(
             "strandline-sim: no Kafka broker answers at {} ({reason}); trying until one does \
              (--bootstrap names another)",
             arguments.producer.bootstrap
-        ),
-        Report::Reachable => eprintln!("strandline-sim: the broker answers again"),
-        Report::Progress(tally) if !arguments.quiet => eprintln!("{}", status(&tally)),
+        )),
+        Report::Reachable => say("strandline-sim: the broker answers again"),
+        Report::Progress(tally) if !arguments.quiet => say(&status(&tally)),
         Report::Progress(_) => {}
     };
 
-    let topic = match producer.ensure_topic(arguments.partitions, &stopped, &mut say) {
+    let topic = match producer.ensure_topic(arguments.partitions, &stopped, &mut report) {
         Err(ProduceError::Stopped) => return Ok(true),
         result => result?,
     };
@@ -89,26 +96,24 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         (None, None) => clock.wall(),
     };
     if !arguments.quiet {
-        eprintln!("{}", introduction(arguments, topic));
+        say(&introduction(arguments, topic));
     }
     if let Some(messages) = arguments.messages
         && clock.wall() + FUTURE_MAX < start + arguments.fleet.time_for(messages)?
     {
-        eprintln!(
-            "strandline-sim: event times reach more than an hour into the future, where jobs \
-             refuse them by default: an earlier --start, or fewer --messages, avoids that"
-        );
+        say("strandline-sim: event times reach more than an hour into the future, where jobs \
+             refuse them by default: an earlier --start, or fewer --messages, avoids that");
     }
 
     let mut fleet = Fleet::new(arguments.fleet.clone(), start)?;
-    let tally = producer.run(&mut fleet, pace, &clock, &stopped, &mut say)?;
+    let tally = producer.run(&mut fleet, pace, &clock, &stopped, &mut report)?;
     if !arguments.quiet {
-        eprintln!("{}", summary(&tally));
+        say(&summary(&tally));
     }
     let lost = tally.failed + tally.under_way();
     if 0 < lost {
         let why = tally.last_error.map(|error| format!(": {error}")).unwrap_or_default();
-        eprintln!("strandline-sim: {lost} messages were not delivered{why}");
+        say(&format!("strandline-sim: {lost} messages were not delivered{why}"));
     }
     Ok(lost == 0)
 }
