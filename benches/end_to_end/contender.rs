@@ -127,7 +127,7 @@ fn said(stdout: &str) -> anyhow::Result<Counted> {
     let line = stdout.lines().last().context("it said nothing")?;
     let line: Value = serde_json::from_str(line).context("its last line is not JSON")?;
     let number = |name| line[name].as_u64();
-    let rows = number("rows").or_else(|| number("windows")).context("no rows")?;
+    let rows = number("rows").or_else(|| number("final_rows")).context("no rows")?;
     Ok(Counted { records: number("records").context("no records")?, rows, windows: None })
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest duration, in milliseconds: anything longer than event time itself is a slip of the pen.
+const MILLIS_MAX: u64 = 1 << 53;
+
 /// Reads `250ms`, `10s`, `1m`, `2h`, `7d`.
 ///
 /// ```
@@ -24,17 +27,16 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => 0,
     };
+    if number.is_empty() || millis_each == 0 {
+        return Err("a duration is an integer and one of ms s m h d, such as 250ms or 10s".into());
+    }
     number
         .parse::<u64>()
         .ok()
-        .filter(|_| 0 < millis_each)
         .and_then(|number| number.checked_mul(millis_each))
-        // Anything longer than event time itself is a slip of the pen.
-        .filter(|millis| *millis <= 1 << 53)
+        .filter(|millis| *millis <= MILLIS_MAX)
         .map(Duration::from_millis)
-        .ok_or_else(|| {
-            "a duration is an integer and one of ms s m h d, such as 250ms or 10s".into()
-        })
+        .ok_or_else(|| format!("that is too long: at most {}d", MILLIS_MAX / 86_400_000))
 }
 
 /// Writes a duration as [`parse`] reads it.
@@ -57,10 +59,14 @@ mod tests {
         {
             assert_eq!(parse(written), Ok(Duration::from_millis(millis)), "{written}");
         }
-        for nonsense in ["", "s", "10", "-1s", "1.5s", "10 s", "10S", "1w", "99999999999999999999s"]
-        {
+        for nonsense in ["", "s", "10", "-1s", "1.5s", "10 s", "10S", "1w"] {
             assert!(parse(nonsense).is_err(), "{nonsense}");
         }
+        for too_long in ["9999999999d", "99999999999999999999s"] {
+            let error = parse(too_long).unwrap_err();
+            assert!(error.contains("too long"), "{too_long}: {error}");
+        }
+        assert!(parse("104249991d").is_ok(), "the greatest that is named");
     }
 
     #[test]

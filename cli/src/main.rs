@@ -11,7 +11,7 @@ use strandline::supervise::{SUPERVISED, Supervise, Supervised};
 
 /// What is to be done around Strandline jobs
 #[derive(Debug, Parser)]
-#[command(name = "strandline", disable_help_subcommand = true)]
+#[command(name = "strandline", version, disable_help_subcommand = true)]
 enum Strandline {
     Supervise(Supervise),
     #[command(subcommand)]
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 fn wrong_arguments(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp => {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // Whoever has read enough closes the stream.
             let _ = write!(io::stdout(), "{text}");
             return ExitCode::SUCCESS;

@@ -1,23 +1,27 @@
 //! What a program built on Strandline can be told: by its command line, by the environment, by a
 //! file. The first that says something counts, in that order; then there are the defaults.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::DateTime;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, Resettable, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 use strandline_engine::source::kafka::{Fetch, Start};
-use strandline_engine::store::Directory;
+use strandline_engine::store::{Directory, StoreError};
 use strandline_operators::time::EventTime;
+use strandline_operators::window::KEY_GROUPS;
 
 use crate::duration;
 
 /// The options. Durations are an integer and one of ms, s, m, h, d.
 #[derive(Clone, Debug, Parser)]
-#[command(disable_version_flag = true)]
+#[command(version)]
 pub struct Options {
     /// Worker threads of this process [default: one for each core]
     #[arg(short = 'w', long, value_name = "N")]
@@ -84,7 +88,7 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1m")]
     pub roll_every: Duration,
     /// Add to the rows that the output directory already holds
-    #[arg(long, conflicts_with = "replace")]
+    #[arg(long)]
     pub append: bool,
     /// Remove the rows that the output directory already holds
     #[arg(long)]
@@ -151,10 +155,12 @@ impl Options {
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Options, clap::Error> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        let mut command = Options::command()
+        let plain = Options::command()
             .name(name.to_owned())
             .about(about.to_owned())
-            .mut_args(with_environment);
+            .mut_args(|argument| argument.allow_negative_numbers(true));
+        let mut command = plain.clone().mut_args(with_environment);
+        check_environment(&plain, &mut command)?;
         // The file's values take the place of the defaults, so everything else wins over them.
         let config = command
             .clone()
@@ -162,87 +168,180 @@ impl Options {
             .try_get_matches_from(&arguments)
             .ok()
             .and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
-        if let Some(path) = config {
-            command = with_file(command, &path)?;
+        if let Some(path) = &config {
+            command = with_file(&plain, command, path)?;
         }
         let matches = command.clone().try_get_matches_from(arguments)?;
         let options = Options::from_arg_matches(&matches)?;
-        options
-            .check()
-            .map_err(|wrong| command.error(clap::error::ErrorKind::ValueValidation, wrong))?;
+        options.check().map_err(|(option, wrong)| {
+            let wrong = match matches.value_source(&option.replace('-', "_")) {
+                Some(ValueSource::EnvVariable) => {
+                    format!("--{option}, by {}: {wrong}", variable_of(&command, option))
+                }
+                Some(ValueSource::DefaultValue) if config.is_some() => {
+                    let path = config.iter().map(|path| path.display().to_string());
+                    let path = path.collect::<String>();
+                    format!("--{option}, by --config {path} or by default: {wrong}")
+                }
+                _ => format!("--{option}: {wrong}"),
+            };
+            command.error(ErrorKind::ValueValidation, wrong)
+        })?;
         Ok(options)
     }
 
-    /// What no single option can be blamed for.
-    fn check(&self) -> Result<(), String> {
+    /// What is wrong that clap does not see: the option, by its long name, and what to do.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let wrong = |option, what: &str| Err((option, what.to_owned()));
         if self.workers == Some(0) {
-            return Err("--workers: a process needs at least one worker".into());
+            return wrong("workers", "a process needs at least one worker");
         }
-        if self.processes == 0 || self.processes <= self.process {
-            return Err(format!(
-                "--process {}: the processes of {} are numbered from 0 to {}",
-                self.process,
-                self.processes,
-                self.processes.saturating_sub(1)
-            ));
+        if self.processes == 0 {
+            return wrong("processes", "a job has at least one process");
+        }
+        if self.processes <= self.process {
+            let (process, last) = (self.process, self.processes - 1);
+            let what = format!(
+                "there is no process {process}: the processes of {} are numbered from 0 to {last}",
+                self.processes
+            );
+            return Err(("process", what));
+        }
+        let workers = self.workers().saturating_mul(self.processes);
+        if usize::from(KEY_GROUPS) < workers {
+            let option = if self.workers.is_some() { "workers" } else { "processes" };
+            let what = format!(
+                "{workers} workers in all: at most {KEY_GROUPS} have work, because keys are in \
+                 {KEY_GROUPS} groups and each group belongs to one worker"
+            );
+            return Err((option, what));
+        }
+        let names = [("topic", Some(&self.topic)), ("bootstrap", self.bootstrap.as_ref())];
+        for (option, name) in names.into_iter().chain([("group", self.group.as_ref())]) {
+            if name.is_some_and(|name| name.trim().is_empty()) {
+                return wrong(option, "it is empty: give a name, or leave the option out");
+            }
         }
         if 1 < self.processes && self.bootstrap.is_none() {
-            return Err("several processes need a real Kafka: name it with --bootstrap".into());
+            return wrong(
+                "processes",
+                "several processes need a real Kafka: name it with --bootstrap",
+            );
         }
         if strandline_operators::window::Tumbling::of(self.window).is_none() {
-            return Err("--window: a window is at least a millisecond long, such as 10s".into());
+            return wrong("window", "a window is at least a millisecond long, such as 10s");
+        }
+        if self.append && self.replace {
+            return wrong("append", "it cannot be used with --replace");
         }
         if self.checkpoint_every.is_zero() {
-            return Err(
-                "--checkpoint-every: at least a millisecond, such as 5s; for none at all: \
-                        --checkpoint none"
-                    .into(),
+            return wrong(
+                "checkpoint-every",
+                "at least a millisecond, such as 5s; for none at all: --checkpoint none",
             );
         }
         if self.keep == 0 {
-            return Err("--keep: at least one checkpoint is kept".into());
+            return wrong("keep", "at least one checkpoint is kept");
         }
         if self.bounded && self.bootstrap.is_none() {
-            return Err("--bounded reads to the end of what is there, and an embedded broker has \
-                        nothing yet: name a Kafka with --bootstrap"
-                .into());
+            return wrong(
+                "bounded",
+                "it reads to the end of what is there, and an embedded broker has nothing yet: \
+                 name a Kafka with --bootstrap",
+            );
         }
         if self.bounded && self.simulate {
-            return Err("--bounded and --simulate: the end would run away; fill the topic first \
-                        (strandline-sim --messages N)"
-                .into());
+            return wrong(
+                "bounded",
+                "with --simulate the end would run away; fill the topic first \
+                 (strandline-sim --messages N)",
+            );
         }
         Ok(())
     }
 
     /// How many workers this process has.
     pub fn workers(&self) -> usize {
-        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+        self.workers.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            // More would have no work.
+            cores.min(usize::from(KEY_GROUPS) / self.processes.max(1)).max(1)
+        })
     }
 }
 
-/// Every option can be given by the environment: `STRANDLINE_` and its name.
+/// Every option can be given by the environment: `STRANDLINE_` and its name. A variable that is
+/// empty counts as not set.
 fn with_environment(mut argument: Arg) -> Arg {
     if matches!(argument.get_action(), ArgAction::SetTrue) {
         // The environment says 1 or yes as often as true.
         argument = argument.value_parser(BoolishValueParser::new());
     }
-    let named = argument.get_env().is_some();
-    match argument.get_long().map(ToOwned::to_owned) {
-        Some(long) if !named && long != "help" => {
-            argument.env(format!("STRANDLINE_{}", long.to_uppercase().replace('-', "_")))
+    let variable = match (argument.get_env(), argument.get_long()) {
+        (Some(named), _) => named.to_owned(),
+        (None, Some(long)) => {
+            format!("STRANDLINE_{}", long.to_uppercase().replace('-', "_")).into()
         }
-        _ => argument,
+        (None, None) => return argument,
+    };
+    let is_empty = std::env::var_os(&variable).is_some_and(|value| value.is_empty());
+    let variable = (!is_empty).then_some(variable);
+    argument.env(Resettable::from(variable.map(clap::builder::OsStr::from))).hide_env_values(true)
+}
+
+/// The variable of an option.
+fn variable_of(command: &clap::Command, option: &str) -> String {
+    let argument = command.get_arguments().find(|argument| argument.get_long() == Some(option));
+    let variable = argument.and_then(Arg::get_env).map(|name| name.display().to_string());
+    variable.unwrap_or_default()
+}
+
+/// Finds the variable whose value an option does not take: clap would blame the command line.
+fn check_environment(
+    plain: &clap::Command,
+    command: &mut clap::Command,
+) -> Result<(), clap::Error> {
+    let arguments = command.get_arguments().filter_map(|argument| {
+        let variable = argument.get_env()?;
+        Some((argument.get_long()?.to_owned(), variable.to_owned(), std::env::var(variable).ok()?))
+    });
+    for (option, variable, value) in arguments.collect::<Vec<_>>() {
+        check_value(plain, &option, &value).map_err(|wrong| {
+            let wrong = format!("{}: {wrong}", variable.display());
+            command.error(ErrorKind::ValueValidation, wrong)
+        })?;
     }
-    .hide_env_values(true)
-    .hide_env(true)
+    Ok(())
+}
+
+/// Whether an option takes a value, and if not, why.
+fn check_value(plain: &clap::Command, option: &str, value: &str) -> Result<(), String> {
+    let argument = plain.get_arguments().find(|argument| argument.get_long() == Some(option));
+    let is_switch = argument.is_some_and(|a| matches!(a.get_action(), ArgAction::SetTrue));
+    if is_switch {
+        let parsed = BoolishValueParser::new().parse_ref(plain, None, OsStr::new(value));
+        return parsed
+            .map(drop)
+            .map_err(|_| format!("{option}: `{value}` is neither true nor false"));
+    }
+    let line = [plain.get_name().to_owned(), format!("--{option}={value}")];
+    let error = match plain.clone().try_get_matches_from(line) {
+        Ok(_) => return Ok(()),
+        Err(error) => error.to_string(),
+    };
+    let line = error.lines().next().unwrap_or_default();
+    Err(line.strip_prefix("error: ").unwrap_or(line).to_owned())
 }
 
 /// Makes what a TOML file says the defaults of `command`.
-fn with_file(mut command: clap::Command, path: &Path) -> Result<clap::Command, clap::Error> {
+fn with_file(
+    plain: &clap::Command,
+    mut command: clap::Command,
+    path: &Path,
+) -> Result<clap::Command, clap::Error> {
     let wrong = |command: &mut clap::Command, what: String| {
         let what = format!("--config {}: {what}", path.display());
-        command.error(clap::error::ErrorKind::InvalidValue, what)
+        command.error(ErrorKind::InvalidValue, what)
     };
     let text = match read_text(path) {
         Ok(text) => text,
@@ -251,8 +350,10 @@ fn with_file(mut command: clap::Command, path: &Path) -> Result<clap::Command, c
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
-            let first = error.message().lines().next().unwrap_or("not TOML").to_owned();
-            return Err(wrong(&mut command, first));
+            let what = error.message().lines().next().unwrap_or("not TOML");
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+            return Err(wrong(&mut command, format!("line {line}: {what}")));
         }
     };
     for (key, value) in table {
@@ -262,12 +363,15 @@ fn with_file(mut command: clap::Command, path: &Path) -> Result<clap::Command, c
             return Err(wrong(&mut command, format!("there is no option `{key}`")));
         }
         let values = match value {
-            toml::Value::Array(values) => values.into_iter().map(plain).collect(),
-            value => vec![plain(value)],
+            toml::Value::Array(values) => values.into_iter().map(self::plain).collect(),
+            value => vec![self::plain(value)],
         };
         let Some(values) = values.into_iter().collect::<Option<Vec<String>>>() else {
             return Err(wrong(&mut command, format!("`{key}` takes a plain value")));
         };
+        for value in &values {
+            check_value(plain, &key, value).map_err(|what| wrong(&mut command, what))?;
+        }
         command = command.mut_arg(id, |argument| argument.default_values(values));
     }
     Ok(command)
@@ -277,7 +381,14 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let name = path.file_name().and_then(|name| name.to_str()).ok_or("is not a file's name")?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = Directory::local(parent.unwrap_or(Path::new(".")));
-    let bytes = directory.read(name).map_err(|error| error.to_string())?;
+    let bytes = directory.read(name).map_err(|error| match error {
+        StoreError::Other { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            "there is no such file".to_owned()
+        }
+        StoreError::Other { source, .. } => source.to_string(),
+        StoreError::Permission { .. } => "this user may not read it".to_owned(),
+        error => error.to_string(),
+    })?;
     String::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
 }
 
@@ -373,6 +484,17 @@ mod tests {
             (&["-w", "many"], "invalid"),
             (&["--window", "0s"], "at least a millisecond"),
             (&["--window", "10"], "one of ms s m h d"),
+            (&["--window", "9999999999d"], "too long"),
+            (&["-w", "-1"], "--workers"),
+            (&["--keep", "-1"], "--keep"),
+            (&["-w", "257"], "--workers: 257 workers in all: at most 256"),
+            (&["-w", "100000"], "at most 256"),
+            (&["-n", "2", "-w", "129", "--bootstrap", "x:1"], "--workers: 258 workers in all"),
+            (&["-n", "257", "--bootstrap", "x:1"], "--processes: 257 workers in all"),
+            (&["-n", "0"], "--processes: a job has at least one process"),
+            (&["--group", ""], "--group: it is empty"),
+            (&["--topic", ""], "--topic: it is empty"),
+            (&["--bootstrap", ""], "--bootstrap: it is empty"),
             (&["--from", "yesterday"], "2026-01-31T12:00:00Z"),
             (&["--listen", "5000"], "127.0.0.1:5000"),
             (&["--kafka-option", "nonsense"], "NAME=VALUE"),
@@ -382,12 +504,49 @@ mod tests {
             (&["--append", "--replace"], "cannot be used with"),
             (&["--bounded"], "--bootstrap"),
             (&["-n", "2", "-p", "2", "--bootstrap", "x:1"], "from 0 to 1"),
-            (&["--config", "/does/not/exist.toml"], "--config"),
+            (&["--config", "/does/not/exist.toml"], "exist.toml: there is no such file"),
             (&["--no-such-option"], "unexpected"),
         ] {
             let error = read(arguments).unwrap_err();
             assert!(error.contains(hint), "{arguments:?}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_file_has_wrong_is_said_with_its_name_and_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("job.toml");
+        let path = path.to_str().unwrap();
+        for (text, hint) in [
+            ("window = \"10s\"\ntopic = nonsense\n", "job.toml: line 2: "),
+            (
+                "window = \"10\"",
+                "job.toml: invalid value '10' for '--window <DURATION>': a duration",
+            ),
+            ("quiet = \"perhaps\"", "job.toml: quiet: `perhaps` is neither true nor false"),
+            ("keep = 0", "--keep, by --config"),
+            ("no-such-option = 1", "job.toml: there is no option `no-such-option`"),
+        ] {
+            Directory::local(directory.path()).replace("job.toml", text.as_bytes()).unwrap();
+            let error = read(&["--config", path]).unwrap_err();
+            assert!(error.contains(hint), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn as_many_workers_as_have_work_are_allowed() {
+        assert_eq!(read(&["-w", "256"]).unwrap().workers(), 256);
+        let two = read(&["-n", "2", "-w", "128", "--bootstrap", "x:1"]).unwrap();
+        assert_eq!((two.processes, two.workers()), (2, 128));
+    }
+
+    #[test]
+    fn help_and_version_are_there() {
+        let help = read(&["--help"]).unwrap_err();
+        for part in ["[env: KAFKA_BOOTSTRAP", "[env: STRANDLINE_CHECKPOINT_EVERY", "--version"] {
+            assert!(help.contains(part), "{part}: {help}");
+        }
+        assert!(read(&["--version"]).unwrap_err().contains(env!("CARGO_PKG_VERSION")));
     }
 
     #[test]

@@ -371,6 +371,9 @@ fn introduce(
             voice.say(&format!("keeping  checkpoints in {place}: goes on from the newest"));
         }
         Some(Keeping { place, .. }) => voice.say(&format!("keeping  checkpoints in {place}")),
+        None if world.is_embedded() => {
+            voice.say("keeping  no checkpoints: the embedded broker ends with this process");
+        }
         None => voice.say("keeping  no checkpoints"),
     }
     if let Some(page) = page {
@@ -409,7 +412,7 @@ fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) 
             "records": ledger.read,
             "late": ledger.late,
             "dead_letters": ledger.dead_letters(),
-            "windows": summary.final_rows,
+            "final_rows": summary.final_rows,
             "seconds": seconds,
             "records_per_second": (ledger.read - summary.read_before) as f64 / seconds,
         });

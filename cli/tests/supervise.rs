@@ -118,6 +118,13 @@ fn it_goes_on_where_nobody_takes_what_it_says() {
     assert_eq!((output.status.code(), lines(&output.stdout).len()), (Some(0), 3));
 }
 
+#[test]
+fn it_says_its_version() {
+    let output = Command::new(env!("CARGO_BIN_EXE_strandline")).arg("--version").output().unwrap();
+    assert_eq!(lines(&output.stdout), [concat!("strandline ", env!("CARGO_PKG_VERSION"))]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
 /// A supervisor that runs, and what its command says; killed when dropped, and its command with it.
 struct Running {
     child: Child,

@@ -42,6 +42,30 @@ fn nonsense_is_one_line_and_exit_code_2_and_nothing_is_written() {
 }
 
 #[test]
+fn a_variable_that_is_wrong_is_named_and_one_that_is_empty_is_not_set() {
+    for (variable, value, hint) in [
+        ("STRANDLINE_WINDOW", "10", "STRANDLINE_WINDOW: invalid value '10'"),
+        ("STRANDLINE_WINDOW", "0s", "--window, by STRANDLINE_WINDOW: "),
+        ("STRANDLINE_QUIET", "perhaps", "STRANDLINE_QUIET: quiet: `perhaps`"),
+        ("STRANDLINE_WORKERS", "-1", "STRANDLINE_WORKERS: invalid value '-1'"),
+    ] {
+        let mut command = command(&["--listen", "none"]);
+        command.env(variable, value);
+        let (code, _, stderr) = finish(command);
+        assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{variable}: {stderr}");
+        assert!(stderr.contains(hint), "{stderr}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().to_str().unwrap();
+    let mut command = command(&["--listen", "none", "--out", out]);
+    command.envs([("KAFKA_BOOTSTRAP", ""), ("STRANDLINE_WINDOW", ""), ("STRANDLINE_QUIET", "")]);
+    let running = Running::start(command);
+    running.wait_said("broker   embedded");
+    running.signal("INT");
+    assert!(running.end(Duration::from_secs(5)).0.success());
+}
+
+#[test]
 fn a_port_that_is_taken_is_refused_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out");

@@ -32,7 +32,7 @@ pub(crate) fn check_counts(stdout: &str, expected: &Outcome) -> serde_json::Valu
     assert_eq!(number("records"), e.read);
     assert_eq!(number("late"), e.late);
     assert_eq!(number("dead_letters"), e.dead_letters);
-    assert_eq!(number("windows"), expected.rows.len() as u64);
+    assert_eq!(number("final_rows"), expected.rows.len() as u64);
     last
 }
 

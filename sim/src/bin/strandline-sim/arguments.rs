@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::builder::Resettable;
 use clap::builder::TypedValueParser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use strandline_operators::time::EventTime;
 use strandline_sim::fleet::FleetOptions;
 use strandline_sim::producer::{Compression, ProducerOptions};
@@ -121,7 +122,16 @@ struct Options {
 impl Arguments {
     /// Reads a command line, the program's name first.
     pub(crate) fn read(line: Vec<OsString>) -> Result<Arguments, Refused> {
-        let options = Options::try_parse_from(line).map_err(|error| match error.kind() {
+        let command = Options::command().mut_args(|argument| {
+            let variable = argument.get_env().and_then(std::env::var_os);
+            // One that is empty counts as not set.
+            let is_empty = variable.is_some_and(|value| value.is_empty());
+            let argument = argument.allow_negative_numbers(true);
+            if is_empty { argument.env(Resettable::Reset) } else { argument }
+        });
+        let matches = command.try_get_matches_from(line);
+        let options = matches.and_then(|matches| Options::from_arg_matches(&matches));
+        let options = options.map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Refused::Asked(error.render().to_string())
             }
