@@ -197,6 +197,7 @@ where
         let checkpoints = keeping.as_mut().and_then(|keeping| keeping.checkpoints.take());
         let job = Job::new(source, self.decoder, self.aggregate, table, outputs, job_options)
             .with_checkpoints(checkpoints)
+            .with_terms(terms(options))
             .with_report(report);
         let result = job.run(config, clock, &view, &stop);
         over.request();
@@ -241,6 +242,16 @@ fn kafka_settings(options: &Options, world: &World, voice: &Voice) -> KafkaSetti
     }
 }
 
+/// What all processes of a job have to be told alike, besides what the job itself looks at.
+fn terms(options: &Options) -> BTreeMap<String, String> {
+    let terms = [
+        ("bootstrap", options.bootstrap.clone().unwrap_or_default()),
+        ("bounded", options.bounded.to_string()),
+        ("from", format!("{:?}", options.from)),
+    ];
+    terms.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 fn report(voice: &Voice) -> Report {
     let voice = voice.clone();
     Report::new(move |line| voice.warn(line))
@@ -255,6 +266,7 @@ fn trouble(error: &JobError) -> Trouble {
             | CheckpointError::OtherJob { .. }
             | CheckpointError::Finished { .. },
         ) => Trouble::Unusable(line),
+        JobError::OtherOptions { .. } => Trouble::Unusable(line),
         _ => Trouble::Failed(line),
     }
 }

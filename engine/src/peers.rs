@@ -1,15 +1,23 @@
-//! The other processes of a job, which may end without a goodbye.
+//! The other processes of a job: how they meet, and that they may end without a goodbye.
 //!
 //! Timely has one way to say that a connection broke: the thread that serves it panics, with a text
 //! that it keeps for those who look for it, and the workers that share its queues panic after it.
 //! One death comes out as half a dozen panics. A panic hook hears of the first of them before any
 //! worker does, and makes it the failure of the job; what follows from it is not worth a line.
 
+mod meeting;
+
+use std::any::Any;
+use std::io;
+use std::net::TcpStream;
 use std::panic::PanicHookInfo;
 use std::thread::Thread;
 
-use timely::communication::WorkerGuards;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use timely::communication::{Hooks, WorkerGuards};
 
+pub(crate) use self::meeting::{Meeting, Terms};
 use crate::failure::Failure;
 use crate::job::JobError;
 
@@ -31,6 +39,20 @@ pub(crate) fn watch(failure: &Failure) {
             say(panic);
         }
     }));
+}
+
+/// What workers of this process are made of that talk to others over these connections.
+pub(crate) fn allocators(
+    sockets: Vec<Option<TcpStream>>,
+    process: usize,
+    threads: usize,
+) -> io::Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>)> {
+    let hooks = Hooks::default();
+    let local =
+        ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), hooks.spill.clone());
+    let (workers, guard) =
+        initialize_networking_from_sockets(local, sockets, process, threads, hooks)?;
+    Ok((workers.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(guard)))
 }
 
 fn is_timelys(thread: &Thread) -> bool {

@@ -14,6 +14,7 @@ use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::outputs::{OpenOutputs, Outputs, Recovery, Visibility};
+use crate::peers::Terms;
 use crate::source::{PartitionStart, Plan, Source, TopicIdentity};
 use crate::table::Cells;
 
@@ -151,8 +152,29 @@ where
         Ok(Some(Arc::new(newest.clone())))
     }
 
+    /// What has to be the same in all processes of a job. Each of them has `workers` workers.
+    pub(super) fn terms_of_processes(&self, workers: usize) -> Terms {
+        let checkpoints = self.checkpoints.as_ref();
+        let mut terms = self.terms.clone();
+        terms.extend(self.own_shape());
+        terms.extend(checkpoints.map(|kept| kept.shape.clone()).unwrap_or_default());
+        let others = [
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("topic", self.source.topic().to_owned()),
+            ("idle-after", format!("{:?}", self.options.idle_after)),
+            ("workers", workers.to_string()),
+            ("checkpoint", checkpoints.map_or("none".to_owned(), |kept| kept.blobs.place())),
+        ];
+        terms.extend(others.map(|(name, value)| (name.to_owned(), value)));
+        terms
+    }
+
     /// What has to be the same for a run that continues another.
     fn shape(&self, checkpoints: &Checkpoints) -> BTreeMap<String, String> {
+        self.own_shape().chain(checkpoints.shape.clone()).collect()
+    }
+
+    fn own_shape(&self) -> impl Iterator<Item = (String, String)> + use<S, D, A, W> {
         let options = &self.options;
         let columns = self.table.columns.iter().map(|(name, column)| format!("{name} {column:?}"));
         let columns = columns.collect::<Vec<_>>().join(", ");
@@ -164,8 +186,7 @@ where
             ("watermark", format!("{:?}", options.watermark)),
             ("max-future", format!("{:?}", options.max_future)),
         ];
-        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-        own.chain(checkpoints.shape.clone()).collect()
+        own.into_iter().map(|(name, value)| (name.to_owned(), value))
     }
 }
 

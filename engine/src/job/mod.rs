@@ -3,6 +3,7 @@
 mod begin;
 mod started;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::window::Tumbling;
+use timely::worker::Worker;
 
 pub use self::started::{JobWorker, Started};
 use crate::background::Background;
@@ -19,7 +21,7 @@ use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::outputs::Outputs;
-use crate::peers;
+use crate::peers::{self, Meeting, Terms};
 use crate::report::Report;
 use crate::source::{PartitionStart, Source, SourceError};
 use crate::table::{Cells, Table};
@@ -101,6 +103,15 @@ pub enum JobError {
     /// The workers could not be started, or not be connected.
     #[error("the workers could not be started: {0}")]
     Start(String),
+    /// The processes of the job have not been told the same.
+    #[error(
+        "the processes of a job have to get the same options: {differences}; start all of them \
+         again with the same"
+    )]
+    OtherOptions {
+        /// What differs, and where.
+        differences: String,
+    },
     /// Another process of the job ended without a goodbye: it failed, it was killed, or the network
     /// between is gone.
     #[error(
@@ -161,6 +172,7 @@ pub struct Job<S, D, A, W> {
     outputs: W,
     options: JobOptions,
     checkpoints: Option<Checkpoints>,
+    terms: Terms,
     background: Background,
     report: Report,
 }
@@ -190,6 +202,7 @@ where
             outputs,
             options,
             checkpoints: None,
+            terms: Terms::new(),
             background: Background::threads(),
             report: Report::to_stderr(),
         }
@@ -199,6 +212,14 @@ where
     #[must_use]
     pub fn with_checkpoints(mut self, checkpoints: Option<Checkpoints>) -> Self {
         self.checkpoints = checkpoints;
+        self
+    }
+
+    /// What else has to be the same in all processes of the job, by name, besides what its parts say
+    /// of themselves. Processes that differ do not begin.
+    #[must_use]
+    pub fn with_terms(mut self, terms: BTreeMap<String, String>) -> Self {
+        self.terms = terms;
         self
     }
 
@@ -240,15 +261,26 @@ where
         // A worker that has nothing to do leaves the processor to the threads that fetch.
         config.worker = config.worker.idle_spin(Duration::ZERO);
         let _end = EndOfFeed(view);
-        let (place, has_peers) = match &config.communication {
-            timely::CommunicationConfig::Cluster { process, threads, .. } => {
-                (Place { process: *process, threads: *threads }, true)
+        let (place, addresses) = match &config.communication {
+            timely::CommunicationConfig::Cluster { process, threads, addresses, .. } => {
+                (Place { process: *process, threads: *threads }, Some(addresses.clone()))
             }
             timely::CommunicationConfig::Process(threads)
             | timely::CommunicationConfig::ProcessBinary(threads) => {
-                (Place { process: 0, threads: *threads }, false)
+                (Place { process: 0, threads: *threads }, None)
             }
-            timely::CommunicationConfig::Thread => (Place { process: 0, threads: 1 }, false),
+            timely::CommunicationConfig::Thread => (Place { process: 0, threads: 1 }, None),
+        };
+        let has_peers = addresses.is_some();
+        // Before a checkpoint is claimed, and before anything is read.
+        let sockets = match addresses {
+            Some(addresses) => {
+                let terms = self.terms_of_processes(place.threads);
+                let (addresses, report) = (&*addresses, &self.report);
+                let process = place.process;
+                Some(Meeting { process, addresses, terms, stop, report }.hold()?)
+            }
+            None => None,
         };
         let discover_every = self.options.discover_every;
         let mut started = self.start(place, clock, view, stop)?;
@@ -265,7 +297,12 @@ where
         let started = Arc::new(started);
         let on_workers = Arc::clone(&started);
         let (ended, ends) = sync_channel(place.threads);
-        let guards = timely::execute(config, move |worker| {
+        let allocators = match sockets {
+            Some(sockets) => peers::allocators(sockets, place.process, place.threads)
+                .map_err(|error| error.to_string()),
+            None => config.communication.try_build(),
+        };
+        let work = move |worker: &mut Worker| {
             let result = on_workers.work(worker);
             let failed = on_workers.failure.happened();
             // If it took too long, nobody hears it.
@@ -276,6 +313,9 @@ where
             for dataflow in worker.installed_dataflows() {
                 worker.drop_dataflow(dataflow);
             }
+        };
+        let guards = allocators.and_then(|(allocators, others)| {
+            timely::execute::execute_from(allocators, others, config.worker, work)
         });
         let mut summary = None;
         match guards {

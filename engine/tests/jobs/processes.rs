@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, Stop};
+use strandline_engine::report::Report;
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::Table;
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
@@ -73,10 +74,16 @@ fn a_process() {
         worker: timely::WorkerConfig::default(),
     };
     let (clock, view, stop) = (Clock::system(), new_view(), Stop::default());
+    let mut options = options();
+    if fault == "options" && process == 1 {
+        options.idle_after += Duration::from_secs(1);
+    }
     let result = match fault.as_str() {
-        "output" if process == 1 => Job::new(log, decoder, Count, table, Broken, options())
-            .run(config, &clock, &view, &stop),
-        _ => Job::new(log, decoder, Count, table, Kept::default(), options())
+        "output" if process == 1 => {
+            Job::new(log, decoder, Count, table, Broken, options).run(config, &clock, &view, &stop)
+        }
+        _ => Job::new(log, decoder, Count, table, Kept::default(), options)
+            .with_report(Report::silent())
             .run(config, &clock, &view, &stop),
     };
     println!("\nended: {}", result.unwrap_err());
@@ -174,5 +181,19 @@ fn a_process_that_fails_ends_the_other_one() {
         let (ended, _) = follower.end();
         assert_eq!(ended, cause);
         notices(leader, 1);
+    }
+}
+
+#[test]
+fn processes_with_other_options_all_end_before_anything_is_read() {
+    for process in Process::two("options") {
+        let mut heard = String::new();
+        let mut said = process;
+        said.said.read_to_string(&mut heard).unwrap();
+        let ended = heard.lines().find(|line| line.starts_with("ended: ")).unwrap();
+        assert!(ended.contains("idle-after is 100ms in process 0 and 1.1s in 1"), "{ended}");
+        assert!(!heard.lines().any(|line| line == "reads"), "{heard}");
+        // The standard output stream is the program's, not timely's.
+        assert!(!heard.contains("connect"), "{heard}");
     }
 }

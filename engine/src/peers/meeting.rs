@@ -1,0 +1,365 @@
+//! How the processes of a job find each other, before anything is read.
+//!
+//! A process connects to those with lower numbers and listens for those with greater ones. The first
+//! thing that two processes say to each other is what they run: their *terms*. Every process hears
+//! every other one before it judges, so all of them come to the same judgement, and none goes on
+//! where another does not.
+//!
+//! Timely would connect them too. It would ask for no terms, take any connection for a process of
+//! the job, speak on the standard output stream, and not hear of a stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::job::{JobError, Stop};
+use crate::report::Report;
+use crate::source::SourceError;
+
+/// What a connection between two processes begins with.
+const GREETING: &[u8; 16] = b"strandline hello";
+/// What a process says of itself is no longer than this, in bytes.
+const HELLO_BYTES_MAX: usize = 64 * 1024;
+/// Whoever connects says at once who it is.
+const HELLO_WITHIN: Duration = Duration::from_secs(2);
+/// A process that was reached answers within this, or is tried again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a connection may take to come about.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// How often a process that is not there yet is looked for, and a stop.
+const MEET_POLL: Duration = Duration::from_millis(50);
+/// How long the others may be away before a word is said.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What has to be the same in all processes of a job, by name.
+pub(crate) type Terms = BTreeMap<String, String>;
+
+/// The term that says how many processes there are.
+const PROCESSES: &str = "processes";
+
+/// What a process says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Hello {
+    process: usize,
+    terms: Terms,
+}
+
+/// A process that meets the others.
+pub(crate) struct Meeting<'a> {
+    pub(crate) process: usize,
+    /// Where each process listens.
+    pub(crate) addresses: &'a [String],
+    pub(crate) terms: Terms,
+    pub(crate) stop: &'a Stop,
+    pub(crate) report: &'a Report,
+}
+
+impl Meeting<'_> {
+    /// Waits until all processes have met, and gives the connections with the others, by number:
+    /// none with this one itself.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::OtherOptions`] where they do not run the same; a stop; an address that cannot be
+    /// listened at.
+    pub(crate) fn hold(mut self) -> Result<Vec<Option<TcpStream>>, JobError> {
+        let processes = self.addresses.len();
+        self.terms.insert(PROCESSES.to_owned(), processes.to_string());
+        let hello = hello(self.process, &self.terms);
+        let listener = self.listen()?;
+        let (clock, mut said) = (Clock::system(), false);
+        let mut met: Vec<Option<(TcpStream, Terms)>> = (0..processes).map(|_| None).collect();
+        loop {
+            for (process, met) in met.iter_mut().enumerate().take(self.process) {
+                if met.is_some() {
+                    continue;
+                }
+                // One that is not there yet is tried again, and so is one that is somebody else.
+                let Ok((stream, other)) = self.connect(process, &hello) else { continue };
+                self.same_number_of_processes(&other)?;
+                *met = Some((stream, other.terms));
+            }
+            while let Some(stream) = self.accept(listener.as_ref())? {
+                // Whoever is not one of the others is left alone.
+                let Ok((stream, other)) = self.welcome(stream, &hello) else { continue };
+                self.same_number_of_processes(&other)?;
+                if (self.process + 1..processes).contains(&other.process) {
+                    // One that comes again has been started again.
+                    met[other.process] = Some((stream, other.terms));
+                }
+            }
+            let missing = (0..processes).filter(|p| *p != self.process && met[*p].is_none());
+            let missing: Vec<usize> = missing.collect();
+            if missing.is_empty() {
+                break;
+            }
+            if self.stop.is_requested() {
+                return Err(SourceError::Stopped.into());
+            }
+            if !said && PATIENCE <= clock.elapsed() {
+                said = true;
+                self.report.say(&format!("waiting for {}", self.names(&missing)));
+            }
+            std::thread::park_timeout(MEET_POLL);
+        }
+        if said {
+            self.report.say("all processes of the job are there");
+        }
+        let all = met.iter().enumerate().map(|(process, other)| {
+            (process, other.as_ref().map_or(&self.terms, |(_, terms)| terms))
+        });
+        agree(&all.collect::<Vec<_>>())?;
+        Ok(met.into_iter().map(|other| other.map(|(stream, _)| stream)).collect())
+    }
+
+    /// Where the processes with greater numbers come to, if there are any.
+    fn listen(&self) -> Result<Option<TcpListener>, JobError> {
+        if self.process + 1 == self.addresses.len() {
+            return Ok(None);
+        }
+        let (process, address) = (self.process, &self.addresses[self.process]);
+        let listener = TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        let listener = listener.map_err(|error| {
+            JobError::Start(format!("process {process} cannot listen at {address}: {error}"))
+        })?;
+        Ok(Some(listener))
+    }
+
+    fn accept(&self, listener: Option<&TcpListener>) -> Result<Option<TcpStream>, JobError> {
+        let Some(listener) = listener else { return Ok(None) };
+        match listener.accept() {
+            Ok((stream, _)) => Ok(Some(stream)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            // Whoever it was has gone again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(JobError::Start(format!(
+                "process {} cannot take connections at {}: {error}",
+                self.process, self.addresses[self.process]
+            ))),
+        }
+    }
+
+    /// Goes to a process with a lower number.
+    fn connect(&self, process: usize, hello: &[u8]) -> io::Result<(TcpStream, Hello)> {
+        let mut reached = Err(io::ErrorKind::NotFound.into());
+        for address in self.addresses[process].to_socket_addrs()? {
+            reached = TcpStream::connect_timeout(&address, CONNECT_WITHIN);
+            if reached.is_ok() {
+                break;
+            }
+        }
+        let mut stream = reached?;
+        stream.write_all(hello)?;
+        let other = self.hear(&mut stream, ANSWER_WITHIN)?;
+        match other.process == process {
+            true => Ok((stream, other)),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Receives a process with a greater number.
+    fn welcome(&self, mut stream: TcpStream, hello: &[u8]) -> io::Result<(TcpStream, Hello)> {
+        stream.set_nonblocking(false)?;
+        let other = self.hear(&mut stream, HELLO_WITHIN)?;
+        stream.write_all(hello)?;
+        Ok((stream, other))
+    }
+
+    /// What the other one says, within `limit`, if it is a process of a job.
+    fn hear(&self, stream: &mut TcpStream, limit: Duration) -> io::Result<Hello> {
+        let clock = Clock::system();
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(MEET_POLL))?;
+        let mut read = |bytes: &mut [u8]| {
+            let mut filled = 0;
+            while filled < bytes.len() {
+                match stream.read(&mut bytes[filled..]) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(more) => filled += more,
+                    Err(error) if is_timeout(&error) => {
+                        if self.stop.is_requested() || limit <= clock.elapsed() {
+                            return Err(error);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        let (mut greeting, mut length) = ([0; GREETING.len()], [0; 4]);
+        read(&mut greeting)?;
+        read(&mut length)?;
+        let length = u32::from_le_bytes(length) as usize;
+        if &greeting != GREETING || HELLO_BYTES_MAX < length {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut said = vec![0; length];
+        read(&mut said)?;
+        stream.set_read_timeout(None)?;
+        Ok(serde_json::from_slice(&said)?)
+    }
+
+    /// Where they do not even agree on that, some would wait for ever for one that does not come.
+    fn same_number_of_processes(&self, other: &Hello) -> Result<(), JobError> {
+        let only = |terms: &Terms| terms.get(PROCESSES).cloned();
+        if only(&other.terms) == only(&self.terms) {
+            return Ok(());
+        }
+        let mut all = [(self.process, &self.terms), (other.process, &other.terms)];
+        all.sort_by_key(|(process, _)| *process);
+        agree(&all)
+    }
+
+    fn names(&self, processes: &[usize]) -> String {
+        let name = |process: &usize| format!("process {process} at {}", self.addresses[*process]);
+        processes.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn hello(process: usize, terms: &Terms) -> Vec<u8> {
+    let hello = Hello { process, terms: terms.clone() };
+    let said = serde_json::to_vec(&hello).expect("plain data can be encoded");
+    let length = u32::try_from(said.len()).expect("options are no gigabytes");
+    [GREETING.as_slice(), &length.to_le_bytes(), &said].concat()
+}
+
+/// Whether all have the same terms as the first.
+fn agree(all: &[(usize, &Terms)]) -> Result<(), JobError> {
+    let Some(((first, terms), others)) = all.split_first() else { return Ok(()) };
+    let names: BTreeSet<&String> = all.iter().flat_map(|(_, terms)| terms.keys()).collect();
+    let mut differences = Vec::new();
+    for name in names {
+        let value = |terms: &&Terms| terms.get(name).map_or("nothing", String::as_str).to_owned();
+        let here = value(terms);
+        let other = others.iter().map(|(process, terms)| (process, value(terms)));
+        if let Some((process, there)) = other.into_iter().find(|(_, there)| *there != here) {
+            differences
+                .push(format!("{name} is {here} in process {first} and {there} in {process}"));
+        }
+    }
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(JobError::OtherOptions { differences: differences.join("; ") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn addresses(count: usize) -> Vec<String> {
+        let listeners: Vec<TcpListener> =
+            (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        listeners.iter().map(|free| free.local_addr().unwrap().to_string()).collect()
+    }
+
+    fn terms(window: &str) -> Terms {
+        [("window".to_owned(), window.to_owned())].into()
+    }
+
+    /// Processes that meet, each with a window; what became of each.
+    fn meet(windows: &[&str]) -> Vec<Result<usize, String>> {
+        let addresses = addresses(windows.len());
+        std::thread::scope(|scope| {
+            let all: Vec<_> = windows
+                .iter()
+                .enumerate()
+                .map(|(process, window)| {
+                    let (addresses, terms) = (&addresses, terms(window));
+                    scope.spawn(move || {
+                        let (stop, report) = (Stop::default(), Report::silent());
+                        let (stop, report) = (&stop, &report);
+                        let met = Meeting { process, addresses, terms, stop, report }.hold();
+                        met.map(|streams| {
+                            assert!(streams[process].is_none());
+                            streams.iter().flatten().count()
+                        })
+                        .map_err(|error| error.to_string())
+                    })
+                })
+                .collect();
+            all.into_iter().map(|process| process.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn processes_that_run_the_same_are_all_connected() {
+        assert_eq!(meet(&["5s"; 4]), [Ok(3), Ok(3), Ok(3), Ok(3)]);
+    }
+
+    #[test]
+    fn one_that_runs_something_else_ends_all_with_the_same_words() {
+        for windows in [["10s", "5s", "5s"], ["5s", "10s", "5s"], ["5s", "5s", "10s"]] {
+            let met = meet(&windows);
+            let error = met[0].clone().unwrap_err();
+            assert!(error.contains("window is "), "{error}");
+            assert!(error.contains("5s in ") && error.contains("10s in "), "{error}");
+            assert!(met.iter().all(|met| met.as_ref() == Err(&error)), "{met:?}");
+        }
+    }
+
+    #[test]
+    fn another_number_of_processes_is_noticed_although_one_of_them_never_comes() {
+        let addresses = addresses(3);
+        let of = |process, count| {
+            let addresses = addresses[..count].to_vec();
+            std::thread::spawn(move || {
+                let (stop, report, terms) = (Stop::default(), Report::silent(), terms("5s"));
+                let (addresses, stop, report) = (&*addresses, &stop, &report);
+                Meeting { process, addresses, terms, stop, report }.hold().unwrap_err().to_string()
+            })
+        };
+        for process in [of(0, 2), of(1, 3)] {
+            let error = process.join().unwrap();
+            assert!(error.contains("processes is 2 in process 0 and 3 in 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_is_missing_is_said_and_strangers_are_none_of_the_processes() {
+        let addresses = addresses(2);
+        let said = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let heard = std::sync::Arc::clone(&said);
+        let (stop, report) =
+            (Stop::default(), Report::new(move |line| heard.lock().unwrap().push(line.to_owned())));
+        let (leader_stop, leader_at) = (stop.clone(), addresses.clone());
+        let leader = std::thread::spawn(move || {
+            let (addresses, stop, report) = (&*leader_at, &leader_stop, &report);
+            Meeting { process: 0, addresses, terms: terms("5s"), stop, report }.hold()
+        });
+        let mut stranger = loop {
+            match TcpStream::connect(&addresses[0]) {
+                Ok(stream) => break stream,
+                Err(_) => std::thread::park_timeout(MEET_POLL),
+            }
+        };
+        stranger.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        // It is shown the door.
+        let mut answer = Vec::new();
+        let _ = stranger.read_to_end(&mut answer);
+        assert_eq!(answer, b"");
+        while said.lock().unwrap().is_empty() {
+            std::thread::park_timeout(MEET_POLL);
+        }
+        stop.request();
+        let ended = leader.join().unwrap().unwrap_err();
+        assert!(matches!(ended, JobError::Source(SourceError::Stopped)), "{ended}");
+        let waits = format!("waiting for process 1 at {}", addresses[1]);
+        assert_eq!(*said.lock().unwrap(), [waits]);
+    }
+}
