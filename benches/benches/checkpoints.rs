@@ -155,6 +155,7 @@ fn keep(place: &Path, every: Duration) -> Checkpoints {
         fresh: false,
         start: RunId::fresh(&Clock::system()),
         shape: [].into(),
+        outputs: None,
     }
 }
 

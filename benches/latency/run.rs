@@ -85,6 +85,7 @@ pub(crate) fn run(bootstrap: &str, plan: &Plan) -> anyhow::Result<Seen> {
         fresh: false,
         start: RunId::fresh(&Clock::system()),
         shape: [].into(),
+        outputs: None,
     };
     let mut settings = KafkaSettings::new(bootstrap, &topic.name);
     settings.fetch = plan.fetch;

@@ -137,7 +137,7 @@ where
         let mut keeping = match world.is_embedded() {
             // The data dies with the process.
             true => None,
-            false => Keeping::open(options, clock)?,
+            false => Keeping::open(options, &out, clock)?,
         };
         let existing = match (&keeping, leads) {
             (Some(keeping), true) if keeping.continues => Existing::Continue,
@@ -151,11 +151,16 @@ where
         let _out_lock = out_lock.map_err(|error| unusable(&error))?;
         sink::prepare(&out, existing, leads.then_some(&latest))
             .map_err(|error| unusable(&error))?;
+        let run = RunId::fresh(clock);
+        if leads && let Some(Keeping { checkpoints: Some(checkpoints), .. }) = &mut keeping {
+            let identity = sink::identify(&out, run).map_err(|error| unusable(&error))?;
+            checkpoints.outputs = Some(identity);
+        }
         self::introduce(options, &world, keeping.as_ref(), page.as_ref(), self.name, voice);
         let report = report(voice);
         let outputs = FileOutputs {
             out: out.clone(),
-            run: RunId::fresh(clock),
+            run,
             roll: Roll { every: options.roll_every, ..Roll::default() },
             clock: clock.clone(),
             report: report.clone(),
@@ -283,7 +288,7 @@ struct Keeping {
 
 impl Keeping {
     /// What the options ask for, if they do. Only the process that leads takes the lock.
-    fn open(options: &Options, clock: &Clock) -> Result<Option<Keeping>, Trouble> {
+    fn open(options: &Options, out: &Directory, clock: &Clock) -> Result<Option<Keeping>, Trouble> {
         let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
         let Checkpoint::At(place) = &options.checkpoint else { return Ok(None) };
         let blobs = ObjectBlobs::open(place).map_err(|error| unusable(&error))?;
@@ -296,7 +301,12 @@ impl Keeping {
             blobs.remove_leftovers().map_err(|error| unusable(&error))?;
             let all = catalog::list(&blobs).map_err(|error| unusable(&error))?;
             let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());
-            continues = !options.fresh && newest.is_some_and(|manifest| manifest.cut.is_some());
+            let continued = newest.filter(|manifest| !options.fresh && manifest.cut.is_some());
+            if let Some(manifest) = continued {
+                let here = sink::identity(out).map_err(|error| unusable(&error))?;
+                manifest.check_outputs(place, &here).map_err(|error| unusable(&error))?;
+            }
+            continues = continued.is_some();
         }
         let checkpoints = Checkpoints {
             blobs: Arc::new(blobs),
@@ -305,6 +315,7 @@ impl Keeping {
             fresh: options.fresh,
             start: RunId::fresh(clock),
             shape: BTreeMap::new(),
+            outputs: None,
         };
         let (checkpoints, place) = (Some(checkpoints), place.clone());
         Ok(Some(Keeping { checkpoints, place, continues, _lock: lock }))

@@ -64,6 +64,7 @@ impl Counting {
             fresh: false,
             start: RunId::fresh(&clock),
             shape: [("colour".to_owned(), "green".to_owned())].into(),
+            outputs: None,
         };
         let options = JobOptions {
             epoch_every: Duration::from_millis(20),

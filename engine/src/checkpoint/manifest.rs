@@ -42,8 +42,31 @@ pub struct Manifest {
     pub shape: BTreeMap<String, String>,
     /// What is read.
     pub topic: TopicIdentity,
+    /// Where the process that led put its rows, if that was known. Older versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<OutputIdentity>,
     /// The cut; none before the first.
     pub cut: Option<CutRecord>,
+}
+
+/// A directory of outputs, as far as it can be told from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputIdentity {
+    /// What a file in it says, which goes with it wherever it is moved to. None if there is no such
+    /// file yet.
+    pub id: Option<String>,
+    /// Where it was.
+    pub path: String,
+}
+
+impl OutputIdentity {
+    /// Whether the rows of `then` are here. One that was emptied is known by its place.
+    fn holds(&self, then: &OutputIdentity) -> bool {
+        match &self.id {
+            Some(_) => self.id == then.id,
+            None => self.path == then.path,
+        }
+    }
 }
 
 /// A consistent cut.
@@ -222,6 +245,27 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Looks whether a run that puts its rows into `outputs` may continue this: rows that are
+    /// complete and not yet visible are where they were put. `place` is the store.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::OtherOutputs`].
+    pub fn check_outputs(
+        &self,
+        place: &str,
+        outputs: &OutputIdentity,
+    ) -> Result<(), CheckpointError> {
+        match &self.outputs {
+            Some(then) if !outputs.holds(then) => Err(CheckpointError::OtherOutputs {
+                place: place.to_owned(),
+                then: then.path.clone(),
+                now: outputs.path.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The names of the blobs that it needs, each once.
     pub fn blobs(&self) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> =
@@ -264,6 +308,7 @@ mod tests {
             written_at: EventTime::from_millis(1),
             shape: BTreeMap::from([("window".to_owned(), "10s".to_owned())]),
             topic: TopicIdentity::named("t"),
+            outputs: None,
             cut: None,
         }
     }
@@ -275,6 +320,27 @@ mod tests {
         assert_eq!(Manifest::number_of(&Manifest::name(7)), Some(7));
         for name in ["manifest-7", "manifest-00000000000x", "manifest-000000000007.tmp", "lock"] {
             assert_eq!(Manifest::number_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn it_is_continued_where_its_rows_are() {
+        let identity = |id: Option<&str>, path: &str| OutputIdentity {
+            id: id.map(ToOwned::to_owned),
+            path: path.to_owned(),
+        };
+        let rows_in_a = Manifest { outputs: Some(identity(Some("1"), "/a")), ..manifest() };
+        for (here, may) in [
+            (identity(Some("1"), "/a"), true),
+            (identity(Some("1"), "/moved"), true),
+            (identity(None, "/a"), true), // it was emptied
+            (identity(None, "/b"), false),
+            (identity(Some("2"), "/b"), false),
+            (identity(Some("2"), "/a"), false), // another was put in its place
+        ] {
+            assert_eq!(rows_in_a.check_outputs("x", &here).is_ok(), may, "{here:?}");
+            let older = manifest();
+            assert!(older.check_outputs("x", &here).is_ok(), "an older one does not say");
         }
     }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use blobs::{BlobError, Blobs};
 use lock::LockError;
+use manifest::OutputIdentity;
 
 use crate::sink::RunId;
 
@@ -53,6 +54,8 @@ pub struct Checkpoints {
     /// What the job computes besides what its parts say of themselves, by name: a checkpoint with
     /// other values is refused.
     pub shape: BTreeMap<String, String>,
+    /// Where the rows of this process go, if that can be told: manifests say it.
+    pub outputs: Option<OutputIdentity>,
 }
 
 /// Why a checkpoint cannot be read, written or continued.
@@ -88,6 +91,19 @@ pub enum CheckpointError {
         place: String,
         /// What differs.
         differences: String,
+    },
+    /// Its rows are in another directory.
+    #[error(
+        "{place} belongs to a job whose rows are in {then}, and --out is {now}: give that job's \
+         --out, name another directory with --checkpoint, or start over with --fresh"
+    )]
+    OtherOutputs {
+        /// The store.
+        place: String,
+        /// Where they were at the last start.
+        then: String,
+        /// Where those of this run would be.
+        now: String,
     },
     /// The job has read everything it was to read.
     #[error(

@@ -90,6 +90,7 @@ where
             written_at: clock.wall(),
             shape: self.shape(checkpoints),
             topic,
+            outputs: checkpoints.outputs.clone(),
             cut: cut.cloned(),
         };
         catalog::put_manifest(&*checkpoints.blobs, &claim)?;

@@ -236,6 +236,7 @@ fn manifest(number: u64, epoch: u64, process: ProcessCut) -> Manifest {
         written_at: EventTime::from_millis(0),
         shape: BTreeMap::new(),
         topic: TopicIdentity::named("t"),
+        outputs: None,
         cut: Some(CutRecord {
             epoch,
             finished: false,

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::latest_json::{LATEST_JSON, document};
-use super::names::{DateFolder, FileName};
+use super::names::{DateFolder, FileName, RunId};
+use crate::checkpoint::manifest::OutputIdentity;
 use crate::outputs::{Recovery, Staged};
 use crate::store::{Directory, EntryKind, StoreError};
 
@@ -16,6 +17,9 @@ pub(super) const FINAL_ROWS: &str = "parquet";
 pub(super) const LATE: &str = "late";
 /// The folder of dead letters.
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
+
+/// The file that says which directory this is, wherever it is moved to.
+const ID_FILE: &str = ".strandline-id";
 
 const FOLDERS: [&str; 3] = [FINAL_ROWS, LATE, DEAD_LETTERS];
 
@@ -130,6 +134,35 @@ pub(super) fn recover<'a>(
         date.remove_if_empty()?;
     }
     Ok(gone)
+}
+
+/// Which directory `out` is: the first time, `new` says so from then on.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn identify(out: &Directory, new: RunId) -> Result<OutputIdentity, StoreError> {
+    let mut identity = identity(out)?;
+    if identity.id.is_none() {
+        out.replace(ID_FILE, new.to_string().as_bytes())?;
+        identity.id = Some(new.to_string());
+    }
+    Ok(identity)
+}
+
+/// Which directory `out` is, without touching it.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn identity(out: &Directory) -> Result<OutputIdentity, StoreError> {
+    let id = match out.contains(ID_FILE) {
+        true => Some(String::from_utf8_lossy(&out.read(ID_FILE)?).trim().to_owned()),
+        false => None,
+    };
+    // Where there is no current directory, the path says nothing more than it did.
+    let path = std::path::absolute(out.path()).unwrap_or_else(|_| out.path().to_owned());
+    Ok(OutputIdentity { id, path: path.display().to_string() })
 }
 
 /// Whether there are rows of an earlier run: files that a sink committed. Staged leftovers are

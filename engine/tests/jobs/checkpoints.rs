@@ -118,6 +118,7 @@ impl Place {
             fresh: self.fresh,
             start: RunId::fresh(&clock),
             shape: [].into(),
+            outputs: None,
         };
         let metric = |message: &Metrics<1>| message.get(0);
         Job::new(

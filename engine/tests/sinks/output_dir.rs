@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use strandline_engine::outputs::Output as _;
-use strandline_engine::sink::{Existing, OutputDirError, RejectedFiles, RunId, has_rows, prepare};
+use strandline_engine::sink::{
+    Existing, OutputDirError, RejectedFiles, RunId, has_rows, identify, identity, prepare,
+};
 use strandline_engine::store::Directory;
 use strandline_operators::record::Rejection;
+use strandline_operators::time::EventTime;
 
 use crate::bench::{Bench, rejected, row, snapshot, some_rows};
 
@@ -124,4 +127,20 @@ fn an_output_directory_that_is_a_file_is_named() {
         assert!(line.contains("is not a directory: move it away"), "{line}");
         assert!(line.contains(&*path.to_string_lossy()) && !line.contains('\n'), "{line}");
     }
+}
+
+#[test]
+fn a_directory_is_known_wherever_it_is_moved_to() {
+    let there = tempfile::tempdir().unwrap();
+    let (first, second) = (there.path().join("first"), there.path().join("second"));
+    let out = Directory::local(&first);
+    assert_eq!(identity(&out).unwrap().id, None);
+    assert!(!first.exists(), "to look touches nothing");
+    let run = |number| RunId::new(EventTime::from_millis(1), number);
+    let known = identify(&out, run(1)).unwrap();
+    assert_eq!(identify(&out, run(2)).unwrap(), known, "it is said once");
+    assert!(std::process::Command::new("mv").args([&first, &second]).status().unwrap().success());
+    let moved = identity(&Directory::local(&second)).unwrap();
+    assert_eq!(moved.id, known.id);
+    assert_ne!(moved.path, known.path);
 }

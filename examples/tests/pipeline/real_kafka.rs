@@ -129,6 +129,32 @@ fn a_summary_that_cannot_be_written_is_a_failure_in_one_line() {
 }
 
 #[test]
+fn a_checkpoint_is_continued_only_where_its_rows_are() {
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "out", 1);
+    let there = tempfile::tempdir().unwrap();
+    let path = |name: &str| there.path().join(name).to_str().unwrap().to_owned();
+    let (kept, first, moved) = (path("kept"), path("first"), path("moved"));
+    let run = |out: &str, more: &[&str]| {
+        let options = ["--bootstrap", &bootstrap, "--topic", &topic, "--checkpoint", &kept];
+        let options = [&options[..], &["--bounded", "--quiet", "--listen", "none"], more].concat();
+        finish(command(&[&options[..], &["--out", out]].concat()))
+    };
+    assert_eq!(run(&first, &[]).0, Some(0));
+    let (code, _, stderr) = run(&moved, &[]);
+    assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{stderr}");
+    for part in [&*first, &moved, "--out", "--fresh", "--checkpoint"] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+    assert!(!std::path::Path::new(&moved).exists(), "nothing was written");
+    // A directory may be moved: it has run to its end, and that is all that is said.
+    assert!(std::process::Command::new("mv").args([&first, &moved]).status().unwrap().success());
+    let (code, _, stderr) = run(&moved, &[]);
+    assert!(code == Some(2) && stderr.contains("is finished"), "{stderr}");
+    assert_eq!(run(&first, &["--fresh"]).0, Some(0));
+}
+
+#[test]
 fn a_signal_to_any_process_stops_all_of_them() {
     let bootstrap = bootstrap();
     let topic = create_topic(&bootstrap, "two", 4);

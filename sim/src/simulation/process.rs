@@ -142,6 +142,7 @@ where
         fresh: false,
         start: run,
         shape: BTreeMap::new(),
+        outputs: None,
     };
     let source = world.topic.source(bounded, plan.reads, &world.outside, id);
     let (found, discovered) = sync_channel(1);
