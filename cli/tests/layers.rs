@@ -26,7 +26,8 @@ const ONLY_IN: [(&str, &[&str]); 5] = [
     // What runs the page, and the object store of checkpoints.
     ("tokio", &["strandline-dashboard", "strandline-engine"]),
     ("hyper", &["strandline-dashboard"]),
-    ("parquet", &["strandline-engine", "strandline-sim"]),
+    // Who writes it, and who counts what was written.
+    ("parquet", &["strandline-engine", "strandline-sim", "strandline-benches"]),
     ("object_store", &["strandline-engine"]),
     ("rdkafka-sys", &["strandline-engine"]),
 ];
