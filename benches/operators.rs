@@ -11,6 +11,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strandline_benches::machine::Machine;
+use strandline_benches::results;
 
 /// Collects what criterion measured.
 #[derive(Parser)]
@@ -59,9 +60,8 @@ fn main() -> anyhow::Result<()> {
     ensure!(!figures.is_empty(), "{} holds nothing that was measured", criterion.display());
     figures.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
     let document = Document { bench: "operators".to_owned(), machine: Machine::this(), figures };
-    let json = serde_json::to_string_pretty(&document)? + "\n";
-    fs::write(out.with_extension("json"), json).context("writing the document")?;
-    fs::write(out.with_extension("md"), document.table()).context("writing the table")?;
+    results::write_to(&out, &document, &document.table())
+        .with_context(|| format!("writing {}", out.display()))?;
     print!("{}", document.table());
     Ok(())
 }

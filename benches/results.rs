@@ -1,10 +1,11 @@
 //! Where benches leave what they came to.
 #![expect(clippy::disallowed_methods, reason = "a bench writes its results")]
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::workload::is_measured;
 
@@ -20,10 +21,38 @@ pub fn write(name: &str, document: &impl Serialize, table: &str) {
         return;
     };
     let to = Path::new(&folder).join(name);
-    let json = serde_json::to_string_pretty(document).expect("plain data") + "\n";
-    for (ending, text) in [("json", &*json), ("md", table)] {
-        let file = to.with_extension(ending);
-        let written = fs::write(&file, text);
-        written.unwrap_or_else(|error| panic!("writing {}: {error}", file.display()));
+    let written = write_to(&to, document, table);
+    written.unwrap_or_else(|error| panic!("writing {}: {error}", to.display()));
+}
+
+/// Writes a document to `TO.json` and its table to `TO.md`, in a folder that is made if need be.
+///
+/// # Errors
+///
+/// If that cannot be done.
+pub fn write_to(to: &Path, document: &impl Serialize, table: &str) -> io::Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
     }
+    let json = serde_json::to_string_pretty(document)? + "\n";
+    fs::write(to.with_extension("json"), json)?;
+    fs::write(to.with_extension("md"), table)
+}
+
+/// What is on record with this source: the path of each document, the document, and its table.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn recorded() -> io::Result<Vec<(PathBuf, Value, String)>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("results"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            let document = serde_json::from_slice(&fs::read(&path)?)?;
+            let table = fs::read_to_string(path.with_extension("md"))?;
+            all.push((path, document, table));
+        }
+    }
+    Ok(all)
 }

@@ -26,6 +26,7 @@ use serde_json::json;
 use strandline::engine::clock::Clock;
 use strandline::engine::source::kafka::Fetch;
 use strandline_benches::machine::Machine;
+use strandline_benches::results;
 
 use self::consume::Reading;
 use self::contender::{Contender, Place};
@@ -361,11 +362,8 @@ fn render(file: &Path, engines: &Engines) -> anyhow::Result<()> {
 
 /// Writes `out.json`, `out.md` and `out.svg`.
 fn write(document: &Document, out: &Path) -> anyhow::Result<()> {
-    if let Some(folder) = out.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    }
-    fs::write(out.with_extension("json"), serde_json::to_string_pretty(document)? + "\n")?;
-    fs::write(out.with_extension("md"), document.table())?;
+    results::write_to(out, document, &document.table())
+        .with_context(|| format!("writing {}", out.display()))?;
     plot::plot(document, &out.with_extension("svg"))
 }
 

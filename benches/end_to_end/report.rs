@@ -264,8 +264,7 @@ fn figures(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::fs;
-    use std::path::Path;
+    use strandline_benches::results;
 
     use super::*;
     use crate::description::Description;
@@ -409,21 +408,13 @@ pub(crate) mod tests {
 
     #[test]
     fn tables_of_results_are_those_of_their_documents() {
-        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
         let mut documents = 0;
-        for entry in fs::read_dir(results).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_none_or(|ending| ending != "json") {
-                continue;
-            }
-            let json: serde_json::Value =
-                serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for (path, json, table) in results::recorded().unwrap() {
             if json.get("runs").is_none() {
                 continue; // of another bench
             }
             let document: Document = serde_json::from_value(json).unwrap();
             documents += 1;
-            let table = fs::read_to_string(path.with_extension("md")).unwrap();
             let stale = format!("write it again: end_to_end render {}", path.display());
             assert_eq!(document.computed().table(), table, "{stale}");
         }

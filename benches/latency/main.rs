@@ -28,7 +28,7 @@ mod table;
 mod witness;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +36,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use strandline::engine::source::kafka::Fetch;
 use strandline_benches::machine::Machine;
+use strandline_benches::results;
 
 use crate::figures::{Document, Measured, Settings};
 use crate::run::{Plan, run};
@@ -125,20 +126,17 @@ fn run_or_render(options: &Options) -> anyhow::Result<()> {
         let json = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
         let document: Document = serde_json::from_slice(&json)
             .with_context(|| format!("{} is no document of this bench", file.display()))?;
-        return write(&file.with_extension("md"), &document.tables());
+        let tables = file.with_extension("md");
+        return fs::write(&tables, document.tables())
+            .with_context(|| format!("writing {}", tables.display()));
     }
     let document = measure(options)?;
     print!("{}", document.tables());
     if let Some(out) = &options.out {
-        let json = serde_json::to_string_pretty(&document)? + "\n";
-        write(&out.with_extension("json"), &json)?;
-        write(&out.with_extension("md"), &document.tables())?;
+        results::write_to(out, &document, &document.tables())
+            .with_context(|| format!("writing {}", out.display()))?;
     }
     Ok(())
-}
-
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 fn measure(options: &Options) -> anyhow::Result<Document> {

@@ -108,10 +108,8 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use strandline_benches::machine::Machine;
+    use strandline_benches::results;
 
     use super::*;
     use crate::figures::Settings;
@@ -188,19 +186,11 @@ mod tests {
 
     #[test]
     fn tables_of_results_are_those_of_their_documents() {
-        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
-        for entry in fs::read_dir(results).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_none_or(|ending| ending != "json") {
-                continue;
-            }
-            let json: serde_json::Value =
-                serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for (path, json, tables) in results::recorded().unwrap() {
             if json["bench"] != "latency" {
                 continue; // of another bench
             }
             let document: Document = serde_json::from_value(json).unwrap();
-            let tables = fs::read_to_string(path.with_extension("md")).unwrap();
             let stale = format!("write it again: latency --render {}", path.display());
             assert_eq!(document.tables(), tables, "{stale}");
         }
