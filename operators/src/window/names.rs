@@ -255,6 +255,29 @@ mod tests {
         assert_eq!(names.len(), 5_000);
     }
 
+    /// The index holds half of a hash, so such keys are found where one in a hundred thousand is.
+    #[test]
+    fn keys_with_the_same_half_of_a_hash_are_told_apart() {
+        let mut halves = std::collections::HashMap::new();
+        let (one, other) = (0..)
+            .find_map(|number: u32| {
+                let key = format!("device-{number:06}");
+                let half = route((&*key).into()) & u64::from(u32::MAX);
+                halves.insert(half, key.clone()).map(|earlier| (earlier, key))
+            })
+            .unwrap();
+        let mut names = Names::default();
+        let ids = [names.acquire(&one), names.acquire(&other)];
+        assert_ne!(ids[0], ids[1]);
+        let both = [&one, &other].map(|key| (route((&**key).into()), Key::from(&**key)));
+        let mut together = Vec::new();
+        names.ids(&both, &mut together);
+        assert_eq!(together, ids);
+        names.release(ids[0]);
+        names.collect();
+        assert_eq!((names.len(), names.acquire(&other)), (1, ids[1]));
+    }
+
     #[test]
     fn a_key_that_was_looked_up_for_nothing_is_forgotten() {
         let mut names = Names::default();
