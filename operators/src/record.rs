@@ -73,10 +73,23 @@ impl<'a> From<&'a str> for Key<'a> {
 }
 
 impl PartialEq<str> for Key<'_> {
+    #[inline]
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        let (one, other) = (self.0, other.as_bytes());
+        if one.len() != other.len() || 2 * WORD_BYTES < one.len() {
+            return one == other;
+        }
+        // Keys of usual length are two words, which may overlap, and need no call.
+        let word = |word: &[u8; WORD_BYTES]| u64::from_le_bytes(*word);
+        let ends = |bytes: &[u8]| Some((word(bytes.first_chunk()?), word(bytes.last_chunk()?)));
+        match (ends(one), ends(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => one == other,
+        }
     }
 }
+
+const WORD_BYTES: usize = size_of::<u64>();
 
 impl std::fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,10 +2,13 @@
 //!
 //! Every method answers `None` where the text is not what it looks for, or is but in a form that
 //! the fast path leaves to the strict one.
+//!
+//! What is rare is in functions of their own, which take the text and give back what is left of it: a
+//! reference to the cursor would keep it in memory, also where nothing rare comes.
 
 use crate::decode::word::{
     Block, Decimal, HIGH, WORD_BYTES, count_digits, decimal, first_byte, short_decimal,
-    string_stops,
+    string_stops, thirteen_digits,
 };
 use crate::decode::{KEY_BYTES_MAX, LEVELS_MAX, number};
 use crate::record::Key;
@@ -17,71 +20,79 @@ const TEN_TO: [f64; Block::BYTES] =
 
 #[derive(Copy, Clone)]
 pub(super) struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    payload: &'a [u8],
+    /// What has not been read yet: the end of the payload.
+    rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
     #[inline(always)]
-    pub(super) fn new(bytes: &'a [u8]) -> Cursor<'a> {
-        Cursor { bytes, at: 0 }
+    pub(super) fn new(payload: &'a [u8]) -> Cursor<'a> {
+        Cursor { payload, rest: payload }
     }
 
     /// What has not been read yet.
     #[inline(always)]
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
+        self.rest
     }
 
     /// The text from here to a later place in the same payload.
     pub(super) fn until(&self, later: &Cursor<'a>) -> &'a [u8] {
-        self.bytes.get(self.at..later.at).unwrap_or_default()
+        let bytes = self.rest.len().saturating_sub(later.rest.len());
+        self.rest.get(..bytes).unwrap_or_default()
     }
 
+    /// Moves on, if there are so many bytes.
     #[inline(always)]
-    pub(super) fn advance(&mut self, bytes: usize) {
-        self.at += bytes;
-    }
-
-    #[inline(always)]
-    pub(super) fn is_at_end(&self) -> bool {
-        self.at == self.bytes.len()
+    pub(super) fn advance(&mut self, bytes: usize) -> Option<()> {
+        self.rest = self.rest.get(bytes..)?;
+        Some(())
     }
 
     /// Whether nothing is left but one closing brace.
     #[inline(always)]
     pub(super) fn is_last_brace(&self) -> bool {
-        self.at + 1 == self.bytes.len() && self.bytes[self.at] == b'}'
+        matches!(self.rest, [b'}'])
+    }
+
+    /// Whether nothing is left but a closing brace and white space.
+    pub(super) fn is_end_of_object(mut self) -> bool {
+        self.skip_white_space();
+        let brace = self.next_byte();
+        self.skip_white_space();
+        brace == Some(b'}') && self.rest.is_empty()
     }
 
     #[inline(always)]
     fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.rest.first().copied()
     }
 
     #[inline(always)]
     pub(super) fn next_byte(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Some(byte)
+        let byte;
+        (byte, self.rest) = self.rest.split_first()?;
+        Some(*byte)
     }
 
     #[inline(always)]
     fn expect(&mut self, text: &[u8]) -> Option<()> {
-        self.rest().starts_with(text).then(|| self.advance(text.len()))
+        self.rest = self.rest.strip_prefix(text)?;
+        Some(())
     }
 
     #[inline(always)]
     pub(super) fn skip_white_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+        while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
         }
     }
 
     /// The eight bytes from here on, the first one lowest; zeros after the end of the payload.
     #[inline(always)]
     fn word(&self) -> u64 {
-        match self.rest().first_chunk() {
+        match self.rest.first_chunk() {
             Some(word) => u64::from_le_bytes(*word),
             None => self.last_word(),
         }
@@ -90,14 +101,13 @@ impl<'a> Cursor<'a> {
     /// [`word`](Self::word) where fewer than eight bytes are left.
     #[inline(always)]
     fn last_word(&self) -> u64 {
-        let rest = self.rest();
-        match self.bytes.last_chunk() {
-            Some(word) if !rest.is_empty() => {
-                u64::from_le_bytes(*word) >> (8 * (WORD_BYTES - rest.len()))
+        match self.payload.last_chunk() {
+            Some(word) if !self.rest.is_empty() => {
+                u64::from_le_bytes(*word) >> (8 * (WORD_BYTES - self.rest.len()))
             }
             _ => {
                 let mut word = [0; WORD_BYTES];
-                word[..rest.len()].copy_from_slice(rest);
+                word[..self.rest.len()].copy_from_slice(self.rest);
                 u64::from_le_bytes(word)
             }
         }
@@ -106,38 +116,35 @@ impl<'a> Cursor<'a> {
     /// The sixteen bytes from here on, as in [`Block`].
     #[inline(always)]
     pub(super) fn block(&self) -> u128 {
-        match self.rest().first_chunk() {
+        match self.rest.first_chunk() {
             Some(block) => u128::from_le_bytes(*block),
-            None => Block::padded(self.rest()),
+            None => Block::padded(self.rest),
         }
     }
 
     /// A string without escapes: its content, which is UTF-8.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<&'a [u8]> {
-        if self.next_byte()? != b'"' {
-            return None;
-        }
-        let start = self.at;
+        let [b'"', text @ ..] = self.rest else { return None };
+        self.rest = text;
         let mut beyond_ascii = 0;
         loop {
             let word = self.word();
             let stops = string_stops(word);
             if stops == 0 {
                 beyond_ascii |= word & HIGH;
-                self.at += WORD_BYTES;
+                self.advance(WORD_BYTES)?;
                 continue;
             }
             // The bits below the first stop belong to the bytes before it.
             beyond_ascii |= word & HIGH & ((stops ^ (stops - 1)) >> 1);
-            self.at += first_byte(stops);
-            let content = self.bytes.get(start..self.at)?;
-            if self.next_byte()? != b'"' {
-                return None; // An escape, a control character, or the end of the payload.
-            }
+            let bytes = text.len() - self.rest.len() + first_byte(stops);
+            // What stops it may also be an escape, a control character, or the end of the payload.
+            let (content, [b'"', rest @ ..]) = text.split_at_checked(bytes)? else { return None };
             if beyond_ascii != 0 && std::str::from_utf8(content).is_err() {
                 return None;
             }
+            self.rest = rest;
             return Some(content);
         }
     }
@@ -159,90 +166,103 @@ impl<'a> Cursor<'a> {
         (1..=KEY_BYTES_MAX).contains(&content.len()).then(|| Key::of_utf8(content))
     }
 
-    /// A time. The usual one is a whole number of at most 15 digits, which is what times from 1970
-    /// to 9999 have.
+    /// A time. The usual one is a whole number of 13 digits; one of at most 15 digits is every
+    /// other from 1970 to 9999.
     #[inline(always)]
     pub(super) fn time(&mut self) -> Option<EventTime> {
-        match decimal(self.block()) {
-            Some(Decimal { digits, places: 0, bytes }) if digits <= number::TIME_MS_MAX => {
-                self.at += bytes;
-                Some(EventTime::from_millis(digits.cast_signed()))
-            }
-            _ => (*self).unusual_time(self),
+        const { assert!(9_999_999_999_999 <= number::TIME_MS_MAX) };
+        if let Some(millis) = thirteen_digits(self.block()) {
+            self.advance(13)?;
+            return Some(EventTime::from_millis(millis.cast_signed()));
         }
+        let time;
+        (time, self.rest) = Cursor::longer_or_shorter_time(self.payload, self.rest)?;
+        Some(time)
     }
 
     #[inline(never)]
-    fn unusual_time(mut self, end: &mut Cursor<'a>) -> Option<EventTime> {
-        let text = self.number()?;
-        *end = self;
-        number::time(text).ok()
+    fn longer_or_shorter_time(
+        payload: &'a [u8],
+        rest: &'a [u8],
+    ) -> Option<(EventTime, &'a [u8])> {
+        let mut cursor = Cursor { payload, rest };
+        let time = match decimal(cursor.block()) {
+            Some(Decimal { digits, places: 0, bytes }) if digits <= number::TIME_MS_MAX => {
+                cursor.advance(bytes)?;
+                EventTime::from_millis(digits.cast_signed())
+            }
+            _ => number::time(cursor.number()?).ok()?,
+        };
+        Some((time, cursor.rest))
     }
 
     /// A number, or null.
     #[inline(always)]
     pub(super) fn metric(&mut self) -> Option<Option<f64>> {
-        let start = *self;
+        let start = self.rest;
         let negative = self.skip_minus();
         match short_decimal(self.word()) {
-            Some(decimal) => Some(Some(self.skip_decimal(negative, &decimal))),
-            None => start.longer_metric(self),
+            Some(decimal) => Some(Some(self.skip_decimal(negative, &decimal)?)),
+            None => {
+                let value;
+                (value, self.rest) = Cursor::longer_metric(self.payload, start)?;
+                Some(value)
+            }
         }
     }
 
     #[inline(never)]
-    fn longer_metric(mut self, end: &mut Cursor<'a>) -> Option<Option<f64>> {
-        let start = self;
-        let negative = self.skip_minus();
-        let value = if let Some(decimal) = decimal(self.block()) {
-            Some(self.skip_decimal(negative, &decimal))
+    fn longer_metric(payload: &'a [u8], start: &'a [u8]) -> Option<(Option<f64>, &'a [u8])> {
+        let mut cursor = Cursor { payload, rest: start };
+        let negative = cursor.skip_minus();
+        let value = if let Some(decimal) = decimal(cursor.block()) {
+            Some(cursor.skip_decimal(negative, &decimal)?)
         } else {
-            self = start;
-            match self.peek()? {
-                b'n' => self.expect(b"null").map(|()| None)?,
-                _ => Some(number::metric(self.number()?).ok()?),
+            cursor.rest = start;
+            match cursor.peek()? {
+                b'n' => cursor.expect(b"null").map(|()| None)?,
+                _ => Some(number::metric(cursor.number()?).ok()?),
             }
         };
-        *end = self;
-        Some(value)
+        Some((value, cursor.rest))
     }
 
     #[inline(always)]
     fn skip_minus(&mut self) -> bool {
-        let negative = self.peek() == Some(b'-');
-        self.at += usize::from(negative);
-        negative
+        let rest = self.rest.strip_prefix(b"-");
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
     }
 
     /// The value of a decimal. It is the quotient of two numbers that are exact as floats (its
     /// digits are fewer than 16), so it is rounded once (W. Clinger, "How to Read Floating Point
     /// Numbers Accurately", 1990).
     #[inline(always)]
-    fn skip_decimal(&mut self, negative: bool, decimal: &Decimal) -> f64 {
-        self.at += decimal.bytes;
+    fn skip_decimal(&mut self, negative: bool, decimal: &Decimal) -> Option<f64> {
+        self.advance(decimal.bytes)?;
         let magnitude = decimal.digits as f64 / TEN_TO[decimal.places];
-        if negative { -magnitude } else { magnitude }
+        Some(if negative { -magnitude } else { magnitude })
     }
 
     /// A number by JSON's grammar: its text.
     fn number(&mut self) -> Option<&'a str> {
         let start = *self;
         if self.peek()? == b'-' {
-            self.at += 1;
+            self.advance(1)?;
         }
         if self.peek()? == b'0' {
-            self.at += 1;
+            self.advance(1)?;
         } else {
             self.digits()?;
         }
         if self.peek() == Some(b'.') {
-            self.at += 1;
+            self.advance(1)?;
             self.digits()?;
         }
         if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
+            self.advance(1)?;
             if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
+                self.advance(1)?;
             }
             self.digits()?;
         }
@@ -252,12 +272,12 @@ impl<'a> Cursor<'a> {
     /// At least one digit.
     #[inline]
     fn digits(&mut self) -> Option<()> {
-        let start = self.at;
+        let start = self.rest;
         loop {
             let digits = count_digits(self.word());
-            self.at += digits;
+            self.advance(digits)?;
             if digits < WORD_BYTES {
-                return (start < self.at).then_some(());
+                return (self.rest.len() < start.len()).then_some(());
             }
         }
     }
@@ -265,19 +285,26 @@ impl<'a> Cursor<'a> {
     /// Any value.
     #[inline(always)]
     pub(super) fn skip_value(&mut self) -> Option<()> {
-        if self.peek()? == b'"' { self.string().map(|_| ()) } else { self.skip_other_value() }
+        if self.peek()? == b'"' {
+            self.string()?;
+        } else {
+            self.rest = Cursor::after_other_value(self.payload, self.rest)?;
+        }
+        Some(())
     }
 
     #[inline(never)]
-    fn skip_other_value(&mut self) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string().map(|_| ()),
-            b'{' | b'[' => self.skip_nested(),
-            b't' => self.expect(b"true"),
-            b'f' => self.expect(b"false"),
-            b'n' => self.expect(b"null"),
-            _ => self.number().map(|_| ()),
-        }
+    fn after_other_value(payload: &'a [u8], rest: &'a [u8]) -> Option<&'a [u8]> {
+        let mut cursor = Cursor { payload, rest };
+        match cursor.peek()? {
+            b'"' => cursor.string().map(|_| ()),
+            b'{' | b'[' => cursor.skip_nested(),
+            b't' => cursor.expect(b"true"),
+            b'f' => cursor.expect(b"false"),
+            b'n' => cursor.expect(b"null"),
+            _ => cursor.number().map(|_| ()),
+        }?;
+        Some(cursor.rest)
     }
 
     /// An array or object within the payload's object. Without recursion: a payload must not be
@@ -296,12 +323,12 @@ impl<'a> Cursor<'a> {
                     return None;
                 }
                 is_object = is_object << 1 | u128::from(first == b'{');
-                self.at += 1;
+                self.advance(1)?;
                 self.skip_white_space();
                 // `{` and `}`, like `[` and `]`, differ by two.
                 complete = self.peek()? == first + 2;
                 if complete {
-                    self.at += 1;
+                    self.advance(1)?;
                     is_object >>= 1;
                     depth -= 1;
                 } else if first == b'{' {
@@ -309,7 +336,7 @@ impl<'a> Cursor<'a> {
                     self.colon()?;
                 }
             } else {
-                self.skip_other_value()?;
+                self.rest = Cursor::after_other_value(self.payload, self.rest)?;
             }
             // Then come the ends of what ends with it, and a comma.
             while complete {

@@ -49,10 +49,29 @@ pub(super) enum Plan {
 
 /// The text before a value and what the field is.
 #[derive(Clone, Debug)]
-struct Introduction {
+pub(super) struct Introduction {
     text: Vec<u8>,
     start: Block,
     field: Field,
+}
+
+impl Introduction {
+    /// If it is the text at the cursor: moves to the value.
+    #[inline(always)]
+    pub(super) fn recognise(&self, cursor: &mut Cursor<'_>) -> Option<Field> {
+        let bytes = self.text.len();
+        let same = if bytes <= Block::BYTES {
+            self.start.begins(cursor.block())
+        } else {
+            cursor.rest().starts_with(&self.text)
+        };
+        // White space after what is remembered makes it another text: a longer one.
+        if !same || cursor.rest().get(bytes).is_none_or(|&next| next <= b' ') {
+            return None;
+        }
+        cursor.advance(bytes)?;
+        Some(self.field)
+    }
 }
 
 impl Default for Layout {
@@ -86,22 +105,10 @@ impl Layout {
         }
     }
 
-    /// If the text at the cursor is what is remembered of this member: moves to the value.
+    /// What is remembered of each member, in their order.
     #[inline(always)]
-    pub(super) fn recognise(&self, member: usize, cursor: &mut Cursor<'_>) -> Option<Field> {
-        let expected = self.members.get(member)?;
-        let bytes = expected.text.len();
-        let same = if bytes <= Block::BYTES {
-            expected.start.begins(cursor.block())
-        } else {
-            cursor.rest().starts_with(&expected.text)
-        };
-        // White space after what is remembered makes it another text: a longer one.
-        if !same || cursor.rest().get(bytes).is_none_or(|&next| next <= b' ') {
-            return None;
-        }
-        cursor.advance(bytes);
-        Some(expected.field)
+    pub(super) fn members(&self) -> &[Introduction] {
+        &self.members
     }
 
     #[inline(never)]

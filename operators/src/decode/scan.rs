@@ -7,6 +7,8 @@ use crate::decode::Decoded;
 use crate::decode::cursor::Cursor;
 use crate::decode::json::{Field, Metrics, Names};
 use crate::decode::layout::{Layout, Plan};
+use crate::record::Key;
+use crate::time::EventTime;
 
 /// Reads one payload, if it is of the usual kind.
 #[inline]
@@ -15,40 +17,83 @@ pub(super) fn decode<'a, const N: usize>(
     layout: &mut Layout,
     payload: &'a [u8],
 ) -> Option<Decoded<'a, Metrics<N>>> {
-    let mut cursor = Cursor::new(payload);
-    let mut key = None;
-    let mut time = None;
-    let mut value = Metrics::ABSENT;
     let plan = layout.plan();
-    let mut as_before = plan == Plan::Follow;
-    let mut member = 0;
-    loop {
-        let recognised = if as_before { layout.recognise(member, &mut cursor) } else { None };
-        let field = match recognised {
-            Some(field) => field,
-            None => {
-                let before = cursor;
-                let Some(field) = introduction(names, member, &mut cursor)? else { break };
-                as_before = false;
-                if plan == Plan::Learn {
-                    layout.learn(member, before.until(&cursor), field);
-                }
-                field
-            }
-        };
+    let mut record = Record::new(payload);
+    let as_before = plan == Plan::Follow && follow(layout, &mut record)?;
+    if !as_before {
+        // Taken apart and put together: one whose address is given away cannot be in registers.
+        let Record { cursor, members, key, time, value } = record;
+        let begun = Record { cursor, members, key, time, value };
+        record = read_in_full(names, layout, plan, begun)?;
+    }
+    layout.record_read(plan, as_before);
+    Some(Decoded { key: record.key?, time: record.time?, value: record.value })
+}
+
+/// What has been read of a record, and where its next member begins.
+struct Record<'a, const N: usize> {
+    cursor: Cursor<'a>,
+    members: usize,
+    key: Option<Key<'a>>,
+    time: Option<EventTime>,
+    value: Metrics<N>,
+}
+
+impl<'a, const N: usize> Record<'a, N> {
+    #[inline(always)]
+    fn new(payload: &'a [u8]) -> Record<'a, N> {
+        let cursor = Cursor::new(payload);
+        Record { cursor, members: 0, key: None, time: None, value: Metrics::ABSENT }
+    }
+
+    /// Reads the value of a member.
+    #[inline(always)]
+    fn read(&mut self, field: Field) -> Option<()> {
         match field {
-            Field::Key => key = Some(cursor.key()?),
-            Field::Time => time = Some(cursor.time()?),
-            Field::Metric(index) => value.set(index, cursor.metric()?),
-            Field::Ignored => cursor.skip_value()?,
+            Field::Key => self.key = Some(self.cursor.key()?),
+            Field::Time => self.time = Some(self.cursor.time()?),
+            Field::Metric(index) => self.value.set(index, self.cursor.metric()?),
+            Field::Ignored => self.cursor.skip_value()?,
         }
-        member += 1;
-        if cursor.is_last_brace() {
+        self.members += 1;
+        Some(())
+    }
+}
+
+/// Reads members while they are laid out as remembered: whether that was all.
+#[inline(always)]
+fn follow<const N: usize>(layout: &Layout, record: &mut Record<'_, N>) -> Option<bool> {
+    for expected in layout.members() {
+        let Some(field) = expected.recognise(&mut record.cursor) else { break };
+        record.read(field)?;
+        if record.cursor.is_last_brace() {
+            return Some(true);
+        }
+    }
+    Some(0 < record.members && record.cursor.is_end_of_object())
+}
+
+/// Reads the members that are left, whatever they are. It is a function of its own so that what it
+/// needs takes no registers from [`follow`].
+#[inline(never)]
+fn read_in_full<'a, const N: usize>(
+    names: &Names<N>,
+    layout: &mut Layout,
+    plan: Plan,
+    mut record: Record<'a, N>,
+) -> Option<Record<'a, N>> {
+    loop {
+        let before = record.cursor;
+        let Some(field) = introduction(names, record.members, &mut record.cursor)? else { break };
+        if plan == Plan::Learn {
+            layout.learn(record.members, before.until(&record.cursor), field);
+        }
+        record.read(field)?;
+        if record.cursor.is_last_brace() {
             break;
         }
     }
-    layout.record_read(plan, as_before);
-    Some(Decoded { key: key?, time: time?, value })
+    Some(record)
 }
 
 /// Reads what stands before the value of a member, from the end of the one before it: what the
@@ -59,19 +104,17 @@ fn introduction<const N: usize>(
     member: usize,
     cursor: &mut Cursor<'_>,
 ) -> Option<Option<Field>> {
+    let start = *cursor;
     cursor.skip_white_space();
     match (cursor.next_byte()?, member) {
         (b',', 1..) | (b'{', 0) => {}
-        (b'}', 1..) => {
-            cursor.skip_white_space();
-            return cursor.is_at_end().then_some(None);
-        }
+        (b'}', 1..) => return start.is_end_of_object().then_some(None),
         _ => return None,
     }
     cursor.skip_white_space();
     let field = match names.recognise(cursor.block()) {
         Some((field, quoted_bytes)) => {
-            cursor.advance(quoted_bytes);
+            cursor.advance(quoted_bytes)?;
             field
         }
         None => names.field(cursor.string()?),

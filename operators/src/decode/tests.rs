@@ -230,6 +230,23 @@ fn an_integral_time_may_be_written_in_any_way() {
 }
 
 #[test]
+fn of_a_time_of_usual_length_every_byte_counts() {
+    for json in ["1000000000000", "9999999999999", "17306385741230", "173063857412"] {
+        assert_eq!(time(json), Ok(json.parse().unwrap()), "{json}");
+    }
+    for json in ["0730638574123", "1730638574123x", "1730638574123:", "1730638574123\u{1}"] {
+        assert_eq!(time(json), Err(DeadReason::NotJson), "{json}");
+    }
+    for place in 0..13 {
+        for other in ["/", ":", "a", "\u{1}", "\u{b1}"] {
+            let mut json = "1730638574123".to_owned();
+            json.replace_range(place..=place, other);
+            assert_eq!(time(&json), Err(DeadReason::NotJson), "{json}");
+        }
+    }
+}
+
+#[test]
 fn a_time_is_read_exactly() {
     assert_eq!(time("253402300799999"), Ok(253_402_300_799_999));
     assert_eq!(time("253402300799998.0"), Ok(253_402_300_799_998));

@@ -86,6 +86,27 @@ fn sixteen_digits(digits: u128) -> u64 {
     eight_digits(first) * 100_000_000 + eight_digits(last)
 }
 
+/// The whole number of thirteen digits that a block begins with, if it begins with one and a
+/// comma, a brace or white space follows. Milliseconds since 1970 have thirteen digits from 2001 to
+/// 2286: since the length is known before the digits are read, what comes after them need not wait
+/// for them.
+#[inline(always)]
+pub(super) fn thirteen_digits(block: u128) -> Option<u64> {
+    let beyond_nine = |word: u64| ((word & !HIGH) + ONES * (0x80 - 10)) | word;
+    let digits = block ^ (u128::MAX / 0xFF * u128::from(b'0'));
+    #[expect(clippy::cast_possible_truncation, reason = "eight bytes of it are wanted each time")]
+    let (first_eight, last_eight, after) =
+        (digits as u64, (digits >> 40) as u64, (block >> 104) as u8);
+    let all_digits = (beyond_nine(first_eight) | beyond_nine(last_eight)) & HIGH == 0;
+    let no_leading_zero = first_eight & 0xFF != 0;
+    if all_digits && no_leading_zero && (matches!(after, b',' | b'}') || after <= b' ') {
+        let first_five = eight_digits(first_eight << 24);
+        Some(first_five * 100_000_000 + eight_digits(last_eight))
+    } else {
+        None
+    }
+}
+
 /// A decimal without sign and exponent, such as `12` or `12.5`.
 pub(super) struct Decimal {
     /// All its digits, the point left out.

@@ -144,7 +144,8 @@ impl<V, A: Aggregate<V>> Fold<V, A> {
 
     /// What nothing can be folded into: to be sent soon, while it is near.
     pub fn take_lone(&mut self) -> Vec<Shipment<A::Partial>> {
-        std::mem::take(&mut self.ready)
+        let next = Vec::with_capacity(self.ready.len());
+        std::mem::replace(&mut self.ready, next)
     }
 
     /// Whether so much is held back that it should be sent.

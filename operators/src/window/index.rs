@@ -36,7 +36,7 @@ pub(super) struct Index {
 
 impl Index {
     /// How many ids there are.
-    #[cfg(test)]
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }

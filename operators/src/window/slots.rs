@@ -11,9 +11,10 @@
 //! memory, for nothing. A key that has no slot travels with its name. Slots that were not used
 //! for long are forgotten now and then, so that the keys in use have them, not the first ones.
 
-use hashbrown::HashTable;
+use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::index::Index;
 use crate::record::{Key, Partition};
 
 /// A (partition, key) pair of one sender.
@@ -24,6 +25,10 @@ pub(super) const SLOTS_MAX: usize = 1 << 15;
 /// Records without a slot after which slots that none of them used are forgotten. Giving slots to
 /// other keys costs as much as some ten records: rarely enough that it does not count.
 const SWEEP_AFTER: usize = 1 << 22;
+/// Records in a row whose keys are looked up, and then those whose keys are not, where hardly any
+/// had a slot: a search that finds nothing waits for memory too.
+const SEARCHED: u32 = 1 << 14;
+const UNSEARCHED: u32 = 1 << 17;
 
 /// Which worker merges a key: the same in every process and build.
 #[inline]
@@ -31,14 +36,16 @@ pub(super) fn route(key: Key<'_>) -> u64 {
     xxh3_64(key.as_bytes())
 }
 
-/// What a sender keeps of a slot.
+/// What a sender keeps of a slot: a line of memory, with a key of up to 23 bytes.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct SlotEntry {
     pub(super) route: u64,
     pub(super) partition: Partition,
     /// The panes that the slot's last records went to.
     pub(super) recent: [Recent; 2],
-    key: Box<str>,
+    /// Empty while the slot stands for nothing.
+    key: SmolStr,
     used: bool,
 }
 
@@ -64,30 +71,70 @@ pub(super) enum Found {
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     entries: Vec<SlotEntry>,
-    index: HashTable<Slot>,
+    index: Index,
     free: Vec<Slot>,
     /// Records of keys without a slot since unused ones were forgotten.
     without: usize,
+    trial: Trial,
+}
+
+/// Whether looking for slots pays. It is tried again now and then, for keys change.
+#[derive(Debug)]
+struct Trial {
+    /// Records that are still looked up before it is decided.
+    searches: u32,
+    /// How many of those before had no slot.
+    misses: u32,
+    /// Records that are still not looked up.
+    rest: u32,
+}
+
+impl Default for Trial {
+    fn default() -> Trial {
+        Trial { searches: SEARCHED, misses: 0, rest: 0 }
+    }
+}
+
+impl Trial {
+    /// Whether the next record is looked up.
+    #[inline]
+    fn searches(&mut self) -> bool {
+        if 0 < self.rest {
+            self.rest -= 1;
+            return false;
+        }
+        if self.searches == 0 {
+            let hardly_any = SEARCHED - SEARCHED / 8 <= self.misses;
+            *self = Trial { rest: if hardly_any { UNSEARCHED } else { 0 }, ..Trial::default() };
+            return !hardly_any;
+        }
+        self.searches -= 1;
+        true
+    }
 }
 
 impl Slots {
-    /// The slot of a key, whose [`route`] this is.
+    /// The slot of a key, whose [`route`] this is. Where hardly any key has one, most are not
+    /// looked up, and go by their names.
     #[inline]
     pub(super) fn slot(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Found {
-        let hash = hash(route, partition);
+        if !self.trial.searches() {
+            self.without += 1;
+            return Found::Nothing;
+        }
         let entries = &self.entries;
-        let found = self.index.find(hash, |slot| {
-            let entry = &entries[*slot as usize];
+        let found = self.index.find(hash(route, partition), |slot| {
+            let entry = &entries[slot as usize];
             entry.route == route && entry.partition == partition && key == *entry.key
         });
         if let Some(slot) = found {
-            let slot = *slot;
             self.entries[slot as usize].used = true;
             Found::Known(slot)
         } else if self.index.len() < SLOTS_MAX {
             Found::New(self.insert(route, partition, key))
         } else {
             self.without += 1;
+            self.trial.misses += 1;
             Found::Nothing
         }
     }
@@ -95,7 +142,7 @@ impl Slots {
     #[cold]
     fn insert(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Slot {
         let recent = [Recent::default(); 2];
-        let entry = SlotEntry { route, partition, recent, key: key.as_str().into(), used: true };
+        let entry = SlotEntry { route, partition, recent, key: SmolStr::new(key.as_str()), used: true };
         let slot = if let Some(slot) = self.free.pop() {
             self.entries[slot as usize] = entry;
             slot
@@ -104,11 +151,7 @@ impl Slots {
             self.entries.push(entry);
             slot
         };
-        let entries = &self.entries;
-        self.index.insert_unique(hash(route, partition), slot, |slot| {
-            let entry = &entries[*slot as usize];
-            hash(entry.route, entry.partition)
-        });
+        self.index.insert(hash(route, partition), slot);
         slot
     }
 
@@ -132,17 +175,16 @@ impl Slots {
             return;
         }
         self.without = 0;
-        let (entries, free) = (&mut self.entries, &mut self.free);
-        self.index.retain(|slot| {
-            let entry = &mut entries[*slot as usize];
-            let keep = std::mem::take(&mut entry.used);
-            if !keep {
-                entry.key = Box::default();
-                free.push(*slot);
-                forgotten(*slot, entry.route);
+        self.trial = Trial::default();
+        for (slot, entry) in (0..).zip(&mut self.entries) {
+            let in_use = std::mem::take(&mut entry.used) || entry.key.is_empty();
+            if !in_use {
+                self.index.remove(hash(entry.route, entry.partition), slot);
+                entry.key = SmolStr::default();
+                self.free.push(slot);
+                forgotten(slot, entry.route);
             }
-            keep
-        });
+        }
     }
 }
 
@@ -165,6 +207,31 @@ mod tests {
         assert_eq!(slot(&mut slots, 0, "k"), Found::New(0));
         assert_eq!(slot(&mut slots, 1, "k"), Found::New(1));
         assert_eq!(slot(&mut slots, 0, "k"), Found::Known(0));
+    }
+
+    #[test]
+    fn where_hardly_any_key_has_a_slot_it_is_still_tried_now_and_then() {
+        let mut slots = Slots::default();
+        let keys: Vec<String> = (0..SLOTS_MAX).map(|number| format!("key-{number}")).collect();
+        for key in &keys {
+            assert!(matches!(slot(&mut slots, 0, key), Found::New(_)));
+        }
+        let found = |slots: &mut Slots, share: u32| {
+            let records = 2 * (SEARCHED + UNSEARCHED);
+            let known = (0..records).filter(|record| {
+                let key = if record % 8 < share { &keys[*record as usize % 99] } else { "other" };
+                matches!(slot(slots, 0, key), Found::Known(_))
+            });
+            known.count() as u32 * 8 / records
+        };
+        assert_eq!(found(&mut slots, 8), 8, "all are looked up");
+        found(&mut slots, 0);
+        for _ in 0..UNSEARCHED {
+            slot(&mut slots, 0, "other");
+        }
+        assert_eq!(found(&mut slots, 0), 0);
+        found(&mut slots, 4);
+        assert_eq!(found(&mut slots, 4), 4, "half of them are worth it, and are found again");
     }
 
     #[test]
