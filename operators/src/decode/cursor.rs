@@ -181,10 +181,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(never)]
-    fn longer_or_shorter_time(
-        payload: &'a [u8],
-        rest: &'a [u8],
-    ) -> Option<(EventTime, &'a [u8])> {
+    fn longer_or_shorter_time(payload: &'a [u8], rest: &'a [u8]) -> Option<(EventTime, &'a [u8])> {
         let mut cursor = Cursor { payload, rest };
         let time = match decimal(cursor.block()) {
             Some(Decimal { digits, places: 0, bytes }) if digits <= number::TIME_MS_MAX => {

@@ -142,7 +142,8 @@ impl Slots {
     #[cold]
     fn insert(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Slot {
         let recent = [Recent::default(); 2];
-        let entry = SlotEntry { route, partition, recent, key: SmolStr::new(key.as_str()), used: true };
+        let entry =
+            SlotEntry { route, partition, recent, key: SmolStr::new(key.as_str()), used: true };
         let slot = if let Some(slot) = self.free.pop() {
             self.entries[slot as usize] = entry;
             slot
