@@ -3,6 +3,7 @@
 //!
 //! `scripts/test` starts the broker and names it in `STRANDLINE_KAFKA`.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::process::{LIMIT, Running, command, command_redirected, finish, metrics, wait};
@@ -78,7 +79,7 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
     }
 
     // Two processes, each with an output directory of its own; together they have all rows.
-    let (_hosts, hostfile) = hostfile(20_000);
+    let (_hosts, hostfile) = hostfile();
     let out = tempfile::tempdir().unwrap();
     let processes = ["0", "1"].map(|process| {
         Running::start(command(&[
@@ -158,7 +159,7 @@ fn a_checkpoint_is_continued_only_where_its_rows_are() {
 fn a_signal_to_any_process_stops_all_of_them() {
     let bootstrap = bootstrap();
     let topic = create_topic(&bootstrap, "two", 4);
-    let (_hosts, hostfile) = hostfile(41_000);
+    let (_hosts, hostfile) = hostfile();
     let out = tempfile::tempdir().unwrap();
     let [leader, follower] = ["0", "1"].map(|process| {
         let layout = ["-n", "2", "-p", process, "--hostfile", &hostfile, "-w", "1"];
@@ -179,7 +180,7 @@ fn a_process_that_is_killed_ends_the_others_with_one_line() {
     let bootstrap = bootstrap();
     let topic = create_topic(&bootstrap, "killed", 4);
     for killed in [0, 1] {
-        let (_hosts, hostfile) = hostfile(22_000 + 100 * killed);
+        let (_hosts, hostfile) = hostfile();
         let out = tempfile::tempdir().unwrap();
         let [leader, follower] = ["0", "1"].map(|process| {
             let layout = ["-n", "2", "-p", process, "--hostfile", &hostfile, "-w", "2"];
@@ -199,9 +200,12 @@ fn a_process_that_is_killed_ends_the_others_with_one_line() {
     }
 }
 
-/// A file with the addresses of two processes, of ports that other runs of the tests do not take.
-fn hostfile(base: u16) -> (tempfile::TempDir, String) {
-    let port = base + u16::try_from(std::process::id() % 10_000).unwrap() * 2;
+/// Two addresses to listen at, and the file that names them. The ports are below those that the
+/// system gives to connections (from 32768 on Linux): one of these may be in use at any time.
+fn hostfile() -> (tempfile::TempDir, String) {
+    static USED: AtomicU16 = AtomicU16::new(0);
+    let process = u16::try_from(std::process::id() % 1_000).unwrap();
+    let port = 20_000 + 12 * process + USED.fetch_add(2, Ordering::Relaxed) % 12;
     let directory = tempfile::tempdir().unwrap();
     let lines = format!("127.0.0.1:{port}\n127.0.0.1:{}\n", port + 1);
     strandline::engine::store::Directory::local(directory.path())
