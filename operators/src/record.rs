@@ -75,21 +75,19 @@ impl<'a> From<&'a str> for Key<'a> {
 impl PartialEq<str> for Key<'_> {
     #[inline]
     fn eq(&self, other: &str) -> bool {
+        const WORD_BYTES: usize = size_of::<u64>();
         let (one, other) = (self.0, other.as_bytes());
-        if one.len() != other.len() || 2 * WORD_BYTES < one.len() {
-            return one == other;
-        }
-        // Keys of usual length are two words, which may overlap, and need no call.
         let word = |word: &[u8; WORD_BYTES]| u64::from_le_bytes(*word);
         let ends = |bytes: &[u8]| Some((word(bytes.first_chunk()?), word(bytes.last_chunk()?)));
         match (ends(one), ends(other)) {
-            (Some(one), Some(other)) => one == other,
+            // Keys of usual length are two words, which may overlap, and need no call.
+            (Some(ends), Some(other_ends)) if one.len() <= 2 * WORD_BYTES => {
+                one.len() == other.len() && ends == other_ends
+            }
             _ => one == other,
         }
     }
 }
-
-const WORD_BYTES: usize = size_of::<u64>();
 
 impl std::fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -233,4 +231,27 @@ pub struct Rejected {
     pub rejection: Rejection,
     /// The original bytes; `None` for a null payload.
     pub payload: Option<Vec<u8>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_any_length_are_equal_if_all_their_bytes_are() {
+        for length in 0..40 {
+            // All words of these are the same.
+            let (same, longer) = ("a".repeat(length), "a".repeat(length + 1));
+            assert!(Key::from(&*same) != *longer && Key::from(&*longer) != *same);
+            let text: String = ('a'..='z').cycle().take(length).collect();
+            assert!(Key::from(&*text) == *text);
+            assert!(Key::from(&*text) != *format!("{text}x"));
+            assert!(Key::from(&*format!("{text}x")) != *text);
+            for place in 0..length {
+                let mut other = text.clone();
+                other.replace_range(place..=place, "-");
+                assert!(Key::from(&*text) != *other, "{text} {other}");
+            }
+        }
+    }
 }

@@ -70,7 +70,7 @@ fn follow<const N: usize>(layout: &Layout, record: &mut Record<'_, N>) -> Option
             return Some(true);
         }
     }
-    Some(0 < record.members && record.cursor.is_end_of_object())
+    Some(record.cursor.is_end_of_object())
 }
 
 /// Reads the members that are left, whatever they are. It is a function of its own so that what it

@@ -92,19 +92,15 @@ fn sixteen_digits(digits: u128) -> u64 {
 /// for them.
 #[inline(always)]
 pub(super) fn thirteen_digits(block: u128) -> Option<u64> {
-    let beyond_nine = |word: u64| ((word & !HIGH) + ONES * (0x80 - 10)) | word;
-    let digits = block ^ (u128::MAX / 0xFF * u128::from(b'0'));
-    #[expect(clippy::cast_possible_truncation, reason = "eight bytes of it are wanted each time")]
-    let (first_eight, last_eight, after) =
-        (digits as u64, (digits >> 40) as u64, (block >> 104) as u8);
-    let all_digits = (beyond_nine(first_eight) | beyond_nine(last_eight)) & HIGH == 0;
-    let no_leading_zero = first_eight & 0xFF != 0;
-    if all_digits && no_leading_zero && (matches!(after, b',' | b'}') || after <= b' ') {
-        let first_five = eight_digits(first_eight << 24);
-        Some(first_five * 100_000_000 + eight_digits(last_eight))
-    } else {
-        None
-    }
+    const ONES: u128 = u128::MAX / 0xFF;
+    const HIGH: u128 = ONES * 0x80;
+    #[expect(clippy::cast_possible_truncation, reason = "a byte of it is wanted each time")]
+    let (first, after) = (block as u8, (block >> (8 * 13)) as u8);
+    // Digits become their values, and sixteen of them, of which the first three are zeros.
+    let digits = (block ^ (ONES * u128::from(b'0'))) << (8 * 3);
+    let beyond_nine = (((digits & !HIGH) + ONES * (0x80 - 10)) | digits) & HIGH;
+    let ends = matches!(after, b',' | b'}') || after <= b' ';
+    (beyond_nine == 0 && first != b'0' && ends).then(|| sixteen_digits(digits))
 }
 
 /// A decimal without sign and exponent, such as `12` or `12.5`.

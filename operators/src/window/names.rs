@@ -105,7 +105,7 @@ impl Names {
     /// longer if it is retained.
     #[inline]
     fn id(&mut self, route: u64, key: Key<'_>) -> KeyId {
-        let id = self.index.find(route, |id| key.as_bytes() == self.bytes(id));
+        let id = self.index.find(route, |id| key == *self.text(id));
         id.unwrap_or_else(|| self.insert(route, key))
     }
 
@@ -131,8 +131,8 @@ impl Names {
     }
 
     #[inline]
-    fn bytes(&self, id: KeyId) -> &[u8] {
-        self.entries.get(id).as_ref().map_or(b"", |entry| entry.name.as_bytes())
+    fn text(&self, id: KeyId) -> &str {
+        self.entries.get(id).as_ref().map_or("", |entry| &entry.name)
     }
 
     #[cold]
