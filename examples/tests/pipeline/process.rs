@@ -151,7 +151,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let ended = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("a program of this test ended with {ended:?} and had said:\n{}", self.said());
+        }
     }
 }
 

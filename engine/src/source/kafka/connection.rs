@@ -31,8 +31,8 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long a broker may have no answer, though it can be reached, before a person is told: longer
 /// than the election of a leader takes.
 const NO_ANSWER_FOR: Duration = Duration::from_secs(3);
-/// How many times in a row a broker has to say that a topic is absent, which was there before: one
-/// that just starts may not know it yet.
+/// How many times in a row a broker has to say that a topic is absent: one that just starts may not
+/// know it yet, and one that has just created it names its partitions before it has their logs.
 const ABSENT_ANSWERS: u32 = 5;
 
 /// What is said of a topic that is no longer the one that was read.
@@ -99,6 +99,7 @@ impl Connection {
         ask: impl Fn(&Lookup, Duration) -> Result<T, Trouble>,
     ) -> Result<T, SourceError> {
         let clock = Clock::system();
+        let mut absent = 0;
         let mut within = ANSWER_WITHIN_FIRST;
         loop {
             match ask(&self.lookup, within) {
@@ -106,8 +107,18 @@ impl Connection {
                     self.say_back();
                     return Ok(answer);
                 }
-                Err(Trouble::Away(reason)) => self.say_away(&reason),
+                Err(Trouble::Absent) => {
+                    absent += 1;
+                    if absent == ABSENT_ANSWERS {
+                        return Err(self.error(Trouble::Absent));
+                    }
+                }
+                Err(Trouble::Away(reason)) => {
+                    absent = 0;
+                    self.say_away(&reason);
+                }
                 Err(Trouble::NotYet(reason)) => {
+                    absent = 0;
                     if NO_ANSWER_FOR < clock.elapsed() {
                         self.say_away(&reason);
                     }
@@ -368,6 +379,8 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::report::Report;
 
@@ -387,5 +400,22 @@ mod tests {
         let away = "cannot reach Kafka at 127.0.0.1:1: no answer; trying again";
         let back = "Kafka at 127.0.0.1:1 answers";
         assert_eq!(*lines.lock().unwrap(), [away, back, away, back]);
+    }
+
+    #[test]
+    fn a_topic_is_absent_when_that_was_said_often_enough() {
+        let connection = Connection::new(KafkaSettings::new("127.0.0.1:1", "t")).unwrap();
+        let (_cancel, cancelled) = std::sync::mpsc::channel();
+        let asked = Cell::new(0);
+        let known_after = |answers| {
+            asked.set(0);
+            let answer = connection.until_answered(&cancelled, |_, _| {
+                asked.set(asked.get() + 1);
+                if asked.get() <= answers { Err(Trouble::Absent) } else { Ok(()) }
+            });
+            (answer.is_ok(), asked.get())
+        };
+        assert_eq!(known_after(ABSENT_ANSWERS - 1), (true, ABSENT_ANSWERS));
+        assert_eq!(known_after(u32::MAX), (false, ABSENT_ANSWERS));
     }
 }
