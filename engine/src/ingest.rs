@@ -63,9 +63,9 @@ pub(crate) struct IngestOptions {
 }
 
 /// What comes out of the sources of all workers.
-pub(crate) struct Ingested<'s, P: Clone + 'static> {
+pub(crate) struct Ingested<'s, V: Clone + 'static, P: Clone + 'static> {
     /// Partial results, to be merged.
-    pub(crate) shipments: StreamVec<'s, Time, Shipment<P>>,
+    pub(crate) shipments: StreamVec<'s, Time, Shipment<V, P>>,
     pub(crate) rejected: StreamVec<'s, Time, Rejected>,
     pub(crate) reports: StreamVec<'s, Time, Report>,
 }
@@ -100,7 +100,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
     meter: Meter,
     leaves: Rc<Cell<Option<Leave>>>,
     stop: Stop,
-) -> Ingested<'s, A::Partial> {
+) -> Ingested<'s, D::Value, A::Partial> {
     let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
     // The coordinator's word holds no data back: the source holds capabilities of its own.
     let mut turns = builder.new_input(turns, Pipeline);
@@ -155,7 +155,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let mut reports = reports_out.activate();
             let mut shipments = shipments_out.activate();
 
-            let mut send = |capability: &Capability<Time>, mut folded: Vec<Shipment<_>>| {
+            let mut send = |capability: &Capability<Time>, mut folded: Vec<Shipment<_, _>>| {
                 if !folded.is_empty() {
                     shipments.session(capability).give_container(&mut folded);
                 }
@@ -251,8 +251,6 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             // If nothing was read, nothing waits: this is all there is.
             if moves_on || !more || after_pause || intake.fold.is_full() {
                 send(&capabilities.data, intake.fold.flush());
-            } else {
-                send(&capabilities.data, intake.fold.take_lone());
             }
             capabilities.advance(watermark);
             if bounded && lines.iter().all(|line| line.progress.finished) {

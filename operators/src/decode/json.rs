@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::decode::layout::Layout;
 use crate::decode::word::Block;
 use crate::decode::{DeadReason, Decode, Decoded, scan, strict};
@@ -183,7 +185,8 @@ impl From<&str> for Name {
 /// let metrics = Metrics::from([Some(24.7), None]);
 /// assert_eq!((metrics.get(0), metrics.get(1)), (Some(24.7), None));
 /// ```
-#[derive(Copy, Clone)]
+#[derive(Copy, Clone, Serialize, Deserialize)]
+#[serde(into = "Vec<f64>", try_from = "Vec<f64>")]
 pub struct Metrics<const N: usize> {
     // NaN stands for absent: JSON has no NaN.
     values: [f64; N],
@@ -213,6 +216,24 @@ impl<const N: usize> From<[Option<f64>; N]> for Metrics<N> {
     /// NaN counts as absent.
     fn from(values: [Option<f64>; N]) -> Metrics<N> {
         Metrics { values: values.map(|value| value.unwrap_or(f64::NAN)) }
+    }
+}
+
+impl<const N: usize> From<Metrics<N>> for Vec<f64> {
+    /// NaN stands for an absent metric.
+    fn from(metrics: Metrics<N>) -> Vec<f64> {
+        metrics.values.to_vec()
+    }
+}
+
+impl<const N: usize> TryFrom<Vec<f64>> for Metrics<N> {
+    type Error = String;
+
+    fn try_from(values: Vec<f64>) -> Result<Metrics<N>, String> {
+        let found = values.len();
+        let values =
+            values.try_into().map_err(|_| format!("{N} metrics, and {found} were sent"))?;
+        Ok(Metrics { values })
     }
 }
 

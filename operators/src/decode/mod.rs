@@ -16,6 +16,7 @@ mod tests;
 mod word;
 
 use serde::{Deserialize, Serialize};
+use timely::ExchangeData;
 
 use crate::record::Key;
 use crate::time::EventTime;
@@ -42,8 +43,8 @@ pub const LEVELS_MAX: u32 = 128;
 
 /// Reads records. One decoder belongs to one worker, so it may keep buffers between calls.
 pub trait Decode: Clone + Send + 'static {
-    /// What a window aggregates of a record.
-    type Value: Clone + 'static;
+    /// What a window aggregates of a record. It may cross to another worker.
+    type Value: ExchangeData + Clone;
 
     /// What it reads, in a few words for people: a checkpoint of another shape is refused. By
     /// default the name of the value's type, which tells decoders of other types apart.

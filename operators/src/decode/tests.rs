@@ -443,3 +443,11 @@ fn a_change_of_layout_is_learned() {
         }
     }
 }
+
+#[test]
+fn metrics_cross_to_another_process_with_what_is_absent() {
+    let metrics = Metrics::from([Some(24.7), None, Some(-0.0)]);
+    let sent = postcard::to_allocvec(&metrics).unwrap();
+    assert_eq!(postcard::from_bytes::<Metrics<3>>(&sent), Ok(metrics));
+    assert!(postcard::from_bytes::<Metrics<2>>(&sent).is_err(), "two metrics, and three were sent");
+}

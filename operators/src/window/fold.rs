@@ -6,14 +6,15 @@
 //! has not been sent. That is the operator that reads, which folds each record right where it was
 //! decoded: putting batches of events between the two cost a sixth of a worker's time (measured).
 //!
-//! A record whose key has no slot ([`Slots`] says when) is not folded: it waits for nothing, and
-//! takes its key along.
+//! A record whose key has no slot ([`Slots`] says when) is not folded: it takes its key along, and
+//! waits for others whose keys are of the same group ([`Lone`]).
 //!
 //! A pane is found through its key's slot, which remembers the last two panes of its key. A record
 //! of a third window starts a new pane even if there is an older one for it: partial results
 //! combine, so a second pane of the same (key, window) costs a message and changes nothing.
 
-use super::shipment::{Content, LonePane, PartialPane, Shipment};
+use super::lone::Lone;
+use super::shipment::{Content, PartialPane, Shipment};
 use super::slots::{Found, Recent, Slot, Slots, route};
 use super::{Tumbling, Window};
 use crate::aggregate::Aggregate;
@@ -24,6 +25,8 @@ use crate::time::EventTime;
 const PANES_MAX: usize = 1 << 14;
 /// Most records that are held back, a number of them.
 const RECORDS_MAX: usize = 1 << 17;
+/// Most bytes of keys that are held back with records that have no slot.
+const HELD_KEY_BYTES_MAX: usize = 1 << 24;
 
 /// Folds the records that one worker reads to partial results.
 ///
@@ -55,15 +58,17 @@ pub struct Fold<V, A: Aggregate<V>> {
     window: Window,
     aggregate: A,
     slots: Slots,
-    /// What can be sent as it is: names, and records of keys without a slot.
-    ready: Vec<Shipment<A::Partial>>,
+    /// Names, to be sent before their first use.
+    names: Vec<Shipment<V, A::Partial>>,
+    /// Records of keys without a slot.
+    lone: Lone<V>,
     panes: Vec<PartialPane<A::Partial>>,
     records: usize,
     /// Tells the panes of this flush from those of earlier ones; never 0.
     flush: u32,
 }
 
-impl<V, A: Aggregate<V>> Fold<V, A> {
+impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     /// Nothing yet, on the worker of this index.
     ///
     /// # Panics
@@ -76,7 +81,8 @@ impl<V, A: Aggregate<V>> Fold<V, A> {
             window: windows.window_at(EventTime::from_millis(0)),
             aggregate,
             slots: Slots::default(),
-            ready: Vec::new(),
+            names: Vec::new(),
+            lone: Lone::default(),
             panes: Vec::new(),
             records: 0,
             flush: 1,
@@ -106,10 +112,8 @@ impl<V, A: Aggregate<V>> Fold<V, A> {
                 slot
             }
             Found::Nothing => {
-                let pane =
-                    LonePane { start, partition, offset, partial: self.aggregate.lift(value) };
-                self.ready.push(Shipment(Content::Alone { route, key: key.into(), pane }));
-                return;
+                let at = (partition, offset);
+                return self.lone.push((route, key), start, at, value.clone());
             }
         };
         let entry = self.slots.entry(slot);
@@ -134,34 +138,31 @@ impl<V, A: Aggregate<V>> Fold<V, A> {
     #[cold]
     fn announce(&mut self, slot: Slot, route: u64, partition: Partition, key: Key<'_>) {
         let (sender, key) = (self.sender, key.as_str().into());
-        self.ready.push(Shipment(Content::Name { route, sender, slot, partition, key }));
+        self.names.push(Shipment(Content::Name { route, sender, slot, partition, key }));
     }
 
     /// Whether nothing is held back.
     pub fn is_empty(&self) -> bool {
-        self.panes.is_empty() && self.ready.is_empty()
-    }
-
-    /// What nothing can be folded into: to be sent soon, while it is near.
-    pub fn take_lone(&mut self) -> Vec<Shipment<A::Partial>> {
-        let next = Vec::with_capacity(self.ready.len());
-        std::mem::replace(&mut self.ready, next)
+        self.panes.is_empty() && self.names.is_empty() && self.lone.is_empty()
     }
 
     /// Whether so much is held back that it should be sent.
     pub fn is_full(&self) -> bool {
-        PANES_MAX <= self.panes.len() || RECORDS_MAX <= self.records
+        PANES_MAX <= self.panes.len()
+            || RECORDS_MAX <= self.records
+            || HELD_KEY_BYTES_MAX <= self.lone.key_bytes()
     }
 
     /// Everything held back: the names first, then what uses them, then what is forgotten.
-    pub fn flush(&mut self) -> Vec<Shipment<A::Partial>> {
+    pub fn flush(&mut self) -> Vec<Shipment<V, A::Partial>> {
         let (sender, slots) = (self.sender, &mut self.slots);
-        let mut shipments = std::mem::take(&mut self.ready);
+        let mut shipments = std::mem::take(&mut self.names);
         shipments.reserve(self.panes.len());
         shipments.extend(self.panes.drain(..).map(|pane| {
             let route = slots.entry(pane.slot).route;
             Shipment(Content::Partial { route, sender, pane })
         }));
+        shipments.extend(self.lone.take().map(|batch| Shipment(Content::Alone(batch))));
         // No pane refers to a slot any more.
         slots.sweep(|slot, route| {
             shipments.push(Shipment(Content::Forget { route, sender, slot }));

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
 use std::hint::black_box;
 
+use timely::ExchangeData;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -30,26 +31,26 @@ use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
 use super::covered::Covered;
+use super::lone::{LoneBatch, LoneRecord};
 use super::names::{KeyId, Names, TOGETHER};
 use super::panes::{Panes, Place};
-use super::shipment::{Content, LonePane, PartialPane, Shipment};
+use super::shipment::{Content, PartialPane, Shipment};
 use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 use super::{EpochCount, Live, Pulse, Row, Span, Tumbling, Window, WindowKeys, Windowed};
 use crate::aggregate::Aggregate;
 use crate::record::Partition;
 use crate::time::{EventTime, Time};
 
-pub(super) fn merge_windows<'s, V: 'static, A: Aggregate<V>>(
+pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     scope: Scope<'s, Time>,
-    shipments: StreamVec<'s, Time, Shipment<A::Partial>>,
+    shipments: StreamVec<'s, Time, Shipment<V, A::Partial>>,
     inputs: WindowInputs<'s, A::Partial>,
     windows: Tumbling,
     aggregate: A,
 ) -> Windowed<'s, A::Partial, A::Output> {
     let mut builder = OperatorBuilder::new("MergeWindows".to_owned(), scope);
-    let to_group = Exchange::new(|shipment: &Shipment<A::Partial>| {
-        u64::from(KeyGroup::of_route(shipment.route()).0)
-    });
+    let to_group =
+        Exchange::new(|shipment: &Shipment<V, A::Partial>| u64::from(shipment.group().0));
     let mut input = builder.new_input(shipments, to_group);
     let (finals, finals_stream) = builder.new_output_connection([(0, unchanged())]);
     let (live, live_stream) = builder.new_output_connection([(0, unchanged())]);
@@ -204,19 +205,27 @@ impl Arrival {
     }
 }
 
-/// The key, window and records of a partial result, on the merging side.
-#[derive(Debug)]
-struct Resolved<P> {
+/// Something to be added to a pane: of which key, window and records it is.
+struct Resolved<T> {
     key: KeyId,
     start: EventTime,
     span: Span,
-    partial: P,
+    what: T,
 }
 
-impl<P: Clone> Resolved<&P> {
-    fn to_owned(&self) -> Resolved<P> {
-        let Resolved { key, start, span, partial } = *self;
-        Resolved { key, start, span, partial: partial.clone() }
+/// What is added to a pane.
+enum Addend<'a, V, P> {
+    /// A record that was not folded with others.
+    Value(&'a V),
+    Partial(&'a P),
+}
+
+impl<V, P: Clone> Addend<'_, V, P> {
+    fn to_partial<A: Aggregate<V, Partial = P>>(&self, aggregate: &A) -> P {
+        match *self {
+            Addend::Value(value) => aggregate.lift(value),
+            Addend::Partial(partial) => partial.clone(),
+        }
     }
 }
 
@@ -261,66 +270,84 @@ impl<V, A: Aggregate<V>> State<V, A> {
         }
     }
 
-    /// Takes note of names, in the order of the channel; applies the partial results that go by them
-    /// if they belong to this epoch, and sets them aside if they belong to a later one.
-    fn receive(&mut self, time: Time, shipments: &[Shipment<A::Partial>]) {
+    /// Takes note of names, in the order of the channel, and takes what goes by them.
+    fn receive(&mut self, time: Time, shipments: &[Shipment<V, A::Partial>]) {
         debug_assert!(self.epoch <= time.epoch, "an epoch is left when nothing can come for it");
+        let mut resolved = Vec::with_capacity(TOGETHER);
+        for shipment in shipments {
+            match &shipment.0 {
+                Content::Partial { sender, pane, .. } => {
+                    let PartialPane { slot, start, first, last, records, ref partial } = *pane;
+                    let (key, partition) = self.names.resolve(*sender, slot);
+                    let span = Span { partition, first, last, records };
+                    resolved.push(Resolved { key, start, span, what: Addend::Partial(partial) });
+                    if resolved.len() == TOGETHER {
+                        self.take(time, &mut resolved);
+                    }
+                }
+                Content::Alone(batch) => self.receive_alone(time, batch),
+                Content::Name { sender, slot, partition, key, .. } => {
+                    self.names.learn(*sender, *slot, *partition, key);
+                }
+                Content::Forget { sender, slot, .. } => self.names.forget(*sender, *slot),
+            }
+        }
+        self.take(time, &mut resolved);
+    }
+
+    /// The same with records that bring their keys along.
+    fn receive_alone(&mut self, time: Time, batch: &LoneBatch<V>) {
+        let mut records = batch.iter();
         let mut keys = Vec::with_capacity(TOGETHER);
         let mut ids = Vec::with_capacity(TOGETHER);
         let mut resolved = Vec::with_capacity(TOGETHER);
-        for together in shipments.chunks(TOGETHER) {
+        loop {
             keys.clear();
-            keys.extend(together.iter().filter_map(Shipment::lone_key));
+            for (key, record) in records.by_ref().take(TOGETHER) {
+                let &LoneRecord { route, start, offset, partition, ref value, .. } = record;
+                let span = Span { partition, first: offset, last: offset, records: 1 };
+                keys.push((route, key));
+                let what = Addend::Value(value);
+                resolved.push(Resolved { key: KeyId::MAX, start, span, what });
+            }
+            if keys.is_empty() {
+                return;
+            }
             ids.clear();
             self.names.ids(&keys, &mut ids);
-            let mut ids = ids.drain(..);
-            resolved.clear();
-            for shipment in together {
-                match &shipment.0 {
-                    Content::Partial { sender, pane, .. } => {
-                        let PartialPane { slot, start, first, last, records, ref partial } = *pane;
-                        let (key, partition) = self.names.resolve(*sender, slot);
-                        let span = Span { partition, first, last, records };
-                        resolved.push(Resolved { key, start, span, partial });
-                    }
-                    Content::Alone { pane, .. } => {
-                        let LonePane { start, partition, offset, ref partial } = *pane;
-                        let Some(key) = ids.next() else { continue };
-                        let span = Span { partition, first: offset, last: offset, records: 1 };
-                        resolved.push(Resolved { key, start, span, partial });
-                    }
-                    Content::Name { sender, slot, partition, key, .. } => {
-                        self.names.learn(*sender, *slot, *partition, key);
-                    }
-                    Content::Forget { sender, slot, .. } => self.names.forget(*sender, *slot),
-                }
-            }
-            if time.epoch <= self.epoch {
-                self.apply_all(&resolved);
-            } else {
-                self.set_aside(time, &resolved);
-            }
+            resolved.iter_mut().zip(&ids).for_each(|(resolved, id)| resolved.key = *id);
+            self.take(time, &mut resolved);
         }
     }
 
+    /// Applies what belongs to this epoch, and sets aside what belongs to a later one.
+    fn take(&mut self, time: Time, resolved: &mut Vec<Resolved<Addend<'_, V, A::Partial>>>) {
+        if time.epoch <= self.epoch {
+            self.apply_all(resolved);
+        } else {
+            self.set_aside(time, resolved);
+        }
+        resolved.clear();
+    }
+
     /// Keeps partial results for their epoch.
-    fn set_aside(&mut self, time: Time, resolved: &[Resolved<&A::Partial>]) {
+    fn set_aside(&mut self, time: Time, resolved: &[Resolved<Addend<'_, V, A::Partial>>]) {
         if resolved.is_empty() {
             return;
         }
         let (event, aside) =
             self.aside.entry(time.epoch).or_insert_with(|| (time.event, Vec::new()));
         *event = time.event.min(*event);
-        for resolved in resolved {
+        for &Resolved { key, start, span, ref what } in resolved {
             // The sender may forget the key before the partial result is applied.
-            self.names.retain(resolved.key);
-            aside.push(resolved.to_owned());
+            self.names.retain(key);
+            aside.push(Resolved { key, start, span, what: what.to_partial(&self.aggregate) });
         }
     }
 
-    /// Adds at most [`TOGETHER`] partial results to their panes. As with [names](Names::ids), each
+    /// Adds at most [`TOGETHER`] of them to their panes. As with [names](Names::ids), each
     /// step for all of them, so that the processor waits for many at once.
-    fn apply_all(&mut self, resolved: &[Resolved<&A::Partial>]) {
+    fn apply_all(&mut self, resolved: &[Resolved<Addend<'_, V, A::Partial>>]) {
         let mut places = [None; TOGETHER];
         for (place, Resolved { key, start, .. }) in places.iter_mut().zip(resolved) {
             *place = self.open.get(start).and_then(|panes| panes.place(*key));
@@ -336,20 +363,24 @@ impl<V, A: Aggregate<V>> State<V, A> {
         }
     }
 
-    /// Adds a partial result to its pane, which is at `place` if it was there before.
-    fn apply(&mut self, resolved: &Resolved<&A::Partial>, place: Option<Place>) {
-        let Resolved { key, start, span, partial } = resolved;
+    /// Adds to a pane, which is at `place` if it was there before.
+    #[inline]
+    fn apply(&mut self, resolved: &Resolved<Addend<'_, V, A::Partial>>, place: Option<Place>) {
+        let Resolved { key, start, span, what } = resolved;
         self.changed = true;
         *self.counts.entry(span.partition).or_default() += span.records;
         let panes = panes_at(&mut self.open, *start);
         if let Some(place) = place.or_else(|| panes.place(*key)) {
             let pane = panes.at(place);
-            self.aggregate.combine(&mut pane.partial, partial);
+            match what {
+                Addend::Value(value) => self.aggregate.fold(&mut pane.partial, value),
+                Addend::Partial(partial) => self.aggregate.combine(&mut pane.partial, partial),
+            }
             pane.covered.add(*span);
             pane.changed = true;
         } else {
             self.names.retain(*key);
-            panes.insert(*key, (*partial).clone(), Covered::from(*span));
+            panes.insert(*key, what.to_partial(&self.aggregate), Covered::from(*span));
         }
     }
 
@@ -436,9 +467,8 @@ impl<V, A: Aggregate<V>> State<V, A> {
         debug_assert!(self.epoch < epoch, "epochs advance");
         self.epoch = epoch;
         if let MapEntry::Occupied(aside) = self.aside.entry(epoch) {
-            for Resolved { key, start, span, partial } in &aside.remove().1 {
-                let (key, start, span) = (*key, *start, *span);
-                self.apply(&Resolved { key, start, span, partial }, None);
+            for &Resolved { key, start, span, ref what } in &aside.remove().1 {
+                self.apply(&Resolved { key, start, span, what: Addend::Partial(what) }, None);
                 self.names.release(key);
             }
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use timely::ExchangeData;
 use timely::dataflow::{Stream, StreamVec};
 
 use crate::aggregate::Aggregate;
@@ -17,6 +18,7 @@ use crate::time::{EventTime, Time};
 mod covered;
 mod fold;
 mod index;
+mod lone;
 mod merge;
 mod names;
 mod pages;
@@ -72,7 +74,7 @@ pub struct Row<O> {
 }
 
 /// Aggregates events by key and window.
-pub trait WindowAggregate<'s, V: Clone + 'static> {
+pub trait WindowAggregate<'s, V: ExchangeData + Clone> {
     /// Computes `aggregate` for every key and window.
     ///
     /// A record is expected only while the window it falls into is open, that is, the stream
@@ -122,7 +124,7 @@ pub trait WindowAggregate<'s, V: Clone + 'static> {
     ) -> Windowed<'s, A::Partial, A::Output>;
 }
 
-impl<'s, V: Clone + 'static> WindowAggregate<'s, V> for Stream<'s, Time, Events<V>> {
+impl<'s, V: ExchangeData + Clone> WindowAggregate<'s, V> for Stream<'s, Time, Events<V>> {
     fn window<A: Aggregate<V>>(
         self,
         windows: Tumbling,
@@ -135,10 +137,10 @@ impl<'s, V: Clone + 'static> WindowAggregate<'s, V> for Stream<'s, Time, Events<
 }
 
 /// Merges what the [`Fold`]s of all workers send.
-pub trait MergeWindows<'s, P: Clone + 'static> {
+pub trait MergeWindows<'s, V, P: Clone + 'static> {
     /// Combines partial results by key and window, and closes windows as the frontier passes them.
     /// In all else as [`WindowAggregate::window`], which is this after a fold of events.
-    fn merge_windows<V: 'static, A: Aggregate<V, Partial = P>>(
+    fn merge_windows<A: Aggregate<V, Partial = P>>(
         self,
         windows: Tumbling,
         aggregate: A,
@@ -146,8 +148,10 @@ pub trait MergeWindows<'s, P: Clone + 'static> {
     ) -> Windowed<'s, P, A::Output>;
 }
 
-impl<'s, P: timely::ExchangeData + Clone> MergeWindows<'s, P> for StreamVec<'s, Time, Shipment<P>> {
-    fn merge_windows<V: 'static, A: Aggregate<V, Partial = P>>(
+impl<'s, V: ExchangeData + Clone, P: ExchangeData + Clone> MergeWindows<'s, V, P>
+    for StreamVec<'s, Time, Shipment<V, P>>
+{
+    fn merge_windows<A: Aggregate<V, Partial = P>>(
         self,
         windows: Tumbling,
         aggregate: A,
@@ -158,7 +162,7 @@ impl<'s, P: timely::ExchangeData + Clone> MergeWindows<'s, P> for StreamVec<'s, 
 }
 
 /// What comes out of windows.
-pub struct Windowed<'s, P: 'static, O: timely::ExchangeData + Clone> {
+pub struct Windowed<'s, P: 'static, O: ExchangeData + Clone> {
     /// One row for each key and window, once, when the frontier has passed the window.
     pub finals: StreamVec<'s, Time, Row<O>>,
     /// What the open windows hold, at each pulse.

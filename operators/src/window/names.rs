@@ -7,7 +7,9 @@
 //! Looking up one of a million keys means to wait for memory twice, for what was just read: a bucket
 //! of the [index](super::index), and the entry, which has the bytes of a short name. Keys that come
 //! together are therefore looked up together ([`Names::ids`]), each step for many of them, so that
-//! the processor waits for many at once.
+//! the processor waits for many at once. And what belongs to a group of keys lies together: it has
+//! an index of its own, and its keys have numbers from pages of their own, by which everything else
+//! is found. Records without a slot come by group ([`lone`](super::lone)).
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use smol_str::SmolStr;
 use super::index::Index;
 use super::pages::Pages;
 use super::slots::{Slot, route};
+use super::state::{KEY_GROUPS, KeyGroup};
 use crate::record::{Key, Partition};
 
 /// A key of the merging side.
@@ -44,20 +47,51 @@ impl Meaning {
 
 /// The receiving side: what the slots of every sender stand for, and the names of all keys that a
 /// slot or a pane refers to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Names {
     senders: Vec<Vec<Meaning>>,
     entries: Pages<Option<NameEntry>>,
-    index: Index,
-    free: Vec<KeyId>,
+    /// By group of keys.
+    groups: Vec<Group>,
     /// Keys to which nothing referred at some time since the last [`collect`](Names::collect).
     unreferenced: Vec<KeyId>,
 }
 
+/// The keys of one group.
+#[derive(Debug, Default)]
+struct Group {
+    index: Index,
+    /// Numbers that it has, and no key.
+    free: Vec<KeyId>,
+}
+
+/// How many numbers a group of keys is given at once. They follow each other, so that what is kept
+/// by number, of a group, lies in few pages of memory.
+pub(super) const KEY_PAGE: usize = 1 << 6;
+
 /// How many keys, or panes of keys, are looked up together.
 pub(super) const TOGETHER: usize = 32;
 
+impl Default for Names {
+    fn default() -> Names {
+        Names {
+            senders: Vec::new(),
+            entries: Pages::default(),
+            groups: (0..KEY_GROUPS).map(|_| Group::default()).collect(),
+            unreferenced: Vec::new(),
+        }
+    }
+}
+
 impl Names {
+    fn group(&self, route: u64) -> &Group {
+        &self.groups[usize::from(KeyGroup::of_route(route).0)]
+    }
+
+    fn group_mut(&mut self, route: u64) -> &mut Group {
+        &mut self.groups[usize::from(KeyGroup::of_route(route).0)]
+    }
+
     /// A sender will use `slot` for `key`.
     pub(super) fn learn(&mut self, sender: u32, slot: Slot, partition: Partition, key: &str) {
         let key = self.acquire(key);
@@ -105,7 +139,7 @@ impl Names {
     /// longer if it is retained.
     #[inline]
     fn id(&mut self, route: u64, key: Key<'_>) -> KeyId {
-        let id = self.index.find(route, |id| key == *self.text(id));
+        let id = self.group(route).index.find(route, |id| key == *self.text(id));
         id.unwrap_or_else(|| self.insert(route, key))
     }
 
@@ -117,12 +151,13 @@ impl Names {
             // instructions without a branch that depends on what is waited for.
             let mut near = 0;
             for (route, _) in together {
-                near ^= self.index.first(*route);
+                near ^= self.group(*route).index.first(*route);
             }
             black_box(near);
             let mut near = 0;
             for (route, _) in together {
-                let entry = self.index.find(*route, |_| true).map(|id| self.entries.get(id));
+                let id = self.group(*route).index.find(*route, |_| true);
+                let entry = id.map(|id| self.entries.get(id));
                 near ^= entry.and_then(Option::as_ref).map_or(0, |entry| entry.references);
             }
             black_box(near);
@@ -137,18 +172,24 @@ impl Names {
 
     #[cold]
     fn insert(&mut self, route: u64, key: Key<'_>) -> KeyId {
-        let entry = Some(NameEntry { name: SmolStr::new(key.as_str()), references: 0 });
-        let id = if let Some(id) = self.free.pop() {
-            *self.entries.get_mut(id) = entry;
-            id
-        } else {
-            let id = self.entries.push(entry);
-            assert!(id != KeyId::MAX, "fewer than 2^32 - 1 keys in use");
-            id
-        };
-        self.index.insert(route, id);
+        let id = self.free_id(route);
+        let entry = NameEntry { name: SmolStr::new(key.as_str()), references: 0 };
+        *self.entries.get_mut(id) = Some(entry);
+        self.group_mut(route).index.insert(route, id);
         self.unreferenced.push(id);
         id
+    }
+
+    /// A number that no key has, of those of a key's group.
+    fn free_id(&mut self, route: u64) -> KeyId {
+        if let Some(id) = self.group_mut(route).free.pop() {
+            return id;
+        }
+        let page: Vec<KeyId> = (0..KEY_PAGE).map(|_| self.entries.push(None)).collect();
+        assert!(!page.contains(&KeyId::MAX), "fewer than 2^32 - 1 keys in use");
+        let free = &mut self.group_mut(route).free;
+        free.extend(page.iter().skip(1).rev());
+        page[0]
     }
 
     /// One more reference to a key.
@@ -173,8 +214,10 @@ impl Names {
         while let Some(id) = self.unreferenced.pop() {
             let entry = self.entries.get_mut(id);
             let Some(unreferenced) = entry.take_if(|entry| entry.references == 0) else { continue };
-            self.index.remove(route(unreferenced.name.as_str().into()), id);
-            self.free.push(id);
+            let route = route(unreferenced.name.as_str().into());
+            let group = self.group_mut(route);
+            group.index.remove(route, id);
+            group.free.push(id);
         }
     }
 
@@ -187,7 +230,7 @@ impl Names {
     /// How many keys are known.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.groups.iter().map(|group| group.index.len()).sum()
     }
 }
 
@@ -276,6 +319,21 @@ mod tests {
         names.release(ids[0]);
         names.collect();
         assert_eq!((names.len(), names.acquire(&other)), (1, ids[1]));
+    }
+
+    #[test]
+    fn the_keys_of_a_group_have_pages_of_numbers_for_themselves() {
+        let mut names = Names::default();
+        let mut pages = std::collections::HashMap::new();
+        let mut of_group = vec![0; usize::from(KEY_GROUPS)];
+        for number in 0..40_000 {
+            let key = format!("device-{number}");
+            let (id, group) = (names.acquire(&key), KeyGroup::of(&key));
+            assert_eq!(*pages.entry(id as usize / KEY_PAGE).or_insert(group), group);
+            of_group[usize::from(group.0)] += 1;
+        }
+        let needed: usize = of_group.into_iter().map(|keys: usize| keys.div_ceil(KEY_PAGE)).sum();
+        assert_eq!(pages.len(), needed);
     }
 
     #[test]

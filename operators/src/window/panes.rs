@@ -1,14 +1,16 @@
 //! The panes of one window, found by the numbers of their keys.
 //!
-//! Numbers of keys are small, for those of forgotten keys are given out again. So a list that is
-//! indexed by them says where a pane is: one place in memory to wait for, and no hash.
+//! Numbers of keys are small, for those of forgotten keys are given out again; and those of a group
+//! of keys follow each other, a page of them at a time. So a page of numbers has its panes for
+//! itself: there is no hash, what is found for a group lies together, and when a window closes, its
+//! memory is given back page by page.
 
 use super::covered::Covered;
-use super::names::KeyId;
-use super::pages::{PAGE, Pages};
+use super::names::{KEY_PAGE, KeyId};
 
-/// A key in a window. In this order in memory: see [`Panes::touch`].
-#[repr(C)]
+/// A key in a window. In this order in memory, from the beginning of a line: what the main job
+/// aggregates takes two lines, and [`Panes::touch`] reads both.
+#[repr(C, align(64))]
 pub(super) struct Pane<P> {
     pub(super) covered: Covered,
     pub(super) partial: P,
@@ -18,70 +20,137 @@ pub(super) struct Pane<P> {
 }
 
 /// Where a pane is among those of its window. It stays there.
-pub(super) type Place = u32;
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Place {
+    page: u32,
+    index: u8,
+}
 
 /// Of a key that has no pane.
-const NOWHERE: Place = Place::MAX;
+const NOWHERE: u8 = u8::MAX;
+const _: () = assert!(KEY_PAGE <= NOWHERE as usize);
+
+/// The panes of as many keys as a page has numbers.
+struct Page<P> {
+    /// By key.
+    indexes: [u8; KEY_PAGE],
+    panes: Vec<Pane<P>>,
+}
 
 /// The panes of one window.
 pub(super) struct Panes<P> {
-    /// By key, in pages; no page where no key has a pane.
-    places: Vec<Option<Box<[Place; PAGE]>>>,
-    panes: Pages<Pane<P>>,
+    /// No page where no key has a pane.
+    pages: Vec<Option<Box<Page<P>>>>,
+    len: usize,
 }
 
 impl<P> Default for Panes<P> {
     fn default() -> Self {
-        Panes { places: Vec::new(), panes: Pages::default() }
+        Panes { pages: Vec::new(), len: 0 }
     }
 }
 
 impl<P> Panes<P> {
     pub(super) fn len(&self) -> usize {
-        self.panes.len()
+        self.len
     }
 
     /// Where the pane of a key is.
     #[inline]
     pub(super) fn place(&self, key: KeyId) -> Option<Place> {
-        let key = key as usize;
-        let page = self.places.get(key / PAGE)?.as_ref()?;
-        Some(page[key % PAGE]).filter(|place| *place != NOWHERE)
+        let (page, key) = split(key);
+        let index = self.pages.get(page as usize)?.as_ref()?.indexes[key];
+        Some(Place { page, index }).filter(|place| place.index != NOWHERE)
     }
 
     /// Brings a pane near that will soon be used: reads where it begins and where it ends. What it
     /// gives means nothing.
     #[inline]
     pub(super) fn touch(&self, place: Place) -> u32 {
-        let pane = self.panes.get(place);
-        pane.key ^ u32::from(matches!(pane.covered, Covered::One { .. }))
+        let pane = self.pages[place.page as usize]
+            .as_ref()
+            .and_then(|page| page.panes.get(usize::from(place.index)));
+        pane.map_or(0, |pane| pane.key ^ u32::from(matches!(pane.covered, Covered::One { .. })))
     }
 
+    /// The pane at a place.
+    ///
+    /// # Panics
+    ///
+    /// If the place is of another window.
     #[inline]
     pub(super) fn at(&mut self, place: Place) -> &mut Pane<P> {
-        self.panes.get_mut(place)
+        let page = self.pages[place.page as usize].as_mut().expect("panes stay where they are");
+        &mut page.panes[usize::from(place.index)]
     }
 
     /// Adds the pane of a key that has none here.
     pub(super) fn insert(&mut self, key: KeyId, partial: P, covered: Covered) {
-        let place = self.panes.push(Pane { partial, covered, key, changed: true });
-        let key = key as usize;
-        if self.places.len() <= key / PAGE {
-            self.places.resize_with(key / PAGE + 1, || None);
+        let pane = Pane { partial, covered, key, changed: true };
+        let (page, key) = split(key);
+        let page = page as usize;
+        if self.pages.len() <= page {
+            self.pages.resize_with(page + 1, || None);
         }
-        let page = self.places[key / PAGE].get_or_insert_with(|| Box::new([NOWHERE; PAGE]));
-        page[key % PAGE] = place;
+        let page = self.pages[page].get_or_insert_with(|| {
+            Box::new(Page { indexes: [NOWHERE; KEY_PAGE], panes: Vec::new() })
+        });
+        page.indexes[key] = u8::try_from(page.panes.len()).expect("as many panes as keys");
+        page.panes.push(pane);
+        self.len += 1;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Pane<P>> {
-        self.panes.iter()
+        self.pages.iter().flatten().flat_map(|page| &page.panes)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pane<P>> {
-        self.panes.iter_mut()
+        self.pages.iter_mut().flatten().flat_map(|page| &mut page.panes)
     }
 
+    /// Gives the panes; the memory of a page is free when its last one has been taken.
     pub(super) fn into_panes(self) -> impl Iterator<Item = Pane<P>> {
-        self.panes.into_elements()
+        self.pages.into_iter().flatten().flat_map(|page| page.panes)
+    }
+}
+
+/// The page of a key's number, and which in it.
+#[inline]
+fn split(key: KeyId) -> (u32, usize) {
+    (key / KEY_PAGE as u32, key as usize % KEY_PAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Offset, Partition};
+    use crate::window::Span;
+
+    #[test]
+    fn a_pane_is_found_by_its_key_and_stays_where_it_is() {
+        let covered = |key: KeyId| {
+            let (first, last) = (Offset(u64::from(key)), Offset(u64::from(key)));
+            Covered::from(Span { partition: Partition(0), first, last, records: 1 })
+        };
+        // Every third, from the end, so that pages are made out of order and are not full.
+        let keys: Vec<KeyId> = (0..1_000).rev().filter(|key| key % 3 == 0).collect();
+        let mut panes = Panes::default();
+        assert!(panes.place(5).is_none());
+        let mut places = Vec::new();
+        for (number, &key) in keys.iter().enumerate() {
+            assert_eq!(panes.len(), number);
+            panes.insert(key, key, covered(key));
+            places.push(panes.place(key).unwrap());
+        }
+        for (&key, place) in keys.iter().zip(places) {
+            let pane = panes.at(place);
+            assert_eq!((pane.key, pane.partial), (key, key));
+            pane.partial += 1;
+            assert!(panes.place(key + 1).is_none());
+        }
+        assert_eq!(panes.iter().count(), keys.len());
+        let mut partials: Vec<u32> = panes.into_panes().map(|pane| pane.partial - 1).collect();
+        partials.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(partials, keys);
     }
 }

@@ -1,6 +1,7 @@
 //! Partial aggregation of a stream of events: a [`Fold`] as an operator, for events that come
 //! from anywhere. A source that folds what it reads does without.
 
+use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::{Capability, Operator};
@@ -17,11 +18,11 @@ use crate::time::Time;
 /// Folds events to partial results. It sends them when the frontier moves past the capability of
 /// what it holds (a window may be about to close), before the epoch changes, when it holds much,
 /// and when nothing more has come.
-pub(super) fn partial_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
+pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     events: Stream<'s, Time, Events<V>>,
     windows: Tumbling,
     aggregate: A,
-) -> StreamVec<'s, Time, Shipment<A::Partial>> {
+) -> StreamVec<'s, Time, Shipment<V, A::Partial>> {
     let scope = events.scope();
     let worker = scope.index();
     events.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
@@ -59,10 +60,6 @@ pub(super) fn partial_windows<'s, V: Clone + 'static, A: Aggregate<V>>(
                     output.session(capability).give_container(&mut fold.flush());
                     held = None;
                 } else {
-                    let mut lone = fold.take_lone();
-                    if !lone.is_empty() {
-                        output.session(capability).give_container(&mut lone);
-                    }
                     // Come back without waiting for more: if there is none, nothing more has come.
                     activator.activate();
                 }
