@@ -195,14 +195,18 @@ impl Board {
 
     /// The window to show with its rows as far as they are known, sorted by key.
     pub(crate) fn display(&self) -> Option<Arc<WindowView>> {
-        let mut state = self.0.borrow_mut();
+        let mut guard = self.0.borrow_mut();
+        let state = &mut *guard;
         if state.changed
             && let Some(start) = state.asked
             && let Some(rows) = state.rows.get_mut(&start)
         {
-            let rows = rows.sorted();
             let window = state.windows.window_at(start);
-            let is_final = state.is_final(window);
+            let is_final = window.end <= state.final_before;
+            if is_final {
+                rows.forget_live();
+            }
+            let rows = rows.sorted();
             state.displayed = Some(Arc::new(WindowView { window, is_final, rows }));
             state.changed = false;
         }

@@ -1,7 +1,8 @@
 //! The rows of one window, as far as they are known.
 //!
 //! When a job catches up, final rows come by the million, of windows of which nobody will see one.
-//! So they stay as they came, and become cells when their window is displayed.
+//! So they stay as they came, and become cells when their window is displayed. Nor is there a table of
+//! them by key: what is displayed is sorted anyway, which brings a key's rows together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,70 +12,73 @@ use strandline_operators::window::Row;
 
 use crate::table::{CellRow, Cells};
 
-/// Live and final rows, a row a key.
+/// Live and final rows.
 #[derive(Default)]
 pub(super) struct WindowRows {
-    known: HashMap<Arc<str>, KnownRow, RandomState>,
-    /// Final rows that are not among those yet.
-    waiting: Vec<Box<dyn FinalRows>>,
-    /// Final rows that came, whether they wait or not.
-    finals: usize,
-}
-
-#[derive(Debug)]
-struct KnownRow {
-    row: CellRow,
-    is_final: bool,
+    /// A row a key.
+    live: HashMap<Arc<str>, CellRow, RandomState>,
+    /// A row a key in all of them together.
+    finals: Vec<Box<dyn FinalRows>>,
+    finals_len: usize,
 }
 
 /// A batch of final rows, whatever they hold.
 trait FinalRows {
-    fn cells(&self) -> Box<dyn Iterator<Item = CellRow> + '_>;
+    fn append_to(&self, rows: &mut Vec<CellRow>);
 }
 
 impl<O: Cells> FinalRows for Vec<Row<O>> {
-    fn cells(&self) -> Box<dyn Iterator<Item = CellRow> + '_> {
-        Box::new(self.iter().map(CellRow::from))
+    fn append_to(&self, rows: &mut Vec<CellRow>) {
+        rows.extend(self.iter().map(CellRow::from));
     }
 }
 
 impl WindowRows {
     /// How many keys there are, at least.
     pub(super) fn len(&self) -> usize {
-        self.known.len().max(self.finals)
+        self.live.len().max(self.finals_len)
     }
 
-    /// Takes a live row, unless the key's final one is known: the two come by different ways.
+    /// Takes a live row. It may come after the key's final one: the two come by different ways.
     pub(super) fn take_live<O: Cells>(&mut self, row: &Row<O>) {
-        if self.known.get(&row.key).is_none_or(|known| !known.is_final) {
-            let known = KnownRow { row: CellRow::from(row), is_final: false };
-            self.known.insert(Arc::clone(&row.key), known);
-        }
+        self.live.insert(Arc::clone(&row.key), CellRow::from(row));
     }
 
     /// Takes final rows. O(1).
     pub(super) fn take_finals<O: Cells + 'static>(&mut self, rows: Vec<Row<O>>) {
-        self.finals += rows.len();
-        self.waiting.push(Box::new(rows));
+        self.finals_len += rows.len();
+        self.finals.push(Box::new(rows));
     }
 
-    /// All rows, sorted by key.
-    pub(super) fn sorted(&mut self) -> Vec<CellRow> {
-        self.known.reserve(self.len() - self.known.len());
-        for row in std::mem::take(&mut self.waiting).iter().flat_map(|rows| rows.cells()) {
-            let key = Arc::clone(&row.key);
-            self.known.insert(key, KnownRow { row, is_final: true });
+    /// No live row is of use any more: all final ones have come.
+    pub(super) fn forget_live(&mut self) {
+        self.live = HashMap::default();
+    }
+
+    /// A row a key, sorted by key: the final one, if it has come. O(n log n).
+    pub(super) fn sorted(&self) -> Vec<CellRow> {
+        let mut rows = Vec::with_capacity(self.live.len() + self.finals_len);
+        for batch in &self.finals {
+            batch.append_to(&mut rows);
         }
-        sorted_by_key(self.known.values().map(|known| &known.row))
+        rows.extend(self.live.values().cloned());
+        let mut order = sorted_by_key(&rows);
+        if !self.live.is_empty() {
+            // The final row is the first of a key's, for it was appended first.
+            order.dedup_by(|next, first| rows[*next].key == rows[*first].key);
+        }
+        let mut rows: Vec<Option<CellRow>> = rows.into_iter().map(Some).collect();
+        order.into_iter().filter_map(|index| rows[index].take()).collect()
     }
 }
 
-/// The rows in the order of their keys. Keys often begin alike, and lie anywhere in memory; so what
-/// follows their common beginning is compared first, as a number that lies with the reference.
-fn sorted_by_key<'r>(rows: impl Iterator<Item = &'r CellRow> + Clone) -> Vec<CellRow> {
-    let mut keys = rows.clone().map(|row| row.key.as_bytes());
-    let first = keys.next().unwrap_or_default();
-    let shared = keys.fold(first.len(), |shared, key| {
+/// Where the rows are, in the order of their keys; those with equal keys as they came. Keys often
+/// begin alike, and lie anywhere in memory; so what follows their common beginning is compared first,
+/// as a number that lies with the index.
+fn sorted_by_key(rows: &[CellRow]) -> Vec<usize> {
+    let first = rows.first().map_or(&[][..], |row| row.key.as_bytes());
+    let shared = rows.iter().fold(first.len(), |shared, row| {
+        let key = row.key.as_bytes();
         first[..shared].iter().zip(key).take_while(|(a, b)| a == b).count()
     });
     let next_eight = |row: &CellRow| {
@@ -83,9 +87,12 @@ fn sorted_by_key<'r>(rows: impl Iterator<Item = &'r CellRow> + Clone) -> Vec<Cel
         bytes.iter_mut().zip(next).for_each(|(byte, next)| *byte = *next);
         u64::from_be_bytes(bytes)
     };
-    let mut order: Vec<(u64, &CellRow)> = rows.map(|row| (next_eight(row), row)).collect();
-    order.sort_unstable_by(|(a, row), (b, other)| a.cmp(b).then_with(|| row.key.cmp(&other.key)));
-    order.into_iter().map(|(_, row)| row.clone()).collect()
+    let mut order: Vec<(u64, usize)> = rows.iter().map(next_eight).zip(0..).collect();
+    order.sort_unstable_by(|(a, index), (b, other)| {
+        let keys = || rows[*index].key.cmp(&rows[*other].key).then(index.cmp(other));
+        a.cmp(b).then_with(keys)
+    });
+    order.into_iter().map(|(_, index)| index).collect()
 }
 
 impl std::fmt::Debug for WindowRows {
@@ -107,7 +114,7 @@ mod tests {
         Row { key: key.into(), window, output: (count,), spans: Spans::new() }
     }
 
-    fn counts(rows: &mut WindowRows) -> Vec<(String, Cell)> {
+    fn counts(rows: &WindowRows) -> Vec<(String, Cell)> {
         rows.sorted().into_iter().map(|row| (row.key.to_string(), row.cells[0])).collect()
     }
 
@@ -119,9 +126,11 @@ mod tests {
         rows.take_live(&row("b", 2));
         rows.take_live(&row("a", 1));
         let expected = [("a".to_owned(), Cell::Int(1)), ("b".to_owned(), Cell::Int(3))];
-        assert_eq!(counts(&mut rows), expected);
+        assert_eq!(counts(&rows), expected);
         rows.take_live(&row("b", 4));
-        assert_eq!(counts(&mut rows), expected);
+        assert_eq!(counts(&rows), expected);
+        rows.forget_live();
+        assert_eq!(counts(&rows), expected[1..]);
     }
 
     #[test]
@@ -140,14 +149,14 @@ mod tests {
         for count in 0..=keys.len() {
             let mut rows = WindowRows::default();
             rows.take_finals(keys[..count].iter().rev().map(|key| row(key, 1)).collect());
-            let sorted: Vec<String> = counts(&mut rows).into_iter().map(|(key, _)| key).collect();
+            let sorted: Vec<String> = counts(&rows).into_iter().map(|(key, _)| key).collect();
             let mut expected = keys[..count].to_vec();
             expected.sort_unstable();
             assert_eq!(sorted, expected);
         }
         let mut rows = WindowRows::default();
         rows.take_finals(["b", "", "a"].map(|key| row(key, 1)).into());
-        assert_eq!(counts(&mut rows).len(), 3);
+        assert_eq!(counts(&rows).len(), 3);
     }
 
     #[test]
@@ -157,7 +166,7 @@ mod tests {
         assert_eq!(rows.len(), 1);
         rows.take_finals(vec![row("a", 1), row("b", 1)]);
         assert_eq!(rows.len(), 2);
-        assert_eq!(counts(&mut rows).len(), 2);
+        assert_eq!(counts(&rows).len(), 2);
         assert_eq!(rows.len(), 2);
     }
 }

@@ -5,10 +5,11 @@
 //! To look up one of a million keys is to wait for memory, and what counts is how often, and for how
 //! many keys at once. A table with control bytes beside its buckets waits twice; this one is a
 //! single array, probed linearly, whose buckets hold enough of the hash that another key's entry
-//! is hardly ever looked at. And a bucket can be [read](Index::first) before it is needed, in a
-//! loop so short that the processor waits for many keys at once.
+//! is hardly ever looked at. And a bucket can be [asked for](Index::bring) before it is needed, so that
+//! the processor waits for many keys at once.
 
 use super::names::KeyId;
+use super::near;
 
 /// Buckets of the smallest table.
 const BUCKETS_MIN: usize = 8;
@@ -43,11 +44,12 @@ impl Index {
         self.len
     }
 
-    /// The id in the bucket where the search for `hash` begins, whatever key it is of, or
-    /// [`KeyId::MAX`]. It brings near what [`find`](Self::find) will look at.
+    /// Asks for the memory in which [`find`](Self::find) will begin its search for `hash`.
     #[inline]
-    pub(super) fn first(&self, hash: u64) -> KeyId {
-        self.buckets.get(self.home(tag(hash))).map_or(KeyId::MAX, |bucket| bucket.id)
+    pub(super) fn bring(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(self.home(tag(hash))) {
+            near::bring(bucket);
+        }
     }
 
     /// The id for which `is_it` holds among those with this hash. O(1).

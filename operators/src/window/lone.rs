@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::near;
 use super::state::{KEY_GROUPS, KeyGroup};
 use crate::record::{Key, Offset, Partition};
 use crate::time::EventTime;
@@ -96,11 +97,18 @@ impl<V> Lone<V> {
     ) {
         let bytes = key.as_bytes();
         let key_bytes = u32::try_from(bytes.len()).expect("a key has less than 4 GB");
-        let batch = &mut self.batches[usize::from(KeyGroup::of_route(route).0)];
+        let batch = &mut self.batches[KeyGroup::of_route(route).index()];
         batch.keys.extend_from_slice(bytes);
         batch.records.push(LoneRecord { route, start, offset, partition, key_bytes, value });
         self.records += 1;
         self.key_bytes += bytes.len();
+        // The next record of this group comes when some hundred others have been written elsewhere.
+        if let Some(next) = batch.records.spare_capacity_mut().get(1) {
+            near::bring(next);
+        }
+        if let Some(next) = batch.keys.spare_capacity_mut().get(2 * bytes.len()) {
+            near::bring(next);
+        }
     }
 
     /// Takes all records, by group.
@@ -108,8 +116,10 @@ impl<V> Lone<V> {
         (self.records, self.key_bytes) = (0, 0);
         let taken = self.batches.iter_mut().filter(|batch| !batch.records.is_empty());
         taken.map(|batch| {
-            // There will be about as many the next time.
-            let next = LoneBatch::new(batch.group, batch.records.len(), batch.keys.len());
+            // There will be about as many the next time, hardly an eighth more.
+            let room = |length: usize| length + length / 8;
+            let (records, key_bytes) = (room(batch.records.len()), room(batch.keys.len()));
+            let next = LoneBatch::new(batch.group, records, key_bytes);
             std::mem::replace(batch, next)
         })
     }

@@ -18,7 +18,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
-use std::hint::black_box;
 
 use timely::ExchangeData;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -345,19 +344,22 @@ impl<V, A: Aggregate<V>> State<V, A> {
         }
     }
 
-    /// Adds at most [`TOGETHER`] of them to their panes. As with [names](Names::ids), each
-    /// step for all of them, so that the processor waits for many at once.
+    /// Adds at most [`TOGETHER`] of them to their panes. As with [names](Names::ids), each step for
+    /// all of them asks for what the next one looks at.
     fn apply_all(&mut self, resolved: &[Resolved<Addend<'_, V, A::Partial>>]) {
+        for Resolved { key, start, .. } in resolved {
+            if let Some(panes) = self.open.get(start) {
+                panes.bring_place(*key);
+            }
+        }
         let mut places = [None; TOGETHER];
         for (place, Resolved { key, start, .. }) in places.iter_mut().zip(resolved) {
-            *place = self.open.get(start).and_then(|panes| panes.place(*key));
+            let Some(panes) = self.open.get(start) else { continue };
+            *place = panes.place(*key);
+            if let Some(place) = *place {
+                panes.bring(place);
+            }
         }
-        let mut near = 0;
-        for (place, Resolved { start, .. }) in places.iter().zip(resolved) {
-            let panes = self.open.get(start);
-            near ^= panes.zip(*place).map_or(0, |(panes, place)| panes.touch(place));
-        }
-        black_box(near);
         for (resolved, place) in resolved.iter().zip(places) {
             self.apply(resolved, place);
         }

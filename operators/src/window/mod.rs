@@ -21,6 +21,7 @@ mod index;
 mod lone;
 mod merge;
 mod names;
+mod near;
 mod pages;
 mod panes;
 mod partial;

@@ -11,12 +11,12 @@
 //! an index of its own, and its keys have numbers from pages of their own, by which everything else
 //! is found. Records without a slot come by group ([`lone`](super::lone)).
 
-use std::hint::black_box;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use super::index::Index;
+use super::near;
 use super::pages::Pages;
 use super::slots::{Slot, route};
 use super::state::{KEY_GROUPS, KeyGroup};
@@ -85,11 +85,11 @@ impl Default for Names {
 
 impl Names {
     fn group(&self, route: u64) -> &Group {
-        &self.groups[usize::from(KeyGroup::of_route(route).0)]
+        &self.groups[KeyGroup::of_route(route).index()]
     }
 
     fn group_mut(&mut self, route: u64) -> &mut Group {
-        &mut self.groups[usize::from(KeyGroup::of_route(route).0)]
+        &mut self.groups[KeyGroup::of_route(route).index()]
     }
 
     /// A sender will use `slot` for `key`.
@@ -147,20 +147,15 @@ impl Names {
     /// [`id`](Self::id).
     pub(super) fn ids(&mut self, keys: &[(u64, Key<'_>)], ids: &mut Vec<KeyId>) {
         for together in keys.chunks(TOGETHER) {
-            // The first two steps only bring near what the third looks at: each is a loop of few
-            // instructions without a branch that depends on what is waited for.
-            let mut near = 0;
+            // Each step asks for what the next one looks at.
             for (route, _) in together {
-                near ^= self.group(*route).index.first(*route);
+                self.group(*route).index.bring(*route);
             }
-            black_box(near);
-            let mut near = 0;
             for (route, _) in together {
-                let id = self.group(*route).index.find(*route, |_| true);
-                let entry = id.map(|id| self.entries.get(id));
-                near ^= entry.and_then(Option::as_ref).map_or(0, |entry| entry.references);
+                if let Some(id) = self.group(*route).index.find(*route, |_| true) {
+                    near::bring(self.entries.get(id));
+                }
             }
-            black_box(near);
             ids.extend(together.iter().map(|(route, key)| self.id(*route, *key)));
         }
     }

@@ -7,9 +7,10 @@
 
 use super::covered::Covered;
 use super::names::{KEY_PAGE, KeyId};
+use super::near;
 
 /// A key in a window. In this order in memory, from the beginning of a line: what the main job
-/// aggregates takes two lines, and [`Panes::touch`] reads both.
+/// aggregates takes two lines, and [`Panes::bring`] asks for both.
 #[repr(C, align(64))]
 pub(super) struct Pane<P> {
     pub(super) covered: Covered,
@@ -63,14 +64,23 @@ impl<P> Panes<P> {
         Some(Place { page, index }).filter(|place| place.index != NOWHERE)
     }
 
-    /// Brings a pane near that will soon be used: reads where it begins and where it ends. What it
-    /// gives means nothing.
+    /// Asks for the memory in which [`place`](Self::place) will look.
     #[inline]
-    pub(super) fn touch(&self, place: Place) -> u32 {
-        let pane = self.pages[place.page as usize]
-            .as_ref()
-            .and_then(|page| page.panes.get(usize::from(place.index)));
-        pane.map_or(0, |pane| pane.key ^ u32::from(matches!(pane.covered, Covered::One { .. })))
+    pub(super) fn bring_place(&self, key: KeyId) {
+        let (page, key) = split(key);
+        if let Some(Some(page)) = self.pages.get(page as usize) {
+            near::bring(&page.indexes[key]);
+        }
+    }
+
+    /// Asks for the memory of a pane: for the lines in which it begins and in which it ends.
+    #[inline]
+    pub(super) fn bring(&self, place: Place) {
+        let page = self.pages[place.page as usize].as_ref();
+        if let Some(pane) = page.and_then(|page| page.panes.get(usize::from(place.index))) {
+            near::bring(&pane.covered);
+            near::bring(&pane.key);
+        }
     }
 
     /// The pane at a place.

@@ -27,7 +27,7 @@ pub(super) const SLOTS_MAX: usize = 1 << 15;
 const SWEEP_AFTER: usize = 1 << 22;
 /// Records in a row whose keys are looked up, and then those whose keys are not, where hardly any
 /// had a slot: a search that finds nothing waits for memory too.
-const SEARCHED: u32 = 1 << 14;
+const SEARCHED: u32 = 1 << 12;
 const UNSEARCHED: u32 = 1 << 17;
 
 /// Which worker merges a key: the same in every process and build.

@@ -41,6 +41,12 @@ impl KeyGroup {
         KeyGroup(u16::from(route.to_le_bytes()[4]))
     }
 
+    /// Its place in a list by group.
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     /// Which of `workers` has the group.
     pub fn worker(self, workers: usize) -> usize {
         usize::from(self.0) % workers
