@@ -225,7 +225,7 @@ fn throughput(bootstrap: &str) -> Throughput {
 struct Late(Arc<Mutex<Vec<f64>>>);
 
 impl Output<Row<MainRow>> for Late {
-    fn write(&mut self, rows: Vec<Row<MainRow>>) -> Result<(), Trouble> {
+    fn write(&mut self, rows: &[Row<MainRow>]) -> Result<(), Trouble> {
         let now = now_ms();
         let mut seen = self.0.lock().expect("nobody panicked");
         seen.extend(rows.iter().map(|row| now - row.window.end.as_millis() as f64));

@@ -75,13 +75,9 @@ fn rejected(count: u64, rejection: Rejection) -> Vec<Rejected> {
         .collect()
 }
 
-fn pieces<R: Clone>(records: &[R]) -> Vec<Vec<R>> {
-    records.chunks(PIECE).map(<[R]>::to_vec).collect()
-}
-
 /// Writes everything and makes it visible.
-fn write<R>(mut output: impl Output<R>, pieces: Vec<Vec<R>>) {
-    for piece in pieces {
+fn write<R>(mut output: impl Output<R>, records: &[R]) {
+    for piece in records.chunks(PIECE) {
         output.write(piece).expect("a disk");
     }
     output.finish().expect("a disk");
@@ -98,8 +94,8 @@ fn sinks(criterion: &mut Criterion) {
     let all = rows(count);
     group.bench_function("final rows to Parquet", |bencher| {
         bencher.iter_batched(
-            || (FinalRowsFiles::open(&options, &main_table()), pieces(&all)),
-            |(output, pieces)| write(output, pieces),
+            || FinalRowsFiles::open(&options, &main_table()),
+            |output| write(output, &all),
             BatchSize::PerIteration,
         );
     });
@@ -115,11 +111,7 @@ fn sinks(criterion: &mut Criterion) {
             Rejection::Dead(_) => RejectedFiles::dead_letters(&options, "bench"),
         };
         group.bench_function(format!("{name} to Parquet"), |bencher| {
-            bencher.iter_batched(
-                || (open(), pieces(&all)),
-                |(output, pieces)| write(output, pieces),
-                BatchSize::PerIteration,
-            );
+            bencher.iter_batched(open, |output| write(output, &all), BatchSize::PerIteration);
         });
     }
 

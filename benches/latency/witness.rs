@@ -109,8 +109,8 @@ struct Watched {
 }
 
 impl Output<Row<MainRow>> for Watched {
-    fn write(&mut self, rows: Vec<Row<MainRow>>) -> Result<(), Trouble> {
-        for row in &rows {
+    fn write(&mut self, rows: &[Row<MainRow>]) -> Result<(), Trouble> {
+        for row in rows {
             *self.written.entry(row.window.end.as_millis()).or_default() += 1;
         }
         self.output.write(rows)

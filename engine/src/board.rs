@@ -26,6 +26,7 @@ use self::rows::WindowRows;
 use crate::checkpoint::manifest::CutRecord;
 use crate::clock::Clock;
 use crate::feed::Feed;
+use crate::finals::SharedRows;
 use crate::table::{CellRow, Cells};
 use crate::view::{FinalRow, WindowView};
 
@@ -84,10 +85,10 @@ impl Board {
     }
 
     /// Brings live rows and final rows of all workers here, on worker 0.
-    pub(crate) fn listen<'s, O: Cells + ExchangeData + Clone>(
+    pub(crate) fn listen<'s, O: Cells + ExchangeData + Clone + Sync>(
         &self,
         live: StreamVec<'s, Time, Live<O>>,
-        finals: StreamVec<'s, Time, Row<O>>,
+        finals: StreamVec<'s, Time, SharedRows<O>>,
         clock: &Clock,
     ) {
         let worker = live.scope().index();
@@ -117,7 +118,7 @@ impl Board {
             },
         );
         let state = Rc::clone(&self.0);
-        let to_first_worker = Exchange::new(|_: &Row<O>| 0);
+        let to_first_worker = Exchange::new(|_: &SharedRows<O>| 0);
         let _: StreamVec<'s, Time, ()> = finals
             .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
                 to_first_worker,
@@ -126,8 +127,10 @@ impl Board {
                     move |(input, frontier), _| {
                         let mut state = state.borrow_mut();
                         let is_followed = state.feed.is_followed();
-                        input.for_each(|_, rows| {
-                            state.take_finals(std::mem::take(rows), is_followed);
+                        input.for_each(|_, batches| {
+                            for rows in batches.drain(..) {
+                                state.take_finals(rows, is_followed);
+                            }
                             state.drop_surplus();
                         });
                         state.push_fresh();
@@ -240,13 +243,13 @@ impl State {
 
     /// Takes a batch of final rows. They left at the last instant of their window, and a batch is
     /// of one time, so all are of one window.
-    fn take_finals<O: Cells + 'static>(&mut self, rows: Vec<Row<O>>, is_followed: bool) {
+    fn take_finals<O: Cells + 'static>(&mut self, rows: SharedRows<O>, is_followed: bool) {
         let Some(window) = rows.first().map(|row| row.window) else { return };
         debug_assert!(rows.iter().all(|row| row.window == window), "{window:?} and another");
         self.final_rows += rows.len() as u64;
         if is_followed {
             self.incomplete.insert(window.end);
-            for row in &rows {
+            for row in rows.iter() {
                 self.fresh.push(FinalRow { window, row: CellRow::from(row) });
                 if ROWS_PUSHED_MAX <= self.fresh.len() {
                     self.push_fresh();

@@ -21,6 +21,7 @@ mod control;
 mod coordinator;
 mod failure;
 mod feed;
+mod finals;
 mod ingest;
 pub mod job;
 mod leader;

@@ -68,12 +68,12 @@ pub struct Condition {
 /// All methods but [`write`](Self::write) have a default that suits an output for which a record
 /// is done with when it is written.
 pub trait Output<R>: Send + 'static {
-    /// Takes over some records.
+    /// Takes some records.
     ///
     /// # Errors
     ///
     /// What no later try can mend: it ends the job.
-    fn write(&mut self, records: Vec<R>) -> Result<(), Trouble>;
+    fn write(&mut self, records: &[R]) -> Result<(), Trouble>;
 
     /// Does what is due by the clock.
     fn tick(&mut self) {}

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use strandline_operators::window::Row;
 
+use crate::finals::SharedRows;
 use crate::table::{CellRow, Cells};
 
 /// Live and final rows.
@@ -18,7 +19,7 @@ pub(super) struct WindowRows {
     /// A row a key.
     live: HashMap<Arc<str>, CellRow, RandomState>,
     /// A row a key in all of them together.
-    finals: Vec<Box<dyn FinalRows>>,
+    finals: Vec<Arc<dyn FinalRows>>,
     finals_len: usize,
 }
 
@@ -45,9 +46,9 @@ impl WindowRows {
     }
 
     /// Takes final rows. O(1).
-    pub(super) fn take_finals<O: Cells + 'static>(&mut self, rows: Vec<Row<O>>) {
+    pub(super) fn take_finals<O: Cells + 'static>(&mut self, rows: SharedRows<O>) {
         self.finals_len += rows.len();
-        self.finals.push(Box::new(rows));
+        self.finals.push(rows);
     }
 
     /// No live row is of use any more: all final ones have come.
@@ -122,7 +123,7 @@ mod tests {
     fn a_final_row_is_never_replaced_by_a_live_one() {
         let mut rows = WindowRows::default();
         rows.take_live(&row("b", 1));
-        rows.take_finals(vec![row("b", 3)]);
+        rows.take_finals(vec![row("b", 3)].into());
         rows.take_live(&row("b", 2));
         rows.take_live(&row("a", 1));
         let expected = [("a".to_owned(), Cell::Int(1)), ("b".to_owned(), Cell::Int(3))];
@@ -148,14 +149,15 @@ mod tests {
         ];
         for count in 0..=keys.len() {
             let mut rows = WindowRows::default();
-            rows.take_finals(keys[..count].iter().rev().map(|key| row(key, 1)).collect());
+            let backwards: Vec<_> = keys[..count].iter().rev().map(|key| row(key, 1)).collect();
+            rows.take_finals(backwards.into());
             let sorted: Vec<String> = counts(&rows).into_iter().map(|(key, _)| key).collect();
             let mut expected = keys[..count].to_vec();
             expected.sort_unstable();
             assert_eq!(sorted, expected);
         }
         let mut rows = WindowRows::default();
-        rows.take_finals(["b", "", "a"].map(|key| row(key, 1)).into());
+        rows.take_finals(Vec::from(["b", "", "a"].map(|key| row(key, 1))).into());
         assert_eq!(counts(&rows).len(), 3);
     }
 
@@ -164,7 +166,7 @@ mod tests {
         let mut rows = WindowRows::default();
         rows.take_live(&row("a", 1));
         assert_eq!(rows.len(), 1);
-        rows.take_finals(vec![row("a", 1), row("b", 1)]);
+        rows.take_finals(vec![row("a", 1), row("b", 1)].into());
         assert_eq!(rows.len(), 2);
         assert_eq!(counts(&rows).len(), 2);
         assert_eq!(rows.len(), 2);

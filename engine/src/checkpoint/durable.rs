@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use strandline_operators::record::Rejected;
 use strandline_operators::time::{EventTime, Time};
-use strandline_operators::window::{LAST_EPOCH, Row, Snapshot};
+use strandline_operators::window::{LAST_EPOCH, Snapshot};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -23,6 +23,7 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::checkpoint::manifest::ProcessCut;
 use crate::failure::Failure;
+use crate::finals::SharedRows;
 use crate::job::JobError;
 use crate::outputs::Recovery;
 use crate::scribe::{Desk, Letter};
@@ -45,7 +46,7 @@ pub(crate) struct Sealed {
 
 /// What is to become durable.
 pub(crate) struct Outgoing<'s, P: 'static, O: 'static> {
-    pub(crate) finals: StreamVec<'s, Time, Row<O>>,
+    pub(crate) finals: StreamVec<'s, Time, SharedRows<O>>,
     pub(crate) rejected: StreamVec<'s, Time, Rejected>,
     pub(crate) snapshots: StreamVec<'s, Time, Snapshot<P>>,
     pub(crate) words: StreamVec<'s, Time, Word>,
@@ -94,9 +95,9 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: Clone + 'static>(
                     });
                 }
             });
-            finals.for_each(|capability, rows| {
+            finals.for_each(|capability, batches| {
                 if let Some(epoch) = capability.stamp().iter().map(|time| time.epoch).min() {
-                    hand(Letter::Rows { epoch, rows: std::mem::take(rows) });
+                    batches.drain(..).for_each(|rows| hand(Letter::Rows { epoch, rows }));
                 }
             });
             rejected.for_each(|capability, records| {

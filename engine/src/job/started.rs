@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::control::Leave;
 use crate::coordinator::Coordinator;
 use crate::failure::Failure;
+use crate::finals::share;
 use crate::ingest::{IngestOptions, Meter, ingest};
 use crate::leader::{Inputs, Leader, LeaderOptions, Say};
 use crate::outputs::{Outputs, Recovery, Visibility};
@@ -67,7 +68,7 @@ impl<S, D, A, W> Job<S, D, A, W>
 where
     S: Source,
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
     W: Outputs<A::Output>,
 {
     /// Finds out where to begin, which in the process that leads asks the log and the checkpoints,
@@ -135,7 +136,7 @@ impl<S, D, A, W> Started<S, D, A, W>
 where
     S: Source,
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
     W: Outputs<A::Output>,
 {
     /// How many partitions there are, where more may be found while the job runs.
@@ -221,13 +222,14 @@ where
                 };
                 let aggregate = self.job.aggregate.clone();
                 let windowed = ingested.shipments.merge_windows(options.windows, aggregate, inputs);
+                let finals = share(windowed.finals);
                 let outgoing = Outgoing {
-                    finals: windowed.finals.clone(),
+                    finals: finals.clone(),
                     rejected: ingested.rejected,
                     snapshots: windowed.snapshots,
                     words: word_stream.broadcast(),
                 };
-                board.listen(windowed.live, windowed.finals, &self.clock);
+                board.listen(windowed.live, finals, &self.clock);
                 let (written, sealed) = durable(
                     scope,
                     outgoing,

@@ -10,6 +10,7 @@ use timely::scheduling::activate::SyncActivator;
 
 use crate::background::Bell;
 use crate::checkpoint::manifest::{Manifest, ProcessCut};
+use crate::finals::SharedRows;
 use crate::job::Stop;
 use crate::outputs::{Condition, Recovery};
 
@@ -21,7 +22,7 @@ const STOPPED_POLL: Duration = Duration::from_millis(50);
 /// What a scribe is told.
 pub(crate) enum Letter<P, O> {
     /// Final rows of an epoch.
-    Rows { epoch: u64, rows: Vec<Row<O>> },
+    Rows { epoch: u64, rows: SharedRows<O> },
     /// Late records and dead letters of an epoch.
     Rejected { epoch: u64, records: Vec<Rejected> },
     /// What a worker holds at a cut.

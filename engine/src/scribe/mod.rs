@@ -24,7 +24,7 @@ use std::time::Duration;
 use serde::Serialize;
 use strandline_operators::record::Rejected;
 use strandline_operators::time::EventTime;
-use strandline_operators::window::{KeyGroup, LAST_EPOCH, PaneState, Row, Snapshot};
+use strandline_operators::window::{KeyGroup, LAST_EPOCH, PaneState, Snapshot};
 
 pub(crate) use self::desk::{Desk, Letter, Lost};
 use self::desk::{Ending, bytes_of_rejected, bytes_of_rows};
@@ -36,6 +36,7 @@ use crate::checkpoint::manifest::{Manifest, ProcessCut};
 use crate::checkpoint::section::{BlobWriter, Encoded};
 use crate::clock::Clock;
 use crate::failure::Failure;
+use crate::finals::SharedRows;
 use crate::job::{JobError, Stop};
 use crate::outputs::{Condition, OpenOutputs, Recovery, Trouble};
 use crate::report::Report;
@@ -125,7 +126,7 @@ pub(crate) fn start<P, O>(
 ) -> io::Result<ScribeHandle<P, O>>
 where
     P: Serialize + Send + 'static,
-    O: Send + 'static,
+    O: Send + Sync + 'static,
 {
     let bell = Bell::default();
     let scribe = Scribe::new(options, bell.clone(), background.is_parallel());
@@ -137,7 +138,7 @@ where
 
 /// Records that belong to an epoch.
 enum Records<O> {
-    Rows(Vec<Row<O>>),
+    Rows(SharedRows<O>),
     Rejected(Vec<Rejected>),
 }
 
@@ -190,7 +191,7 @@ struct Sealing {
     blob: Option<(Arc<str>, Vec<u8>)>,
 }
 
-impl<P: Serialize + Send + 'static, O: Send + 'static> Task for Scribe<P, O> {
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P, O> {
     fn step(&mut self) -> Step {
         let ending = self.desk.ending();
         if ending == Some(Ending::Forget) {
@@ -222,7 +223,7 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Task for Scribe<P, O> {
     }
 }
 
-impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     fn new(options: ScribeOptions<O>, bell: Bell, bounded: bool) -> Scribe<P, O> {
         let (stop, kept) = (options.stop.clone(), options.checkpoints.is_some());
         Scribe {
@@ -317,9 +318,9 @@ impl<P: Serialize + Send + 'static, O: Send + 'static> Scribe<P, O> {
         let written = match records {
             Records::Rows(rows) => {
                 self.final_rows += rows.len() as u64;
-                outputs.final_rows.write(rows)
+                outputs.final_rows.write(&rows)
             }
-            Records::Rejected(records) => outputs.rejected.write(records),
+            Records::Rejected(records) => outputs.rejected.write(&records),
         };
         if let Err(trouble) = written {
             self.options.failure.report(JobError::Output(trouble.to_string().into()));

@@ -157,7 +157,7 @@ impl Bench {
             output: (key,),
             spans: Default::default(),
         };
-        self.hand(Letter::Rows { epoch, rows: keys.map(row).collect() });
+        self.hand(Letter::Rows { epoch, rows: keys.map(row).collect::<Vec<_>>().into() });
     }
 
     fn state(&self, epoch: u64, closing: bool, key: &str) {

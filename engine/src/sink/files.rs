@@ -69,10 +69,15 @@ struct Both {
 }
 
 impl Output<Rejected> for Both {
-    fn write(&mut self, records: Vec<Rejected>) -> Result<(), Trouble> {
-        let (late, dead): (Vec<_>, Vec<_>) =
-            records.into_iter().partition(|record| record.rejection == Rejection::Late);
-        self.late.write(late).and(self.dead_letters.write(dead))
+    fn write(&mut self, records: &[Rejected]) -> Result<(), Trouble> {
+        let is_late = |record: &Rejected| record.rejection == Rejection::Late;
+        let mut written = Ok(());
+        for alike in records.chunk_by(|one, next| is_late(one) == is_late(next)) {
+            let late = alike.first().is_some_and(is_late);
+            let files = if late { &mut self.late } else { &mut self.dead_letters };
+            written = written.and(files.write(alike));
+        }
+        written
     }
 
     fn tick(&mut self) {

@@ -142,9 +142,9 @@ impl<L: Layout> RollingFiles<L> {
         waiting + self.open.iter().map(|file| file.rows).sum::<u64>()
     }
 
-    fn add(&mut self, record: &L::Record) {
-        let now = self.clock.elapsed();
-        let index = self.open_file(self.layout.folder(record), now.saturating_add(self.roll.every));
+    /// Adds a record to the file of its date, which is rolled at `roll_at` if it is new.
+    fn add(&mut self, record: &L::Record, roll_at: Duration) {
+        let index = self.open_file(self.layout.folder(record), roll_at);
         let file = &mut self.open[index];
         file.last_write = self.writes;
         if self.visibility == Visibility::WithCheckpoints {
@@ -309,10 +309,11 @@ impl<L: Layout> RollingFiles<L> {
 }
 
 impl<L: Layout> Output<L::Record> for RollingFiles<L> {
-    fn write(&mut self, records: Vec<L::Record>) -> Result<(), Trouble> {
+    fn write(&mut self, records: &[L::Record]) -> Result<(), Trouble> {
         self.writes += 1;
-        for record in &records {
-            self.add(record);
+        let roll_at = self.clock.elapsed().saturating_add(self.roll.every);
+        for record in records {
+            self.add(record, roll_at);
         }
         self.complete_greatest();
         self.tick();

@@ -205,8 +205,8 @@ fn the_ledger_of_every_snapshot_balances() {
 /// Takes records by calling the function.
 struct Call<F>(F);
 
-impl<R, F: FnMut(Vec<R>) -> Result<(), Trouble> + Send + 'static> Output<R> for Call<F> {
-    fn write(&mut self, records: Vec<R>) -> Result<(), Trouble> {
+impl<R, F: FnMut(&[R]) -> Result<(), Trouble> + Send + 'static> Output<R> for Call<F> {
+    fn write(&mut self, records: &[R]) -> Result<(), Trouble> {
         (self.0)(records)
     }
 }
@@ -217,8 +217,8 @@ pub(crate) struct Broken;
 impl Outputs<(u64,)> for Broken {
     fn open(&self, _process: usize, _visibility: Visibility) -> OpenOutputs<(u64,)> {
         OpenOutputs {
-            final_rows: Box::new(Call(|_| Err(Arc::from(Box::from("the table is gone"))))),
-            rejected: Box::new(Call(|_| Ok(()))),
+            final_rows: Box::new(Call(|_: &[_]| Err(Arc::from(Box::from("the table is gone"))))),
+            rejected: Box::new(Call(|_: &[_]| Ok(()))),
         }
     }
 }
@@ -316,8 +316,8 @@ impl Outputs<(u64,)> for Alarm {
     fn open(&self, _process: usize, _visibility: Visibility) -> OpenOutputs<(u64,)> {
         let heard = self.0.clone();
         OpenOutputs {
-            final_rows: Box::new(Call(|_| Ok(()))),
-            rejected: Box::new(Call(move |_| {
+            final_rows: Box::new(Call(|_: &[_]| Ok(()))),
+            rejected: Box::new(Call(move |_: &[_]| {
                 heard.send(()).unwrap();
                 Ok(())
             })),

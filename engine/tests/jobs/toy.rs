@@ -59,9 +59,9 @@ pub(crate) struct Kept {
 
 struct Keep<R>(Arc<Mutex<Vec<R>>>);
 
-impl<R: Send + 'static> Output<R> for Keep<R> {
-    fn write(&mut self, records: Vec<R>) -> Result<(), Trouble> {
-        self.0.lock().unwrap().extend(records);
+impl<R: Clone + Send + 'static> Output<R> for Keep<R> {
+    fn write(&mut self, records: &[R]) -> Result<(), Trouble> {
+        self.0.lock().unwrap().extend_from_slice(records);
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use crate::bench::{Bench, by_folder, rejected, row, some_rows};
 fn final_rows_have_these_columns() {
     let bench = Bench::new();
     let mut writer = bench.rows_files();
-    writer.write(some_rows(1)).unwrap();
+    writer.write(&some_rows(1)).unwrap();
     writer.roll().unwrap();
     let file = File::open(&bench.files("parquet")[0]).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -49,7 +49,7 @@ fn final_rows_have_these_columns() {
 fn rejected_records_have_these_columns() {
     let bench = Bench::new();
     let mut writer = RejectedFiles::dead_letters(&bench.options, "iot-metrics");
-    writer.write(vec![rejected(0, Rejection::Dead(DeadReason::Empty), None)]).unwrap();
+    writer.write(&[rejected(0, Rejection::Dead(DeadReason::Empty), None)]).unwrap();
     writer.roll().unwrap();
     let file = File::open(&bench.files("dead_letters")[0]).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -82,7 +82,7 @@ fn final_rows_come_back_as_they_were() {
         rows.push(row(key, 1_730_638_570_000, outputs[n % 4], spans[n % 3]));
     }
     let committed = {
-        writer.write(rows.clone()).unwrap();
+        writer.write(&rows).unwrap();
         writer.roll().unwrap()
     };
     assert_eq!((committed.rows, committed.files), (7, 1));
@@ -121,7 +121,7 @@ fn many_rows_keep_their_order_over_all_that_is_encoded_at_once() {
     let bench = Bench::new();
     let mut writer = bench.rows_files();
     for rows in some_rows(30_000).chunks(700) {
-        writer.write(rows.to_vec()).unwrap();
+        writer.write(&rows).unwrap();
     }
     assert_eq!(writer.roll().unwrap().files, 1);
     let mut expected = 0..;
@@ -141,7 +141,7 @@ fn a_row_is_in_the_folder_of_its_windows_start() {
     let day = 86_400_000;
     let starts =
         [0, -10_000, day - 10_000, day, 253_402_300_790_000, 253_402_300_800_000, i64::MIN];
-    writer.write(starts.map(|start| row("a", start, (1, None), &[])).to_vec()).unwrap();
+    writer.write(&starts.map(|start| row("a", start, (1, None), &[]))).unwrap();
     writer.roll().unwrap();
     let expected = [
         ("date=1969-12-31", 1),
@@ -164,7 +164,7 @@ fn rejected_records_keep_their_bytes_and_their_origin() {
         records.push(rejected(n as u64, Rejection::Dead(DeadReason::ALL[n]), payload));
     }
     records[1].log_timestamp = Some(EventTime::from_millis(1_730_638_574_123));
-    writer.write(records).unwrap();
+    writer.write(&records).unwrap();
     writer.roll().unwrap();
 
     let expected = [("date=2024-11-03", 1), ("date=__HIVE_DEFAULT_PARTITION__", 3)];
@@ -200,7 +200,7 @@ fn a_late_record_is_in_the_folder_of_its_window() {
     let event_time = EventTime::from_millis(1_000) + day;
     let log_timestamp = Some(event_time + day * 9);
     let record = rejected(1, Rejection::Late, Some(b"{}"));
-    writer.write(vec![Rejected { event_time: Some(event_time), log_timestamp, ..record }]).unwrap();
+    writer.write(&[Rejected { event_time: Some(event_time), log_timestamp, ..record }]).unwrap();
     writer.roll().unwrap();
     assert_eq!(by_folder(&bench, "late"), [("date=1970-01-01".to_owned(), 1)]);
     let batch = &bench.read("late")[0];

@@ -16,7 +16,7 @@ fn a_read_only_disk_is_said_once_and_nothing_is_lost() {
     let bench = Bench::failing(Operation::CreateFile, ErrorKind::ReadOnlyFilesystem, &failing);
     let mut files = bench.rows_files();
     for _ in 0..3 {
-        files.write(some_rows(2)).unwrap();
+        files.write(&some_rows(2)).unwrap();
         files.roll().unwrap_err();
     }
     let condition = files.condition();
@@ -38,7 +38,7 @@ fn a_file_in_the_place_of_a_folder_is_named_and_may_be_moved_away() {
     let in_the_way = bench.there.path().join("parquet/date=1970-01-01");
     fs::write(&in_the_way, "").unwrap();
     let mut files = bench.rows_files();
-    files.write(some_rows(1)).unwrap();
+    files.write(&some_rows(1)).unwrap();
     let error = files.roll().unwrap_err().to_string();
     let expected = format!("{} is not a directory: move it away", in_the_way.display());
     assert!(error.starts_with(&expected), "{error}");

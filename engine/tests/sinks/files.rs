@@ -12,7 +12,7 @@ use crate::bench::{Bench, count, some_rows};
 fn without_rows_there_is_no_file() {
     let bench = Bench::new();
     let mut files = bench.rows_files();
-    files.write(Vec::new()).unwrap();
+    files.write(&[]).unwrap();
     assert_eq!(files.roll().unwrap().files, 0);
     assert!(!bench.there.path().join("parquet").exists());
 }
@@ -22,7 +22,7 @@ fn a_roll_returns_when_everything_is_visible() {
     let bench = Bench::new();
     let mut files = bench.rows_files();
     for rows in 1..=5 {
-        files.write(some_rows(1)).unwrap();
+        files.write(&some_rows(1)).unwrap();
         assert_eq!(files.roll().unwrap().rows, rows);
         assert_eq!(count(&bench.read("parquet")) as u64, rows);
         assert_eq!(files.committed().rows, rows);
@@ -33,7 +33,7 @@ fn a_roll_returns_when_everything_is_visible() {
 fn old_rows_become_visible_by_a_tick() {
     let bench = Bench::new();
     let mut files = bench.rows_files();
-    files.write(some_rows(3)).unwrap();
+    files.write(&some_rows(3)).unwrap();
     assert_eq!(files.due_in(), Some(Duration::from_secs(60)));
     bench.hand.advance(Duration::from_secs(60));
     files.tick();
@@ -48,9 +48,9 @@ fn runs_append_to_one_another_and_replace_nothing() {
         for process in 0..2 {
             bench.options.process = process;
             let mut files = bench.rows_files();
-            files.write(some_rows(1)).unwrap();
+            files.write(&some_rows(1)).unwrap();
             files.roll().unwrap();
-            files.write(some_rows(1)).unwrap();
+            files.write(&some_rows(1)).unwrap();
             files.roll().unwrap();
         }
         assert_eq!(bench.files("parquet").len(), restart * 4);
@@ -62,9 +62,9 @@ fn runs_append_to_one_another_and_replace_nothing() {
 fn what_is_dropped_leaves_only_what_was_rolled() {
     let bench = Bench::new();
     let mut files = bench.rows_files();
-    files.write(some_rows(2)).unwrap();
+    files.write(&some_rows(2)).unwrap();
     files.roll().unwrap();
-    files.write(some_rows(3)).unwrap();
+    files.write(&some_rows(3)).unwrap();
     drop(files);
     assert_eq!(count(&bench.read("parquet")), 2);
 }
@@ -88,7 +88,7 @@ fn a_reader_never_sees_a_partial_file() {
             reads
         });
         for _ in 0..40 {
-            files.write(some_rows(500)).unwrap();
+            files.write(&some_rows(500)).unwrap();
         }
         files.roll().unwrap();
         done.store(true, Ordering::SeqCst);

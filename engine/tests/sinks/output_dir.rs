@@ -17,7 +17,7 @@ use crate::bench::{Bench, rejected, row, snapshot, some_rows};
 /// Puts a file of an earlier run and one of somebody else beside each other; returns the latter.
 fn earlier_run(bench: &Bench) -> PathBuf {
     let mut writer = bench.rows_files();
-    writer.write(some_rows(1)).unwrap();
+    writer.write(&some_rows(1)).unwrap();
     writer.roll().unwrap();
     let folder = bench.files("parquet")[0].parent().unwrap().to_owned();
     let foreign = folder.join("part-0000-from-another-tool.parquet");
@@ -62,7 +62,7 @@ fn late_records_and_dead_letters_of_an_earlier_run_are_rows_too() {
             "late" => RejectedFiles::late(&bench.options, "t", |time| time),
             _ => RejectedFiles::dead_letters(&bench.options, "t"),
         };
-        writer.write(vec![rejected(1, Rejection::Late, None)]).unwrap();
+        writer.write(&[rejected(1, Rejection::Late, None)]).unwrap();
         assert!(!has_rows(&bench.options.out).unwrap());
         writer.roll().unwrap();
         assert!(has_rows(&bench.options.out).unwrap());
@@ -107,7 +107,7 @@ fn replacing_removes_what_a_sink_wrote_and_nothing_else() {
         .unwrap();
     bench.options.run = RunId::fresh(&bench.options.clock);
     let mut writer = bench.rows_files();
-    writer.write(vec![row("a", 86_400_000, (1, None), &[])]).unwrap();
+    writer.write(&[row("a", 86_400_000, (1, None), &[])]).unwrap();
     writer.roll().unwrap();
 
     prepare(&bench.options.out, Existing::Replace, Some(&Value::Null)).unwrap();

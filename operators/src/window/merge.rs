@@ -32,7 +32,8 @@ use timely::progress::operate::FrontierInterest;
 use super::covered::Covered;
 use super::lone::{LoneBatch, LoneRecord};
 use super::names::{KeyId, Names, TOGETHER};
-use super::panes::{Panes, Place};
+use super::open::OpenWindows;
+use super::panes::Place;
 use super::shipment::{Content, PartialPane, Shipment};
 use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 use super::{EpochCount, Live, Pulse, Row, Span, Tumbling, Window, WindowKeys, Windowed};
@@ -93,10 +94,18 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
             let mut snapshots = snapshots.activate();
             loop {
                 let epoch = state.epoch;
-                while let Some((window, rows)) = state.close_next(arrival) {
+                while let Some(Closing { window, len: mut left, mut rows }) =
+                    state.close_next(arrival)
+                {
                     let time = Time::new(epoch, last_instant(window));
                     let capability = capabilities.finals.delayed(&time);
-                    finals.session(&capability).give_iterator(rows);
+                    let mut session = finals.session(&capability);
+                    while 0 < left {
+                        let mut batch = Vec::with_capacity(left.min(ROWS_TOGETHER));
+                        batch.extend(rows.by_ref().take(ROWS_TOGETHER));
+                        left = left.saturating_sub(ROWS_TOGETHER);
+                        session.give_container(&mut batch);
+                    }
                 }
                 if arrival.epoch <= state.epoch {
                     break;
@@ -142,6 +151,9 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
 fn unchanged() -> Antichain<()> {
     Antichain::from_elem(())
 }
+
+/// Most rows that leave in one batch.
+const ROWS_TOGETHER: usize = 512;
 
 /// The last instant in a window: where its rows leave.
 fn last_instant(window: Window) -> EventTime {
@@ -204,6 +216,14 @@ impl Arrival {
     }
 }
 
+/// A window that closes.
+struct Closing<R> {
+    window: Window,
+    /// How many rows it has.
+    len: usize,
+    rows: R,
+}
+
 /// Something to be added to a pane: of which key, window and records it is.
 struct Resolved<T> {
     key: KeyId,
@@ -236,7 +256,7 @@ struct State<V, A: Aggregate<V>> {
     windows: Tumbling,
     aggregate: A,
     names: Names,
-    open: BTreeMap<EventTime, Panes<A::Partial>>,
+    open: OpenWindows<A::Partial>,
     /// What came for later epochs.
     aside: BTreeMap<u64, Aside<A::Partial>>,
     counts: BTreeMap<Partition, u64>,
@@ -258,7 +278,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
             windows,
             aggregate,
             names: Names::default(),
-            open: BTreeMap::new(),
+            open: OpenWindows::default(),
             aside: BTreeMap::new(),
             counts: BTreeMap::new(),
             cuts: BTreeMap::new(),
@@ -348,13 +368,13 @@ impl<V, A: Aggregate<V>> State<V, A> {
     /// all of them asks for what the next one looks at.
     fn apply_all(&mut self, resolved: &[Resolved<Addend<'_, V, A::Partial>>]) {
         for Resolved { key, start, .. } in resolved {
-            if let Some(panes) = self.open.get(start) {
+            if let Some(panes) = self.open.get_mut(*start) {
                 panes.bring_place(*key);
             }
         }
         let mut places = [None; TOGETHER];
         for (place, Resolved { key, start, .. }) in places.iter_mut().zip(resolved) {
-            let Some(panes) = self.open.get(start) else { continue };
+            let Some(panes) = self.open.get_mut(*start) else { continue };
             *place = panes.place(*key);
             if let Some(place) = *place {
                 panes.bring(place);
@@ -371,8 +391,11 @@ impl<V, A: Aggregate<V>> State<V, A> {
         let Resolved { key, start, span, what } = resolved;
         self.changed = true;
         *self.counts.entry(span.partition).or_default() += span.records;
-        let panes = panes_at(&mut self.open, *start);
-        if let Some(place) = place.or_else(|| panes.place(*key)) {
+        let panes = self.open.get_mut(*start);
+        if let Some((panes, place)) = panes.and_then(|panes| {
+            let place = place.or_else(|| panes.place(*key))?;
+            Some((panes, place))
+        }) {
             let pane = panes.at(place);
             match what {
                 Addend::Value(value) => self.aggregate.fold(&mut pane.partial, value),
@@ -382,7 +405,8 @@ impl<V, A: Aggregate<V>> State<V, A> {
             pane.changed = true;
         } else {
             self.names.retain(*key);
-            panes.insert(*key, what.to_partial(&self.aggregate), Covered::from(*span));
+            let partial = what.to_partial(&self.aggregate);
+            self.open.insert(*start, *key, partial, Covered::from(*span));
         }
     }
 
@@ -391,24 +415,23 @@ impl<V, A: Aggregate<V>> State<V, A> {
         let PaneState { key, start, partial, spans } = state;
         let key = self.names.acquire(&key);
         self.changed = true;
-        let panes = panes_at(&mut self.open, start);
-        if let Some(place) = panes.place(key) {
-            let pane = panes.at(place);
+        let panes = self.open.get_mut(start);
+        if let Some(pane) = panes.and_then(|panes| Some(panes.at(panes.place(key)?))) {
             self.aggregate.combine(&mut pane.partial, &partial);
             spans.into_iter().for_each(|span| pane.covered.add(span));
             self.names.release(key);
         } else {
-            panes.insert(key, partial, Covered::from(spans));
+            self.open.insert(start, key, partial, Covered::from(spans));
         }
     }
 
     /// A copy of all panes. O(panes).
     fn copy(&self, epoch: u64, closing: bool) -> Snapshot<A::Partial> {
-        let mut panes = Vec::with_capacity(self.open.values().map(Panes::len).sum());
-        for (start, open) in &self.open {
+        let mut panes = Vec::with_capacity(self.open.iter().map(|(_, panes)| panes.len()).sum());
+        for (start, open) in self.open.iter() {
             panes.extend(open.iter().map(|pane| PaneState {
                 key: self.names.name(pane.key),
-                start: *start,
+                start,
                 partial: pane.partial.clone(),
                 spans: pane.covered.spans(),
             }));
@@ -426,16 +449,17 @@ impl<V, A: Aggregate<V>> State<V, A> {
     fn close_next(
         &mut self,
         arrival: Arrival,
-    ) -> Option<(Window, impl Iterator<Item = Row<A::Output>> + use<'_, V, A>)> {
+    ) -> Option<Closing<impl Iterator<Item = Row<A::Output>> + use<'_, V, A>>> {
         let limit = self.limit(arrival);
         self.closed_before = self.closed_before.max(limit);
-        let first = self.open.first_entry()?;
-        let window = self.windows.window_at(*first.key());
+        let window = self.windows.window_at(self.open.first()?);
         if limit < window.end {
             return None;
         }
         self.changed = true;
-        let rows = first.remove().into_panes().map(move |pane| {
+        let panes = self.open.close_first()?;
+        let len = panes.len();
+        let rows = panes.into_panes().map(move |pane| {
             let key = self.names.name(pane.key);
             self.names.release(pane.key);
             Row {
@@ -445,15 +469,14 @@ impl<V, A: Aggregate<V>> State<V, A> {
                 spans: pane.covered.spans(),
             }
         });
-        Some((window, rows))
+        Some(Closing { window, len, rows })
     }
 
     /// The earliest event time at which a row may still leave.
     fn first_possible_row(&self, arrival: Arrival) -> EventTime {
-        let first_open = self
-            .open
-            .first_key_value()
-            .map_or(EventTime::MAX, |(start, _)| last_instant(self.windows.window_at(*start)));
+        let first = self.open.first();
+        let first_open =
+            first.map_or(EventTime::MAX, |start| last_instant(self.windows.window_at(start)));
         self.limit(arrival).min(first_open)
     }
 
@@ -495,12 +518,12 @@ impl<V, A: Aggregate<V>> State<V, A> {
         self.shown = pulse.show;
         self.changed = false;
         let open = self.open.iter().map(|(start, panes)| WindowKeys {
-            window: self.windows.window_at(*start),
+            window: self.windows.window_at(start),
             keys: panes.len() as u64,
         });
         let mut looks = vec![Live::Open(open.collect())];
         if let Some((start, panes)) =
-            pulse.show.and_then(|start| Some((start, self.open.get_mut(&start)?)))
+            pulse.show.and_then(|start| Some((start, self.open.get_mut(start)?)))
         {
             let window = self.windows.window_at(start);
             for pane in panes.iter_mut() {
@@ -516,10 +539,4 @@ impl<V, A: Aggregate<V>> State<V, A> {
         }
         looks
     }
-}
-
-/// The panes of the window that starts at `start`.
-#[inline]
-fn panes_at<P>(open: &mut BTreeMap<EventTime, Panes<P>>, start: EventTime) -> &mut Panes<P> {
-    open.entry(start).or_default()
 }

@@ -22,6 +22,7 @@ mod lone;
 mod merge;
 mod names;
 mod near;
+mod open;
 mod pages;
 mod panes;
 mod partial;

@@ -31,6 +31,9 @@ pub(super) struct Place {
 const NOWHERE: u8 = u8::MAX;
 const _: () = assert!(KEY_PAGE <= NOWHERE as usize);
 
+/// Panes for which a page has room when its first one comes, if nothing else is known.
+const PANES_MIN: usize = 4;
+
 /// The panes of as many keys as a page has numbers.
 struct Page<P> {
     /// By key.
@@ -94,8 +97,16 @@ impl<P> Panes<P> {
         &mut page.panes[usize::from(place.index)]
     }
 
-    /// Adds the pane of a key that has none here.
-    pub(super) fn insert(&mut self, key: KeyId, partial: P, covered: Covered) {
+    /// How many keys of the same page as this one have panes; `None` if there was none of them yet.
+    #[inline]
+    pub(super) fn beside(&self, key: KeyId) -> Option<usize> {
+        let (page, _) = split(key);
+        self.pages.get(page as usize)?.as_ref().map(|page| page.panes.len())
+    }
+
+    /// Adds the pane of a key that has none here. Where it is the first of its page, room is made
+    /// for as many as are said.
+    pub(super) fn insert(&mut self, key: KeyId, partial: P, covered: Covered, room: usize) {
         let pane = Pane { partial, covered, key, changed: true };
         let (page, key) = split(key);
         let page = page as usize;
@@ -103,8 +114,13 @@ impl<P> Panes<P> {
             self.pages.resize_with(page + 1, || None);
         }
         let page = self.pages[page].get_or_insert_with(|| {
-            Box::new(Page { indexes: [NOWHERE; KEY_PAGE], panes: Vec::new() })
+            Box::new(Page { indexes: [NOWHERE; KEY_PAGE], panes: Vec::with_capacity(room) })
         });
+        let panes = page.panes.len();
+        if panes == page.panes.capacity() {
+            // No page ever has more panes than keys.
+            page.panes.reserve_exact(panes.max(PANES_MIN).min(KEY_PAGE - panes));
+        }
         page.indexes[key] = u8::try_from(page.panes.len()).expect("as many panes as keys");
         page.panes.push(pane);
         self.len += 1;
@@ -136,12 +152,26 @@ mod tests {
     use crate::record::{Offset, Partition};
     use crate::window::Span;
 
+    fn covered(key: KeyId) -> Covered {
+        let (first, last) = (Offset(u64::from(key)), Offset(u64::from(key)));
+        Covered::from(Span { partition: Partition(0), first, last, records: 1 })
+    }
+
+    #[test]
+    fn a_page_has_room_for_all_its_keys_and_for_no_more() {
+        for room in 0..=KEY_PAGE {
+            let mut panes = Panes::default();
+            for key in 0..KEY_PAGE as KeyId {
+                assert_eq!(panes.beside(0), (0 < key).then_some(key as usize));
+                panes.insert(key, key, covered(key), room);
+            }
+            let page = panes.pages[0].as_ref().unwrap();
+            assert_eq!(page.panes.capacity(), KEY_PAGE);
+        }
+    }
+
     #[test]
     fn a_pane_is_found_by_its_key_and_stays_where_it_is() {
-        let covered = |key: KeyId| {
-            let (first, last) = (Offset(u64::from(key)), Offset(u64::from(key)));
-            Covered::from(Span { partition: Partition(0), first, last, records: 1 })
-        };
         // Every third, from the end, so that pages are made out of order and are not full.
         let keys: Vec<KeyId> = (0..1_000).rev().filter(|key| key % 3 == 0).collect();
         let mut panes = Panes::default();
@@ -149,7 +179,7 @@ mod tests {
         let mut places = Vec::new();
         for (number, &key) in keys.iter().enumerate() {
             assert_eq!(panes.len(), number);
-            panes.insert(key, key, covered(key));
+            panes.insert(key, key, covered(key), number % 7);
             places.push(panes.place(key).unwrap());
         }
         for (&key, place) in keys.iter().zip(places) {

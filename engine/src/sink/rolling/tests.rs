@@ -67,7 +67,7 @@ impl Bench {
 
     fn write(&mut self, days: &[i64]) {
         let rows: Vec<_> = days.iter().map(|day| row(*day)).collect();
-        self.files.write(rows).unwrap();
+        self.files.write(&rows).unwrap();
     }
 
     fn said(&self) -> Vec<String> {
@@ -270,7 +270,7 @@ fn a_crash_at_any_operation_leaves_whole_files() {
             dead.then_some(ErrorKind::Other)
         });
         let Bench { mut files, there, .. } = Bench::on(disk, by_age(60));
-        files.write(vec![row(0), row(1), row(0)]).unwrap();
+        files.write(&[row(0), row(1), row(0)]).unwrap();
         let finished = files.roll().is_ok();
         let committed = files.committed();
         drop(files);
