@@ -140,7 +140,7 @@ mod tests {
         // The second window is of another day, and so in another folder.
         let day_ms = 86_400_000;
         let rows = [row("a", 0, 3), row("b", 0, 4), row("a", day_ms, 5), row("a", day_ms, 1)];
-        output.write(rows.into()).unwrap();
+        output.write(&rows).unwrap();
         output.finish().unwrap();
 
         let counted = count(there.path()).unwrap();

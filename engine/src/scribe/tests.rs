@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use strandline_operators::window::Window;
+use strandline_operators::window::{Row, Window};
 use tempfile::TempDir;
 
 use super::*;

@@ -121,7 +121,7 @@ fn many_rows_keep_their_order_over_all_that_is_encoded_at_once() {
     let bench = Bench::new();
     let mut writer = bench.rows_files();
     for rows in some_rows(30_000).chunks(700) {
-        writer.write(&rows).unwrap();
+        writer.write(rows).unwrap();
     }
     assert_eq!(writer.roll().unwrap().files, 1);
     let mut expected = 0..;
