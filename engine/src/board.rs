@@ -18,7 +18,7 @@ use strandline_operators::window::{Live, Row, Tumbling, Window, WindowKeys};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{DistributorPact, Exchange};
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::Map;
 
@@ -26,7 +26,7 @@ use self::rows::WindowRows;
 use crate::checkpoint::manifest::CutRecord;
 use crate::clock::Clock;
 use crate::feed::Feed;
-use crate::finals::SharedRows;
+use crate::finals::{SharedRows, ToFirstWorker};
 use crate::table::{CellRow, Cells};
 use crate::view::{FinalRow, WindowView};
 
@@ -118,10 +118,9 @@ impl Board {
             },
         );
         let state = Rc::clone(&self.0);
-        let to_first_worker = Exchange::new(|_: &SharedRows<O>| 0);
         let _: StreamVec<'s, Time, ()> = finals
             .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-                to_first_worker,
+                DistributorPact(|_| ToFirstWorker),
                 "BoardFinal",
                 move |_, _| {
                     move |(input, frontier), _| {

@@ -68,7 +68,7 @@ pub struct Condition {
 /// All methods but [`write`](Self::write) have a default that suits an output for which a record
 /// is done with when it is written.
 pub trait Output<R>: Send + 'static {
-    /// Takes some records.
+    /// Writes some records. They are lent: there may be others who read them.
     ///
     /// # Errors
     ///

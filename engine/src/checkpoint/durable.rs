@@ -55,7 +55,7 @@ pub(crate) struct Outgoing<'s, P: 'static, O: 'static> {
 /// Hands everything to the scribe. `worker` is the worker's number in its process; the first one
 /// speaks for the process. Without `checkpoints`, nothing is held: once the frontier of the output
 /// has passed a time, the scribe has everything of it.
-pub(crate) fn durable<'s, P: Clone + 'static, O: Clone + 'static>(
+pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
     scope: Scope<'s, Time>,
     outgoing: Outgoing<'s, P, O>,
     worker: usize,

@@ -70,14 +70,10 @@ struct Both {
 
 impl Output<Rejected> for Both {
     fn write(&mut self, records: &[Rejected]) -> Result<(), Trouble> {
-        let is_late = |record: &Rejected| record.rejection == Rejection::Late;
-        let mut written = Ok(());
-        for alike in records.chunk_by(|one, next| is_late(one) == is_late(next)) {
-            let late = alike.first().is_some_and(is_late);
-            let files = if late { &mut self.late } else { &mut self.dead_letters };
-            written = written.and(files.write(alike));
-        }
-        written
+        let is_late = |record: &&Rejected| record.rejection == Rejection::Late;
+        self.late.write_all(records.iter().filter(is_late));
+        self.dead_letters.write_all(records.iter().filter(|record| !is_late(record)));
+        Ok(())
     }
 
     fn tick(&mut self) {

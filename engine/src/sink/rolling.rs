@@ -142,6 +142,20 @@ impl<L: Layout> RollingFiles<L> {
         waiting + self.open.iter().map(|file| file.rows).sum::<u64>()
     }
 
+    /// Writes some records: those of one call may be in one file.
+    pub(super) fn write_all<'a>(&mut self, records: impl IntoIterator<Item = &'a L::Record>)
+    where
+        L::Record: 'a,
+    {
+        self.writes += 1;
+        let roll_at = self.clock.elapsed().saturating_add(self.roll.every);
+        for record in records {
+            self.add(record, roll_at);
+        }
+        self.complete_greatest();
+        self.tick();
+    }
+
     /// Adds a record to the file of its date, which is rolled at `roll_at` if it is new.
     fn add(&mut self, record: &L::Record, roll_at: Duration) {
         let index = self.open_file(self.layout.folder(record), roll_at);
@@ -310,13 +324,7 @@ impl<L: Layout> RollingFiles<L> {
 
 impl<L: Layout> Output<L::Record> for RollingFiles<L> {
     fn write(&mut self, records: &[L::Record]) -> Result<(), Trouble> {
-        self.writes += 1;
-        let roll_at = self.clock.elapsed().saturating_add(self.roll.every);
-        for record in records {
-            self.add(record, roll_at);
-        }
-        self.complete_greatest();
-        self.tick();
+        self.write_all(records);
         Ok(())
     }
 

@@ -3,10 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use strandline_engine::outputs::Output as _;
-use strandline_engine::sink::RunId;
+use strandline_engine::outputs::{OpenOutputs, Output as _, Outputs as _};
+use strandline_engine::sink::{FileOutputs, Roll, RunId};
+use strandline_operators::decode::DeadReason;
+use strandline_operators::record::Rejection;
+use strandline_operators::window::Tumbling;
 
-use crate::bench::{Bench, count, some_rows};
+use crate::bench::{Bench, Output, count, rejected, some_rows, table};
 
 #[test]
 fn without_rows_there_is_no_file() {
@@ -26,6 +29,31 @@ fn a_roll_returns_when_everything_is_visible() {
         assert_eq!(files.roll().unwrap().rows, rows);
         assert_eq!(count(&bench.read("parquet")) as u64, rows);
         assert_eq!(files.committed().rows, rows);
+    }
+}
+
+#[test]
+fn what_is_written_at_once_is_in_one_file_of_each_kind() {
+    let bench = Bench::new();
+    let options = bench.options.clone();
+    let outputs = FileOutputs {
+        out: options.out,
+        run: options.run,
+        roll: Roll { every: Duration::ZERO, ..options.roll },
+        clock: options.clock,
+        report: options.report,
+        table: table(),
+        topic: "t".into(),
+        windows: Tumbling::of(Duration::from_secs(10)).unwrap(),
+    };
+    let OpenOutputs { rejected: mut files, .. }: OpenOutputs<Output> =
+        outputs.open(0, options.visibility);
+    let kinds = [Rejection::Late, Rejection::Dead(DeadReason::Empty), Rejection::Late];
+    let records: Vec<_> =
+        (0..).zip(kinds).map(|(offset, kind)| rejected(offset, kind, None)).collect();
+    files.write(&records).unwrap();
+    for (folder, records) in [("late", 2), ("dead_letters", 1)] {
+        assert_eq!((bench.files(folder).len(), count(&bench.read(folder))), (1, records));
     }
 }
 

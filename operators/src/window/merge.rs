@@ -100,10 +100,13 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                     let time = Time::new(epoch, last_instant(window));
                     let capability = capabilities.finals.delayed(&time);
                     let mut session = finals.session(&capability);
-                    while 0 < left {
+                    loop {
                         let mut batch = Vec::with_capacity(left.min(ROWS_TOGETHER));
                         batch.extend(rows.by_ref().take(ROWS_TOGETHER));
-                        left = left.saturating_sub(ROWS_TOGETHER);
+                        if batch.is_empty() {
+                            break;
+                        }
+                        left -= batch.len();
                         session.give_container(&mut batch);
                     }
                 }

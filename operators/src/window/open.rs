@@ -46,19 +46,17 @@ impl<P> OpenWindows<P> {
     }
 
     /// Adds the pane of a key that has none in the window that starts at `start`, which is open from
-    /// now on.
+    /// now on. O(1); O(windows) for the first one of a window that opens between others.
     pub(super) fn insert(&mut self, start: EventTime, key: KeyId, partial: P, covered: Covered) {
         let at = self.find(start).unwrap_or_else(|at| {
             self.windows.insert(at, (start, Panes::default()));
             self.recent = at;
             at
         });
+        let before = at.checked_sub(1).filter(|_| self.windows[at].1.is_full_beside(key));
         // There will be about as many of these keys as in the window before.
-        let room = match (self.windows[at].1.beside(key), at.checked_sub(1)) {
-            (None, Some(before)) => self.windows[before].1.beside(key).unwrap_or(0),
-            _ => 0,
-        };
-        self.windows[at].1.insert(key, partial, covered, room);
+        let expected = before.map_or(0, |before| self.windows[before].1.len_beside(key));
+        self.windows[at].1.insert(key, partial, covered, expected);
     }
 
     /// Where the oldest one starts.
@@ -87,6 +85,21 @@ mod tests {
     fn covered() -> Covered {
         let (first, last) = (Offset(0), Offset(0));
         Covered::from(Span { partition: Partition(0), first, last, records: 1 })
+    }
+
+    #[test]
+    fn a_page_that_is_full_gets_the_room_that_the_window_before_has() {
+        let start = |number: i64| EventTime::from_millis(number * 10);
+        let mut open = OpenWindows::default();
+        for (window, keys) in [(1, 37), (2, 5), (4, 6), (3, 4), (0, 50)] {
+            for key in 0..keys {
+                open.insert(start(window), key, key, covered());
+            }
+        }
+        let rooms =
+            [0, 1, 2, 3, 4].map(|window| open.get_mut(start(window)).unwrap().room_beside(0));
+        // The first and the third have nothing before them, or too little; the fourth is not full.
+        assert_eq!(rooms, [64, 64, 37, 4, 8]);
     }
 
     #[test]

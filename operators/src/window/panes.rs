@@ -31,7 +31,8 @@ pub(super) struct Place {
 const NOWHERE: u8 = u8::MAX;
 const _: () = assert!(KEY_PAGE <= NOWHERE as usize);
 
-/// Panes for which a page has room when its first one comes, if nothing else is known.
+/// Panes for which a page has room when its first one comes: of the keys that have fast clocks, and
+/// windows to themselves, hardly two are of a page.
 const PANES_MIN: usize = 4;
 
 /// The panes of as many keys as a page has numbers.
@@ -97,16 +98,33 @@ impl<P> Panes<P> {
         &mut page.panes[usize::from(place.index)]
     }
 
-    /// How many keys of the same page as this one have panes; `None` if there was none of them yet.
+    /// The panes of the page of numbers that has this one.
     #[inline]
-    pub(super) fn beside(&self, key: KeyId) -> Option<usize> {
+    fn beside(&self, key: KeyId) -> Option<&Vec<Pane<P>>> {
         let (page, _) = split(key);
-        self.pages.get(page as usize)?.as_ref().map(|page| page.panes.len())
+        self.pages.get(page as usize)?.as_ref().map(|page| &page.panes)
     }
 
-    /// Adds the pane of a key that has none here. Where it is the first of its page, room is made
-    /// for as many as are said.
-    pub(super) fn insert(&mut self, key: KeyId, partial: P, covered: Covered, room: usize) {
+    /// How many keys of the same page as this one have panes.
+    pub(super) fn len_beside(&self, key: KeyId) -> usize {
+        self.beside(key).map_or(0, Vec::len)
+    }
+
+    /// Whether there are panes of the same page as this key, and no room for one more.
+    #[inline]
+    pub(super) fn is_full_beside(&self, key: KeyId) -> bool {
+        self.beside(key).is_some_and(|panes| panes.len() == panes.capacity())
+    }
+
+    /// For how many panes of the same page as this key there is room.
+    #[cfg(test)]
+    pub(super) fn room_beside(&self, key: KeyId) -> usize {
+        self.beside(key).map_or(0, Vec::capacity)
+    }
+
+    /// Adds the pane of a key that has none here. If its page [is full](Self::is_full_beside), it gets
+    /// room for as many as are `expected` in all, or else for twice as many.
+    pub(super) fn insert(&mut self, key: KeyId, partial: P, covered: Covered, expected: usize) {
         let pane = Pane { partial, covered, key, changed: true };
         let (page, key) = split(key);
         let page = page as usize;
@@ -114,12 +132,13 @@ impl<P> Panes<P> {
             self.pages.resize_with(page + 1, || None);
         }
         let page = self.pages[page].get_or_insert_with(|| {
-            Box::new(Page { indexes: [NOWHERE; KEY_PAGE], panes: Vec::with_capacity(room) })
+            Box::new(Page { indexes: [NOWHERE; KEY_PAGE], panes: Vec::with_capacity(PANES_MIN) })
         });
         let panes = page.panes.len();
         if panes == page.panes.capacity() {
             // No page ever has more panes than keys.
-            page.panes.reserve_exact(panes.max(PANES_MIN).min(KEY_PAGE - panes));
+            let room = expected.max(2 * panes).min(KEY_PAGE);
+            page.panes.reserve_exact(room - panes);
         }
         page.indexes[key] = u8::try_from(page.panes.len()).expect("as many panes as keys");
         page.panes.push(pane);
@@ -159,14 +178,17 @@ mod tests {
 
     #[test]
     fn a_page_has_room_for_all_its_keys_and_for_no_more() {
-        for room in 0..=KEY_PAGE {
+        for expected in 0..=2 * KEY_PAGE {
             let mut panes = Panes::default();
             for key in 0..KEY_PAGE as KeyId {
-                assert_eq!(panes.beside(0), (0 < key).then_some(key as usize));
-                panes.insert(key, key, covered(key), room);
+                assert_eq!(panes.len_beside(0), key as usize);
+                panes.insert(key, key, covered(key), expected);
+                if key as usize == PANES_MIN {
+                    assert_eq!(panes.room_beside(0), expected.clamp(2 * PANES_MIN, KEY_PAGE));
+                }
             }
-            let page = panes.pages[0].as_ref().unwrap();
-            assert_eq!(page.panes.capacity(), KEY_PAGE);
+            assert_eq!(panes.room_beside(0), KEY_PAGE);
+            assert!(panes.is_full_beside(0) && !panes.is_full_beside(KEY_PAGE as KeyId));
         }
     }
 
