@@ -28,7 +28,8 @@ macro_rules! tuple_aggregate {
                 ($(self.$index.lower(&partial.$index),)+)
             }
 
-            #[inline]
+            // Where a record is decoded and folded: a call there puts its values into memory.
+            #[inline(always)]
             fn fold(&self, into: &mut Self::Partial, value: &V) {
                 $(self.$index.fold(&mut into.$index, value);)+
             }
