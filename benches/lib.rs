@@ -2,6 +2,7 @@
 
 pub mod machine;
 pub mod results;
+pub mod spread;
 pub mod state;
 pub mod workload;
 

@@ -31,6 +31,7 @@ use strandline::operators::window::{Row, Tumbling};
 use strandline::sim::producer::{FleetProducer, Pace, ProducerOptions};
 use strandline_benches::machine::Machine;
 use strandline_benches::results;
+use strandline_benches::spread::{Spread, text_of};
 use strandline_benches::{MainRow, Nowhere, fleet, main_table, main_view, run_main_job_with};
 
 #[global_allocator]
@@ -141,10 +142,7 @@ impl Document {
 }
 
 fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
-    let mut values: Vec<f64> = values.collect();
-    let median = median(&mut values);
-    let (least, greatest) = (values[0], values[values.len() - 1]);
-    format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
+    text_of(Spread::of(values).as_ref(), 1.0, digits)
 }
 
 fn keep(place: &Path, every: Duration) -> Checkpoints {
@@ -157,11 +155,6 @@ fn keep(place: &Path, every: Duration) -> Checkpoints {
         shape: [].into(),
         outputs: None,
     }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Reads a topic to its end with Parquet outputs, pair by pair in turn.

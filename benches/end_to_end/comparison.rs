@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use strandline_benches::spread::text_of;
+
 use crate::counts::Difference;
 use crate::description::Description;
 use crate::report::{Document, Figures};
-use crate::spread::text_of;
 
 /// What a column is about, and whether more of it is better.
 struct Measure {

@@ -14,7 +14,6 @@ mod process;
 mod report;
 mod rounds;
 mod rows;
-mod spread;
 mod topics;
 
 use std::fs;

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use strandline_benches::machine::Machine;
+use strandline_benches::spread::{Spread, text_of};
 
 use crate::comparison;
 use crate::counts::{Counted, Difference, Window};
 use crate::description::Descriptions;
 use crate::peers::Failure;
 use crate::rounds::{Run, Topic};
-use crate::spread::{Spread, text_of};
 
 /// Everything of one bench: what a file in `results/` holds.
 #[derive(Debug, Serialize, Deserialize)]

@@ -72,7 +72,7 @@ enum Trouble {
 impl<D, A> Program<D, A>
 where
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
 {
     /// Runs with the arguments, environment and files of the process, until it is done or stopped.
     /// Everything that goes wrong is one line on the standard error stream; a panic on any thread

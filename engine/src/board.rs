@@ -85,7 +85,7 @@ impl Board {
     }
 
     /// Brings live rows and final rows of all workers here, on worker 0.
-    pub(crate) fn listen<'s, O: Cells + ExchangeData + Clone + Sync>(
+    pub(crate) fn listen<'s, O: Cells + ExchangeData + Clone>(
         &self,
         live: StreamVec<'s, Time, Live<O>>,
         finals: StreamVec<'s, Time, SharedRows<O>>,

@@ -1,4 +1,5 @@
-//! Final rows on their way from the windows to all who read them: outputs, the board, followers.
+//! Final rows on their way from the windows to those who read them: the outputs, and the board, which
+//! makes cells of them for the view and for followers.
 //!
 //! A stream with several readers is copied for each of them, and rows are the largest thing that
 //! leaves a window. Nobody changes them any more, so in a process the batches in which they leave are

@@ -33,7 +33,7 @@ impl serde::Serialize for Cell {
 }
 
 /// A value that fills one cell.
-pub trait ToCell {
+pub trait ToCell: Send + Sync {
     /// Its column's type.
     const TYPE: ColumnType;
     /// The cell.
@@ -54,8 +54,8 @@ impl ToCell for Option<f64> {
     }
 }
 
-/// What the aggregates of a row computed, as cells.
-pub trait Cells {
+/// What the aggregates of a row computed, as cells. Workers and the scribe read the same rows.
+pub trait Cells: Send + Sync {
     /// How many cells there are.
     const COUNT: usize;
     /// The types of the cells, in order.

@@ -41,7 +41,7 @@ impl<S, D, A, W> Job<S, D, A, W>
 where
     S: Source,
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
     W: Outputs<A::Output>,
 {
     /// Finds out where the run begins. Everything that can be refused is refused here.

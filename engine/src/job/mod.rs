@@ -181,7 +181,7 @@ impl<S, D, A, W> Job<S, D, A, W>
 where
     S: Source,
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
     W: Outputs<A::Output>,
 {
     /// A job that reads `source`, decodes its records by `decoder`, computes `aggregate` for each

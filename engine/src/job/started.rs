@@ -68,7 +68,7 @@ impl<S, D, A, W> Job<S, D, A, W>
 where
     S: Source,
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
     W: Outputs<A::Output>,
 {
     /// Finds out where to begin, which in the process that leads asks the log and the checkpoints,
@@ -136,7 +136,7 @@ impl<S, D, A, W> Started<S, D, A, W>
 where
     S: Source,
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
     W: Outputs<A::Output>,
 {
     /// How many partitions there are, where more may be found while the job runs.

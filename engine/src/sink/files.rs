@@ -37,7 +37,7 @@ pub struct FileOutputs {
     pub windows: Tumbling,
 }
 
-impl<O: Cells + serde::Serialize + serde::de::DeserializeOwned + Send + 'static> Outputs<O>
+impl<O: Cells + serde::Serialize + serde::de::DeserializeOwned + 'static> Outputs<O>
     for FileOutputs
 {
     fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {

@@ -30,7 +30,7 @@ use crate::table::{Cell, Cells, ColumnType, Table};
 /// The files of final rows.
 pub type FinalRowsFiles<O> = RollingFiles<FinalRows<O>>;
 
-impl<O: Cells + Serialize + DeserializeOwned + Send + 'static> FinalRowsFiles<O> {
+impl<O: Cells + Serialize + DeserializeOwned + 'static> FinalRowsFiles<O> {
     /// The files in `OUT/parquet`. There is none before there is a row.
     ///
     /// # Panics
@@ -112,7 +112,7 @@ enum CellColumn {
     Float(Float64Builder),
 }
 
-impl<O: Cells + Serialize + DeserializeOwned + Send + 'static> Layout for FinalRows<O> {
+impl<O: Cells + Serialize + DeserializeOwned + 'static> Layout for FinalRows<O> {
     type Record = Row<O>;
     type Columns = FinalRowColumns;
 

@@ -98,7 +98,8 @@ mod tests {
         }
         let rooms =
             [0, 1, 2, 3, 4].map(|window| open.get_mut(start(window)).unwrap().room_beside(0));
-        // The first and the third have nothing before them, or too little; the fourth is not full.
+        // Twice as many as there were, where nothing was open before (0 and 1 here) or too little was
+        // known there (4). A page that never was full is as it began (3).
         assert_eq!(rooms, [64, 64, 37, 4, 8]);
     }
 

@@ -215,7 +215,7 @@ impl fmt::Display for Report {
 impl<D, A> Simulation<D, A>
 where
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
 {
     /// Runs the job as its seed wants it, and writes down in `trace` what happened.
     ///

@@ -112,7 +112,7 @@ pub(super) fn start<D, A>(
 ) -> Result<(Process, Discovery), String>
 where
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
 {
     let (plan, simulation) = (world.plan, world.simulation);
     let wall = EventTime::from_millis(WALL_MS) + Duration::from_millis(wall_ms);
@@ -188,7 +188,7 @@ fn work<S, D, A, W>(
 where
     S: Source,
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
     W: strandline_engine::outputs::Outputs<A::Output>,
 {
     let mut job = Some(started.build(worker));

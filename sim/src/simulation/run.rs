@@ -73,7 +73,7 @@ pub(super) fn play<D, A>(
 ) -> Result<Report, String>
 where
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
 {
     let undisturbed = match simulation.expectation {
         Expectation::Oracle { .. } => None,
@@ -96,7 +96,7 @@ where
 impl<'a, D, A> World<'a, D, A>
 where
     D: Decode + Sync,
-    A: Aggregate<D::Value, Partial: Send, Output: Cells + Send + Sync> + Send + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
 {
     fn new(simulation: &'a Simulation<D, A>, plan: &'a Plan, trace: &Trace) -> Self {
         let seed = plan.seed;

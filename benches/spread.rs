@@ -4,14 +4,18 @@ use serde::{Deserialize, Serialize};
 
 /// The least, the middle and the greatest of some values.
 #[derive(Copy, Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Spread {
-    pub(crate) min: f64,
-    pub(crate) median: f64,
-    pub(crate) max: f64,
+pub struct Spread {
+    /// The least.
+    pub min: f64,
+    /// The middle, or what is between the two in the middle.
+    pub median: f64,
+    /// The greatest.
+    pub max: f64,
 }
 
 impl Spread {
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
+    /// Of values, in any order; `None` of none. O(n log n).
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
@@ -24,7 +28,7 @@ impl Spread {
     }
 
     /// The median, and in brackets the least and the greatest.
-    pub(crate) fn text(&self, scale: f64, digits: usize) -> String {
+    pub fn text(&self, scale: f64, digits: usize) -> String {
         let [least, median, greatest] =
             [self.min, self.median, self.max].map(|value| value / scale);
         format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
@@ -32,6 +36,6 @@ impl Spread {
 }
 
 /// The same of a spread that may be unknown.
-pub(crate) fn text_of(spread: Option<&Spread>, scale: f64, digits: usize) -> String {
+pub fn text_of(spread: Option<&Spread>, scale: f64, digits: usize) -> String {
     spread.map_or("–".to_owned(), |spread| spread.text(scale, digits))
 }
