@@ -14,7 +14,7 @@ use strandline::engine::store::Directory;
 use strandline::engine::table::CellRow;
 use strandline::engine::view::{Snapshot, WindowView};
 use strandline::operators::decode::DeadReason;
-use strandline::operators::record::{Offset, Partition, Rejected, Rejection};
+use strandline::operators::record::{Offset, Partition, Rejected, Rejection, SmolStr};
 use strandline::operators::time::EventTime;
 use strandline::operators::window::{Row, Span};
 use strandline_benches::workload::{Spread, Workload, scaled, windows};
@@ -41,7 +41,7 @@ fn options(there: &Path) -> SinkOptions {
 }
 
 fn rows(count: u64) -> Vec<Row<MainRow>> {
-    let keys: Vec<Arc<str>> = (0..KEYS).map(|key| format!("device-{key:06x}").into()).collect();
+    let keys: Vec<SmolStr> = (0..KEYS).map(|key| SmolStr::from(format!("device-{key:06x}"))).collect();
     let row = |number: u64| {
         let (window_number, key) = (number / KEYS, number % KEYS);
         let start = BEGIN_MS + (window_number * 10_000) as i64;
@@ -51,7 +51,7 @@ fn rows(count: u64) -> Vec<Row<MainRow>> {
         let tenths = |bits: u64| Some((bits % 1_000) as f64 / 30.0);
         let output = (10, tenths(number * 7), tenths(number * 11), tenths(key), tenths(key + 3));
         let window = windows().window_at(EventTime::from_millis(start));
-        let key = Arc::clone(&keys[key as usize]);
+        let key = keys[key as usize].clone();
         Row { key, window, output, spans: [span].into_iter().collect() }
     };
     (0..count).map(row).collect()

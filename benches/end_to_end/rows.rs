@@ -119,7 +119,7 @@ mod tests {
 
     fn row(device: &str, start_ms: i64, count: u64) -> Row<MainRow> {
         let window = windows().window_at(EventTime::from_millis(start_ms));
-        let key: Arc<str> = device.into();
+        let key = device.into();
         let output = (count, Some(20.5), None, Some(80.0), Some(81.0));
         Row { key, window, output, spans: [].into_iter().collect() }
     }

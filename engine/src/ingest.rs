@@ -4,7 +4,8 @@
 //! reads, because they decide how far its capability may advance, and lowering a capability is the
 //! only way in which event time advances. Payloads are parsed where the client put them, and each
 //! record is folded into its window right there; from here on there are only partial results.
-//! They are sent before the capability moves on, and when there is nothing more to read.
+//! They are sent before the capability moves past their window or to another epoch, when they are
+//! many, and when there is nothing more to read.
 //!
 //! A worker holds one capability for all its partitions: at the epoch it is in, and at the least
 //! of their watermarks, rounded down to a quantum. A worker without unfinished partitions holds no
@@ -241,19 +242,22 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let unfinished = lines.iter().filter(|line| !line.progress.finished);
             let watermark = unfinished.map(|line| line.watermark.value()).min();
             let watermark = watermark.unwrap_or(EventTime::MAX).floor_to(options.windows.quantum());
-            let moves_on = capabilities.data.time().event < watermark;
+            let closes = intake.fold.holds_until(watermark);
             let mut after_pause = false;
             if more {
                 let now = clock.elapsed();
                 after_pause =
                     PAUSE_MIN <= now.saturating_sub(std::mem::replace(&mut last_read, now));
             }
-            // If nothing was read, nothing waits: this is all there is.
-            if moves_on || !more || after_pause || intake.fold.is_full() {
+            // Where more is on its way, it is folded with what there is. Otherwise nothing waits.
+            let coming = lines.iter().any(Line::has_more_to_come);
+            let is_all = !coming && (!more || after_pause);
+            if closes || is_all || intake.fold.is_full() {
                 send(&capabilities.data, intake.fold.flush());
             }
             capabilities.advance(watermark);
             if bounded && lines.iter().all(|line| line.progress.finished) {
+                debug_assert!(intake.fold.is_empty(), "every window was over");
                 // The last word: it stands for all later epochs.
                 let epoch = capabilities.epoch();
                 let acks = lines.iter().map(|line| line.ack(worker, epoch, &options, &clock));

@@ -3,6 +3,7 @@
 //! A job's row is a tuple of whatever its aggregates compute. Outputs (Parquet, JSON, the page)
 //! need names and types for it; [`Cells`] gives the types, [`Table`] the names.
 
+use strandline_operators::record::SmolStr;
 use strandline_operators::window::Row;
 
 /// The type of a column.
@@ -115,7 +116,7 @@ impl Table {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellRow {
     /// The key.
-    pub key: std::sync::Arc<str>,
+    pub key: SmolStr,
     /// The cells, in the order of [`Table::columns`].
     pub cells: Vec<Cell>,
 }
@@ -124,6 +125,6 @@ impl<O: Cells> From<&Row<O>> for CellRow {
     fn from(row: &Row<O>) -> CellRow {
         let mut cells = Vec::with_capacity(O::COUNT);
         row.output.append_to(&mut cells);
-        CellRow { key: std::sync::Arc::clone(&row.key), cells }
+        CellRow { key: row.key.clone(), cells }
     }
 }

@@ -6,6 +6,8 @@
 //! the keys of its events in one buffer.
 
 use serde::{Deserialize, Serialize};
+/// An owned key, as rows carry it: up to 23 bytes without an allocation, more of them shared.
+pub use smol_str::SmolStr;
 use timely::container::Accountable;
 
 use crate::decode::DeadReason;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use strandline_operators::record::SmolStr;
 use strandline_operators::window::Row;
 
 use crate::finals::SharedRows;
@@ -17,7 +18,7 @@ use crate::table::{CellRow, Cells};
 #[derive(Default)]
 pub(super) struct WindowRows {
     /// A row a key.
-    live: HashMap<Arc<str>, CellRow, RandomState>,
+    live: HashMap<SmolStr, CellRow, RandomState>,
     /// A row a key in all of them together.
     finals: Vec<Arc<dyn FinalRows>>,
     finals_len: usize,
@@ -42,7 +43,7 @@ impl WindowRows {
 
     /// Takes a live row. It may come after the key's final one: the two come by different ways.
     pub(super) fn take_live<O: Cells>(&mut self, row: &Row<O>) {
-        self.live.insert(Arc::clone(&row.key), CellRow::from(row));
+        self.live.insert(row.key.clone(), CellRow::from(row));
     }
 
     /// Takes final rows. O(1).

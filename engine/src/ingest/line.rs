@@ -143,6 +143,11 @@ impl Line {
         self.progress = progress;
     }
 
+    /// Whether the log has more of it, as last heard, and it is being read.
+    pub(super) fn has_more_to_come(&self) -> bool {
+        !self.progress.finished && !self.paused && self.progress.position < self.progress.end
+    }
+
     /// Whether it is so far ahead of the frontier that the others should catch up first. The
     /// slowest partition never is: the frontier is at most a quantum behind its watermark. While
     /// there is no frontier yet, because some partition has brought nothing, it may go as far from

@@ -30,9 +30,9 @@ const HELD_KEY_BYTES_MAX: usize = 1 << 24;
 
 /// Folds the records that one worker reads to partial results.
 ///
-/// What it holds has to be [flushed](Self::flush) and sent, at the time at which the records were
-/// read, before the capability of that time moves on; and when there is nothing more to read, so
-/// that nothing waits. All that a worker's fold sends goes to [`MergeWindows`](super::MergeWindows),
+/// What it holds has to be [flushed](Self::flush) and sent under a capability at which its windows
+/// are [not yet over](Self::holds_until), in the epoch in which the records were read; and when there
+/// is nothing more to read, so that nothing waits. All that a worker's fold sends goes to [`MergeWindows`](super::MergeWindows),
 /// in order. Work per record is O(1); state is a slot for each key in use.
 ///
 /// ```
@@ -64,6 +64,8 @@ pub struct Fold<V, A: Aggregate<V>> {
     lone: Lone<V>,
     panes: Vec<PartialPane<A::Partial>>,
     records: usize,
+    /// The start of the oldest window that it holds records of: the maximum if it holds none.
+    oldest: EventTime,
     /// Tells the panes of this flush from those of earlier ones; never 0.
     flush: u32,
 }
@@ -85,6 +87,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             lone: Lone::default(),
             panes: Vec::new(),
             records: 0,
+            oldest: EventTime::MAX,
             flush: 1,
         }
     }
@@ -113,6 +116,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             }
             Found::Nothing => {
                 let at = (partition, offset);
+                self.oldest = self.oldest.min(start);
                 return self.lone.push((route, key), start, at, value.clone());
             }
         };
@@ -128,6 +132,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
                 }
             }
         }
+        self.oldest = self.oldest.min(start);
         let pane = u32::try_from(self.panes.len()).expect("a flush is far smaller than 2^32");
         entry.recent = [Recent { flush: self.flush, pane }, entry.recent[0]];
         let partial = self.aggregate.lift(value);
@@ -153,6 +158,12 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             || HELD_KEY_BYTES_MAX <= self.lone.key_bytes()
     }
 
+    /// Whether something is held back of a window that is over at `watermark`: it has to be sent
+    /// before a capability moves there. What is of later windows may still be sent from there.
+    pub fn holds_until(&self, watermark: EventTime) -> bool {
+        self.oldest < watermark && self.windows.window_at(self.oldest).end <= watermark
+    }
+
     /// Everything held back: the names first, then what uses them, then what is forgotten.
     pub fn flush(&mut self) -> Vec<Shipment<V, A::Partial>> {
         let (sender, slots) = (self.sender, &mut self.slots);
@@ -168,6 +179,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             shipments.push(Shipment(Content::Forget { route, sender, slot }));
         });
         self.records = 0;
+        self.oldest = EventTime::MAX;
         self.flush = self.flush.checked_add(1).unwrap_or_else(|| {
             self.slots.forget_recent();
             1

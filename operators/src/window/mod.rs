@@ -4,10 +4,9 @@
 //! `merge` (combine, close as the frontier passes). A source that folds what it reads needs
 //! [`MergeWindows`] alone; for a stream of events, [`WindowAggregate`] builds both.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 use timely::ExchangeData;
 use timely::dataflow::{Stream, StreamVec};
 
@@ -65,8 +64,8 @@ pub type Spans = SmallVec<[Span; 1]>;
 /// One result: a key, a window, what was computed, and where it came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row<O> {
-    /// The key.
-    pub key: Arc<str>,
+    /// The key: one of up to 23 bytes is copied with its row and needs no allocation.
+    pub key: SmolStr,
     /// The window.
     pub window: Window,
     /// What the aggregates computed.

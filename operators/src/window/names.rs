@@ -11,8 +11,6 @@
 //! an index of its own, and its keys have numbers from pages of their own, by which everything else
 //! is found. Records without a slot come by group ([`lone`](super::lone)).
 
-use std::sync::Arc;
-
 use smol_str::SmolStr;
 
 use super::index::Index;
@@ -217,9 +215,9 @@ impl Names {
     }
 
     /// The key's name: a copy of it if it is short.
-    pub(super) fn name(&self, id: KeyId) -> Arc<str> {
+    pub(super) fn name(&self, id: KeyId) -> SmolStr {
         let entry = self.entries.get(id).as_ref().expect("a referenced key has a name");
-        entry.name.clone().into()
+        entry.name.clone()
     }
 
     /// How many keys are known.

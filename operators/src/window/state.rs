@@ -6,9 +6,8 @@
 //! the same in every build, and a worker to the groups that are its number modulo the number of
 //! workers; so another number of workers can take over.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::{Scope, StreamVec};
 
@@ -83,7 +82,7 @@ pub struct Snapshot<P> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaneState<P> {
     /// The key.
-    pub key: Arc<str>,
+    pub key: SmolStr,
     /// The start of the window.
     pub start: EventTime,
     /// What is aggregated so far.
