@@ -156,15 +156,14 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let mut reports = reports_out.activate();
             let mut shipments = shipments_out.activate();
 
-            let mut send = |capability: &Capability<Time>, mut folded: Vec<Shipment<_, _>>| {
-                if !folded.is_empty() {
-                    shipments.session(capability).give_container(&mut folded);
-                }
+            let mut send = |capability: &Capability<Time>, fold: &mut Fold<D::Value, A>| {
+                let mut session = shipments.session(capability);
+                fold.flush(|shipment| session.give(shipment));
             };
 
             for turn in news {
                 // What was read belongs to the epoch that is left.
-                send(&capabilities.data, intake.fold.flush());
+                send(&capabilities.data, &mut intake.fold);
                 // First, because it is part of the cut: with the next epoch's capability, windows
                 // close by it.
                 for line in &mut lines {
@@ -241,7 +240,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
 
             let unfinished = lines.iter().filter(|line| !line.progress.finished);
             let watermark = unfinished.map(|line| line.watermark.value()).min();
-            let watermark = watermark.unwrap_or(EventTime::MAX).floor_to(options.windows.quantum());
+            let watermark = options.windows.quantum_at(watermark.unwrap_or(EventTime::MAX));
             let closes = intake.fold.holds_until(watermark);
             let mut after_pause = false;
             if more {
@@ -253,7 +252,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let coming = lines.iter().any(Line::has_more_to_come);
             let is_all = !coming && (!more || after_pause);
             if closes || is_all || intake.fold.is_full() {
-                send(&capabilities.data, intake.fold.flush());
+                send(&capabilities.data, &mut intake.fold);
             }
             capabilities.advance(watermark);
             if bounded && lines.iter().all(|line| line.progress.finished) {

@@ -54,12 +54,24 @@ impl EventTime {
     ///
     /// If `quantum` is shorter than a millisecond.
     pub fn floor_to(self, quantum: Duration) -> EventTime {
+        let quantum = millis(quantum);
+        assert!(0 < quantum, "a quantum is at least a millisecond");
+        self.floor_to_millis(quantum)
+    }
+
+    /// The same with a positive number of milliseconds.
+    #[inline]
+    pub(crate) fn floor_to_millis(self, quantum: i64) -> EventTime {
         if self == EventTime::MAX {
             return self;
         }
-        let quantum = millis(quantum);
-        assert!(0 < quantum, "a quantum is at least a millisecond");
         EventTime(self.0.checked_sub(self.0.rem_euclid(quantum)).unwrap_or(i64::MIN))
+    }
+
+    /// So many milliseconds later.
+    #[inline]
+    pub(crate) fn plus_millis(self, millis: i64) -> EventTime {
+        EventTime(self.0.saturating_add(millis))
     }
 
     /// How far `self` is after `earlier`; zero if it is not.

@@ -107,8 +107,14 @@ fn fold_without_free_slots() -> (Fold<f64, CountAndMax>, Vec<Sent>) {
     for key in 0..SLOTS {
         fold.fold((&*name(key)).into(), BEGIN, Partition(0), Offset(key), &0.0);
     }
-    let announced = fold.flush();
+    let announced = flushed(&mut fold);
     (fold, announced)
+}
+
+fn flushed(fold: &mut Fold<f64, CountAndMax>) -> Vec<Sent> {
+    let mut shipments = Vec::new();
+    fold.flush(|shipment| shipments.push(shipment));
+    shipments
 }
 
 /// Lets everything come through that is on its way.
@@ -137,7 +143,7 @@ fn records_without_a_slot_wait_for_their_epoch() {
         for (key, value) in [("other-1", 1.5), ("other-2", 2.5), ("other-1", 0.5)] {
             fold.fold(key.into(), BEGIN, Partition(0), Offset(SLOTS), &value);
         }
-        let mut alone = fold.flush();
+        let mut alone = flushed(&mut fold);
         assert_eq!(alone.len(), 2, "two groups of keys");
         input.activate().session(&later).give_container(&mut alone);
         settle(worker);
@@ -168,6 +174,6 @@ fn a_fold_of_long_keys_is_full_before_it_has_many_records() {
     assert!(!fold.is_full() && !fold.is_empty());
     fold.fold((&*long).into(), BEGIN, Partition(0), Offset(SLOTS + 15), &0.0);
     assert!(fold.is_full());
-    assert_eq!(fold.flush().len(), 1);
+    assert_eq!(flushed(&mut fold).len(), 1);
     assert!(!fold.is_full() && fold.is_empty());
 }

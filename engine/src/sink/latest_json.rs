@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::{Existing, SinkError};
 use crate::clock::Clock;
@@ -28,8 +28,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const REST_FACTOR: u32 = 9;
 
 /// The bytes of a document.
-pub(super) fn document(value: &Value) -> Vec<u8> {
-    let mut bytes = value.to_string().into_bytes();
+pub(super) fn document(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(value).expect("plain data with strings for keys");
     bytes.push(b'\n');
     bytes
 }
@@ -176,7 +176,7 @@ impl LatestFile {
             return Ok(());
         }
         self.needs_window = false;
-        let bytes = document(&snapshot.to_json());
+        let bytes = document(&snapshot.document());
         if self.seen.is_none() || bytes != self.written || self.is_last {
             // Until it has been replaced, nobody knows what is in it.
             self.seen = None;

@@ -48,7 +48,9 @@ const HELD_KEY_BYTES_MAX: usize = 1 << 24;
 ///     fold.fold("a".into(), time, Partition(0), Offset(offset), &());
 /// }
 /// // What "a" is called, and a partial result for each of two windows.
-/// assert_eq!(fold.flush().len(), 3);
+/// let mut shipments = Vec::new();
+/// fold.flush(|shipment| shipments.push(shipment));
+/// assert_eq!(shipments.len(), 3);
 /// assert!(fold.is_empty());
 /// ```
 pub struct Fold<V, A: Aggregate<V>> {
@@ -164,27 +166,25 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         self.oldest < watermark && self.windows.window_at(self.oldest).end <= watermark
     }
 
-    /// Everything held back: the names first, then what uses them, then what is forgotten.
-    pub fn flush(&mut self) -> Vec<Shipment<V, A::Partial>> {
+    /// Gives everything that is held back to `send`: the names first, then what uses them, then what
+    /// is forgotten. One by one, so that whoever sends on fills containers that stay in a cache: a list
+    /// of all would not.
+    pub fn flush(&mut self, mut send: impl FnMut(Shipment<V, A::Partial>)) {
         let (sender, slots) = (self.sender, &mut self.slots);
-        let mut shipments = std::mem::take(&mut self.names);
-        shipments.reserve(self.panes.len());
-        shipments.extend(self.panes.drain(..).map(|pane| {
+        self.names.drain(..).for_each(&mut send);
+        for pane in self.panes.drain(..) {
             let route = slots.entry(pane.slot).route;
-            Shipment(Content::Partial { route, sender, pane })
-        }));
-        shipments.extend(self.lone.take().map(|batch| Shipment(Content::Alone(batch))));
+            send(Shipment(Content::Partial { route, sender, pane }));
+        }
+        self.lone.take().for_each(|batch| send(Shipment(Content::Alone(batch))));
         // No pane refers to a slot any more.
-        slots.sweep(|slot, route| {
-            shipments.push(Shipment(Content::Forget { route, sender, slot }));
-        });
+        slots.sweep(|slot, route| send(Shipment(Content::Forget { route, sender, slot })));
         self.records = 0;
         self.oldest = EventTime::MAX;
         self.flush = self.flush.checked_add(1).unwrap_or_else(|| {
             self.slots.forget_recent();
             1
         });
-        shipments
     }
 }
 

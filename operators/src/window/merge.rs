@@ -32,8 +32,9 @@ use timely::progress::operate::FrontierInterest;
 use super::covered::Covered;
 use super::lone::{LoneBatch, LoneRecord};
 use super::names::{KeyId, Names, TOGETHER};
+use super::near;
 use super::open::OpenWindows;
-use super::panes::Place;
+use super::panes::{Pane, Panes, Place};
 use super::shipment::{Content, PartialPane, Shipment};
 use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 use super::{EpochCount, Live, Pulse, Row, Span, Tumbling, Window, WindowKeys, Windowed};
@@ -94,20 +95,17 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
             let mut snapshots = snapshots.activate();
             loop {
                 let epoch = state.epoch;
-                while let Some(Closing { window, len: mut left, mut rows }) =
-                    state.close_next(arrival)
-                {
+                while let Some((window, panes)) = state.close_next(arrival) {
                     let time = Time::new(epoch, last_instant(window));
                     let capability = capabilities.finals.delayed(&time);
                     let mut session = finals.session(&capability);
+                    let mut pages = panes.into_pages();
                     loop {
-                        let mut batch = Vec::with_capacity(left.min(ROWS_TOGETHER));
-                        batch.extend(rows.by_ref().take(ROWS_TOGETHER));
-                        if batch.is_empty() {
+                        let mut rows = state.close(window, &mut pages);
+                        if rows.is_empty() {
                             break;
                         }
-                        left -= batch.len();
-                        session.give_container(&mut batch);
+                        session.give_container(&mut rows);
                     }
                 }
                 if arrival.epoch <= state.epoch {
@@ -155,7 +153,7 @@ fn unchanged() -> Antichain<()> {
     Antichain::from_elem(())
 }
 
-/// Most rows that leave in one batch.
+/// How many rows leave in one batch, and at most a page of panes more.
 const ROWS_TOGETHER: usize = 512;
 
 /// The last instant in a window: where its rows leave.
@@ -217,14 +215,6 @@ impl Arrival {
             event: events.event.min(restored.event),
         }
     }
-}
-
-/// A window that closes.
-struct Closing<R> {
-    window: Window,
-    /// How many rows it has.
-    len: usize,
-    rows: R,
 }
 
 /// Something to be added to a pane: of which key, window and records it is.
@@ -379,8 +369,9 @@ impl<V, A: Aggregate<V>> State<V, A> {
         for (place, Resolved { key, start, .. }) in places.iter_mut().zip(resolved) {
             let Some(panes) = self.open.get_mut(*start) else { continue };
             *place = panes.place(*key);
-            if let Some(place) = *place {
-                panes.bring(place);
+            match *place {
+                Some(place) => panes.bring(place),
+                None => self.names.bring(*key),
             }
         }
         for (resolved, place) in resolved.iter().zip(places) {
@@ -448,11 +439,8 @@ impl<V, A: Aggregate<V>> State<V, A> {
         self.aside.values().map(|(event, _)| *event).fold(arrival.event, EventTime::min)
     }
 
-    /// Removes the oldest window and gives its rows, if it ends at or before the limit.
-    fn close_next(
-        &mut self,
-        arrival: Arrival,
-    ) -> Option<Closing<impl Iterator<Item = Row<A::Output>> + use<'_, V, A>>> {
+    /// Removes the oldest window and gives its panes, if it ends at or before the limit.
+    fn close_next(&mut self, arrival: Arrival) -> Option<(Window, Panes<A::Partial>)> {
         let limit = self.limit(arrival);
         self.closed_before = self.closed_before.max(limit);
         let window = self.windows.window_at(self.open.first()?);
@@ -460,19 +448,35 @@ impl<V, A: Aggregate<V>> State<V, A> {
             return None;
         }
         self.changed = true;
-        let panes = self.open.close_first()?;
-        let len = panes.len();
-        let rows = panes.into_panes().map(move |pane| {
+        Some((window, self.open.close_first()?))
+    }
+
+    /// Makes the rows of some panes of a window that closes: none only where there are no more.
+    fn close(
+        &mut self,
+        window: Window,
+        pages: &mut impl Iterator<Item = Vec<Pane<A::Partial>>>,
+    ) -> Vec<Row<A::Output>> {
+        let (mut together, mut len) = (Vec::new(), 0);
+        while len < ROWS_TOGETHER
+            && let Some(panes) = pages.next()
+        {
+            // The panes were not used for as long as the window waited, nor were the names.
+            for pane in &panes {
+                near::bring(&pane.covered);
+                self.names.bring(pane.key);
+            }
+            len += panes.len();
+            together.push(panes);
+        }
+        let mut rows = Vec::with_capacity(len);
+        for pane in together.into_iter().flatten() {
             let key = self.names.name(pane.key);
             self.names.release(pane.key);
-            Row {
-                key,
-                window,
-                output: self.aggregate.lower(&pane.partial),
-                spans: pane.covered.spans(),
-            }
-        });
-        Some(Closing { window, len, rows })
+            let output = self.aggregate.lower(&pane.partial);
+            rows.push(Row { key, window, output, spans: pane.covered.spans() });
+        }
+        rows
     }
 
     /// The earliest event time at which a row may still leave.

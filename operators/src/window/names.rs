@@ -151,11 +151,17 @@ impl Names {
             }
             for (route, _) in together {
                 if let Some(id) = self.group(*route).index.find(*route, |_| true) {
-                    near::bring(self.entries.get(id));
+                    self.bring(id);
                 }
             }
             ids.extend(together.iter().map(|(route, key)| self.id(*route, *key)));
         }
+    }
+
+    /// Asks for the memory of a key's entry.
+    #[inline]
+    pub(super) fn bring(&self, id: KeyId) {
+        near::bring(self.entries.get(id));
     }
 
     #[inline]

@@ -120,7 +120,7 @@ mod tests {
             // The newest is the one that was asked for last.
             assert_eq!(open.get_mut(start(7)).unwrap().len(), 2);
             let panes = open.close_first().unwrap();
-            let keys: Vec<u32> = panes.into_panes().map(|pane| pane.partial).collect();
+            let keys: Vec<u32> = panes.into_pages().flatten().map(|pane| pane.partial).collect();
             assert!(open.get_mut(first).is_none());
             closed.push((first, keys));
         }

@@ -153,9 +153,9 @@ impl<P> Panes<P> {
         self.pages.iter_mut().flatten().flat_map(|page| &mut page.panes)
     }
 
-    /// Gives the panes; the memory of a page is free when its last one has been taken.
-    pub(super) fn into_panes(self) -> impl Iterator<Item = Pane<P>> {
-        self.pages.into_iter().flatten().flat_map(|page| page.panes)
+    /// Gives the panes, page by page; the memory of a page is free when its last one has been taken.
+    pub(super) fn into_pages(self) -> impl Iterator<Item = Vec<Pane<P>>> {
+        self.pages.into_iter().flatten().map(|page| page.panes)
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
             assert!(panes.place(key + 1).is_none());
         }
         assert_eq!(panes.iter().count(), keys.len());
-        let mut partials: Vec<u32> = panes.into_panes().map(|pane| pane.partial - 1).collect();
+        let mut partials: Vec<u32> = panes.into_pages().flatten().map(|pane| pane.partial - 1).collect();
         partials.sort_unstable_by(|a, b| b.cmp(a));
         assert_eq!(partials, keys);
     }

@@ -40,7 +40,8 @@ pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                     // Sources send under one capability, so a stamp is one time.
                     let Some(time) = capability.stamp().iter().min().copied() else { return };
                     if let Some(other) = held.take_if(|held| held.epoch != time.epoch) {
-                        output.session(&other).give_container(&mut fold.flush());
+                        let mut session = output.session(&other);
+                        fold.flush(|shipment| session.give(shipment));
                     }
                     if held.as_ref().is_none_or(|held| time.event < held.event) {
                         held = Some(capability.delayed(&time, port));
@@ -57,7 +58,9 @@ pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                 });
                 let Some(capability) = &held else { return };
                 if !received || fold.is_full() || has_passed(frontier, capability.time()) {
-                    output.session(capability).give_container(&mut fold.flush());
+                    let mut session = output.session(capability);
+                    fold.flush(|shipment| session.give(shipment));
+                    drop(session);
                     held = None;
                 } else {
                     // Come back without waiting for more: if there is none, nothing more has come.

@@ -18,27 +18,37 @@ use crate::time::EventTime;
 /// ```
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Tumbling {
-    size: Duration,
+    // Not as durations: a window is looked for whenever the one before is not the right one.
+    size_ms: i64,
+    quantum_ms: i64,
 }
+
+/// The longest quantum.
+const QUANTUM_MS_MAX: i64 = 10_000;
 
 impl Tumbling {
     /// Windows of `size`: whole milliseconds, at least one, at most 2^53; `None` otherwise.
     pub fn of(size: Duration) -> Option<Tumbling> {
         let whole = size.subsec_nanos().is_multiple_of(1_000_000);
         let millis = size.as_millis();
-        (whole && 0 < millis && millis <= 1 << 53).then_some(Tumbling { size })
+        let size_ms = i64::try_from(millis).ok().filter(|size| whole && (1..=1 << 53).contains(size))?;
+        let (mut quantum_ms, mut rest) = (size_ms, QUANTUM_MS_MAX);
+        while rest != 0 {
+            (quantum_ms, rest) = (rest, quantum_ms % rest);
+        }
+        Some(Tumbling { size_ms, quantum_ms })
     }
 
     /// The length of a window.
     pub fn size(self) -> Duration {
-        self.size
+        Duration::from_millis(self.size_ms.unsigned_abs())
     }
 
     /// The window that holds `time`.
     #[inline]
     pub fn window_at(self, time: EventTime) -> Window {
-        let start = time.floor_to(self.size);
-        Window { start, end: start + self.size }
+        let start = time.floor_to_millis(self.size_ms);
+        Window { start, end: start.plus_millis(self.size_ms) }
     }
 
     /// Whether a record of `time` is late where the watermark of its partition is `watermark`:
@@ -52,11 +62,12 @@ impl Tumbling {
     /// The step in which a capability needs to move so that no window closes later than it could:
     /// a divisor of every window edge, and not so long that drift control goes blind.
     pub fn quantum(self) -> Duration {
-        const QUANTUM_MS_MAX: u128 = 10_000;
-        let (mut a, mut b) = (self.size.as_millis(), QUANTUM_MS_MAX);
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        Duration::from_millis(u64::try_from(a).unwrap_or(1))
+        Duration::from_millis(self.quantum_ms.unsigned_abs())
+    }
+
+    /// The greatest multiple of the [quantum](Self::quantum) that is not after `time`; the ends of the
+    /// range stay.
+    pub fn quantum_at(self, time: EventTime) -> EventTime {
+        time.floor_to_millis(self.quantum_ms)
     }
 }
