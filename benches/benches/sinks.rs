@@ -41,7 +41,8 @@ fn options(there: &Path) -> SinkOptions {
 }
 
 fn rows(count: u64) -> Vec<Row<MainRow>> {
-    let keys: Vec<SmolStr> = (0..KEYS).map(|key| SmolStr::from(format!("device-{key:06x}"))).collect();
+    let keys: Vec<SmolStr> =
+        (0..KEYS).map(|key| SmolStr::from(format!("device-{key:06x}"))).collect();
     let row = |number: u64| {
         let (window_number, key) = (number / KEYS, number % KEYS);
         let start = BEGIN_MS + (window_number * 10_000) as i64;

@@ -103,8 +103,6 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use strandline::engine::clock::Clock;
     use strandline::engine::outputs::{Output as _, Visibility};
     use strandline::engine::report::Report;

@@ -288,7 +288,7 @@ mod tests {
         let mut file = file(&out, true);
         let shown = || -> u64 {
             let bytes = out.read(LATEST_JSON).unwrap();
-            let value: Value = serde_json::from_slice(&bytes).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             value["in_flight"].as_u64().unwrap()
         };
 

@@ -7,10 +7,13 @@ use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop};
 use strandline_engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
 use strandline_engine::source::simulated::SimulatedLog;
+use strandline_engine::source::{
+    PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake,
+};
 use strandline_engine::table::{Cell, Table};
 use strandline_engine::view::{PartitionState, Phase};
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
-use strandline_operators::record::Partition;
+use strandline_operators::record::{Message, Partition};
 use strandline_operators::time::EventTime;
 
 use crate::toy::{Count, Kept, Running, Words, new_view, options, text};
@@ -84,6 +87,70 @@ fn an_idle_partition_stops_holding_the_others_back_and_can_wake() {
     let (kept, summary) = running.stop();
     assert!(kept.rejected_codes().contains_key(&(1, 1)));
     assert!(summary.unwrap().ledger.balances());
+}
+
+/// A log whose partitions never end where they are read to: as if a transaction were open.
+#[derive(Clone, Debug)]
+struct Unfinished(SimulatedLog);
+
+struct UnfinishedReader(<SimulatedLog as Source>::Reader);
+
+impl Source for Unfinished {
+    type Reader = UnfinishedReader;
+
+    fn topic(&self) -> &str {
+        self.0.topic()
+    }
+
+    fn plan(
+        &self,
+        kept: &[PartitionStart],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Plan, SourceError> {
+        self.0.plan(kept, stopped)
+    }
+
+    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
+        self.0.discover(known)
+    }
+
+    fn reader(&self, wake: Wake) -> Result<UnfinishedReader, SourceError> {
+        self.0.reader(wake).map(UnfinishedReader)
+    }
+}
+
+impl Reader for UnfinishedReader {
+    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
+        self.0.assign(start)
+    }
+
+    fn read(
+        &mut self,
+        partition: Partition,
+        limit: usize,
+        visit: impl FnMut(Message<'_>),
+    ) -> Result<Progress, SourceError> {
+        let progress = self.0.read(partition, limit, visit)?;
+        Ok(Progress { end: progress.end.next(), at_end: false, ..progress })
+    }
+}
+
+/// Partial results wait for what is on its way, but not for ever.
+#[test]
+fn what_was_read_is_shown_though_the_log_has_more_that_does_not_come() {
+    let log = SimulatedLog::new("toy", 1);
+    let mut options = options();
+    options.idle_after = NEVER;
+    let running = Running::start(Unfinished(log.clone()), 2, options);
+    text(&log, 0, "a 1000");
+    let seen =
+        running.wait("it is shown", |s| s.window.as_ref().is_some_and(|w| !w.rows.is_empty()));
+    assert_eq!(seen.window.as_ref().unwrap().rows[0].cells, [Cell::Int(1)]);
+    assert_eq!(seen.partitions[0].lag(), 1);
+    text(&log, 0, "a 15000");
+    running.wait("the window closed", |s| s.final_rows == 1);
+    let (kept, _) = running.stop();
+    assert_eq!(kept.plain_rows(), [("a".to_owned(), 0, 1, vec![(0, 0, 0, 1)])].into());
 }
 
 /// A partition may run ahead of the others by a minute, and idle ones are lifted between epochs.

@@ -193,3 +193,51 @@ impl<V, A: Aggregate<V>> std::fmt::Debug for Fold<V, A> {
         f.debug_struct("Fold").field("records", &self.records).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::slots::SLOTS_MAX;
+    use super::*;
+    use crate::aggregate::Count;
+
+    fn fold(fold: &mut Fold<(), Count>, key: &str, millis: i64) {
+        fold.fold(key.into(), EventTime::from_millis(millis), Partition(0), Offset(0), &());
+    }
+
+    fn holds_until(fold: &Fold<(), Count>, millis: i64) -> bool {
+        fold.holds_until(EventTime::from_millis(millis))
+    }
+
+    #[test]
+    fn a_window_is_held_until_it_is_over_or_sent() {
+        let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+        let mut folded = Fold::new(0, windows, Count);
+        assert!(!folded.holds_until(EventTime::MAX), "nothing is held");
+        fold(&mut folded, "a", 25_000);
+        fold(&mut folded, "b", 10_000);
+        fold(&mut folded, "a", 31_000);
+        assert!(!holds_until(&folded, 19_999));
+        assert!(holds_until(&folded, 20_000));
+        folded.flush(drop);
+        assert!(!folded.holds_until(EventTime::MAX));
+        fold(&mut folded, "a", 31_000);
+        assert!(!holds_until(&folded, 39_999));
+        assert!(holds_until(&folded, 40_000));
+    }
+
+    #[test]
+    fn records_without_a_slot_are_held_like_others() {
+        let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+        let mut folded = Fold::new(0, windows, Count);
+        for key in 0..SLOTS_MAX {
+            fold(&mut folded, &format!("key-{key}"), 15_000);
+        }
+        folded.flush(drop);
+        fold(&mut folded, "one more", 5_000);
+        assert!(folded.panes.is_empty() && !folded.is_empty());
+        assert!(!holds_until(&folded, 9_999));
+        assert!(holds_until(&folded, 10_000));
+    }
+}

@@ -211,7 +211,8 @@ mod tests {
             assert!(panes.place(key + 1).is_none());
         }
         assert_eq!(panes.iter().count(), keys.len());
-        let mut partials: Vec<u32> = panes.into_pages().flatten().map(|pane| pane.partial - 1).collect();
+        let mut partials: Vec<u32> =
+            panes.into_pages().flatten().map(|pane| pane.partial - 1).collect();
         partials.sort_unstable_by(|a, b| b.cmp(a));
         assert_eq!(partials, keys);
     }

@@ -31,7 +31,8 @@ impl Tumbling {
     pub fn of(size: Duration) -> Option<Tumbling> {
         let whole = size.subsec_nanos().is_multiple_of(1_000_000);
         let millis = size.as_millis();
-        let size_ms = i64::try_from(millis).ok().filter(|size| whole && (1..=1 << 53).contains(size))?;
+        let size_ms =
+            i64::try_from(millis).ok().filter(|size| whole && (1..=1 << 53).contains(size))?;
         let (mut quantum_ms, mut rest) = (size_ms, QUANTUM_MS_MAX);
         while rest != 0 {
             (quantum_ms, rest) = (rest, quantum_ms % rest);
