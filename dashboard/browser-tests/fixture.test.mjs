@@ -221,7 +221,9 @@ test("it says when the job is gone, and goes on when it is back", async () => {
   assert.equal(await page.locator("#rows tbody tr").count(), 8, "the last numbers stay");
   assert.match(await says(page, "as-of", / s ago$/), /^as of 12:01:40 UTC, \d+ s ago$/);
   fixture = await Fixture.start(port);
-  await fixture.tell("devices 5");
+  // It may ask before the job has been told.
+  const snapshot = await fixture.tell("devices 5");
+  await shows(page, snapshot);
   await says(page, "status-text", /^Running$/);
   assert.equal(await page.locator("#rows tbody tr").count(), 5);
 });
