@@ -202,7 +202,7 @@ pub fn run_windows(of_workers: Vec<Vec<Events<Metrics<3>>>>, dry: bool) -> u64 {
             input.activate().session_with_builder(&capability).give_container(&mut batch);
             if let Some(newest) = newest {
                 let behind = newest - Duration::from_millis(DISORDER_MS);
-                let watermark = behind.floor_to(windows().quantum());
+                let watermark = windows().quantum_at(behind);
                 if capability.time().event < watermark {
                     capability.downgrade(&Time::new(0, watermark));
                 }

@@ -6,12 +6,13 @@
 //! the keys of its events in one buffer.
 
 use serde::{Deserialize, Serialize};
-/// An owned key, as rows carry it: up to 23 bytes without an allocation, more of them shared.
-pub use smol_str::SmolStr;
 use timely::container::Accountable;
 
 use crate::decode::DeadReason;
 use crate::time::EventTime;
+
+/// An owned key, as rows carry it: up to 23 bytes without an allocation, more of them shared.
+pub use smol_str::SmolStr;
 
 /// The number of a partition within its topic.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

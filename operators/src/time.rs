@@ -89,7 +89,7 @@ pub(crate) fn millis(duration: Duration) -> i64 {
 impl std::ops::Add<Duration> for EventTime {
     type Output = EventTime;
     fn add(self, duration: Duration) -> EventTime {
-        EventTime(self.0.saturating_add(millis(duration)))
+        self.plus_millis(millis(duration))
     }
 }
 

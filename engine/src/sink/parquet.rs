@@ -128,18 +128,20 @@ impl<O: Cells + Serialize + DeserializeOwned + 'static> Layout for FinalRows<O> 
         let offset = |name: &str| {
             ColumnPath::from([PARTITIONS, "list", "element", name].map(str::to_owned).to_vec())
         };
-        let offsets = ["first_offset", "last_offset"].map(offset);
-        let properties = floats
-            .map(|field| ColumnPath::from(vec![field.name().clone()]))
-            .chain(offsets.clone())
-            .fold(properties, |properties, column| {
-                properties.set_column_dictionary_enabled(column, false)
-            });
-        // Offsets near each other. As differences they are small before they are compressed, which
-        // spares half of the time that writing takes, and makes no file larger (measured).
-        offsets.into_iter().fold(properties, |properties, column| {
-            properties.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
-        })
+        let properties = floats.fold(properties, |properties, field| {
+            let column = ColumnPath::from(vec![field.name().clone()]);
+            properties.set_column_dictionary_enabled(column, false)
+        });
+        // Offsets are near each other. As differences they are small before they are compressed: that
+        // spares a tenth of the scribe's time, and makes no file larger (measured).
+        ["first_offset", "last_offset"].map(offset).into_iter().fold(
+            properties,
+            |properties, column| {
+                properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+            },
+        )
     }
 
     fn columns(&self) -> FinalRowColumns {

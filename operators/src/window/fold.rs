@@ -32,8 +32,8 @@ const HELD_KEY_BYTES_MAX: usize = 1 << 24;
 ///
 /// What it holds has to be [flushed](Self::flush) and sent under a capability at which its windows
 /// are [not yet over](Self::holds_until), in the epoch in which the records were read; and when there
-/// is nothing more to read, so that nothing waits. All that a worker's fold sends goes to [`MergeWindows`](super::MergeWindows),
-/// in order. Work per record is O(1); state is a slot for each key in use.
+/// is nothing more to read, so that nothing waits. All that a worker's fold sends goes to
+/// [`MergeWindows`](super::MergeWindows), in order. Work per record is O(1); state is a slot for each key in use.
 ///
 /// ```
 /// use std::time::Duration;
