@@ -5,7 +5,8 @@
 //!
 //! The newest window is not always the one to show. A device whose clock is fast opens windows
 //! that hold nothing but itself; so a newer window is shown once it holds at least half as many
-//! keys as the one before it, or once the frontier has passed it, when nothing more can come.
+//! keys as the one before it, or once the frontier has passed it, when nothing more can come. That is
+//! decided anew each time, because the first records to come may be those of the fast clock.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,9 @@ struct State {
     /// Rows of windows that end at or before this are final.
     final_before: EventTime,
     final_rows: u64,
+    /// The start of the newest window of which final rows were dropped: neither it nor an older one
+    /// can be shown any more, because rows would be missing.
+    dropped: Option<EventTime>,
     asked: Option<EventTime>,
     displayed: Option<Arc<WindowView>>,
     /// Whether the rows of the window asked for changed since it was displayed.
@@ -74,6 +78,7 @@ impl Board {
             rows: BTreeMap::new(),
             final_before: EventTime::MIN,
             final_rows: kept.map_or(0, |kept| kept.final_rows),
+            dropped: None,
             asked: None,
             displayed: None,
             changed: false,
@@ -168,24 +173,30 @@ impl Board {
             let known = keys.entry(*start).or_default();
             *known = (*known).max(rows.len() as u64);
         }
-        let mut chosen = state.asked.map(|start| (start, keys.get(&start).copied().unwrap_or(0)));
-        for (start, keys) in keys.into_iter().filter(|(start, _)| *start <= begun_by) {
+        let (asked, dropped) = (state.asked, state.dropped);
+        let can_be_shown =
+            |start| asked == Some(start) || (dropped < Some(start) && start <= begun_by);
+        let mut chosen: Option<(EventTime, u64)> = None;
+        for (start, keys) in keys.into_iter().filter(|(start, _)| can_be_shown(*start)) {
             let is_final = state.is_final(state.windows.window_at(start)) && !ended;
-            let replaces = chosen.is_none_or(|(older, older_keys)| {
-                older < start && (older_keys <= 2 * keys || is_final)
-            });
+            let replaces = chosen.is_none_or(|(_, older_keys)| older_keys <= 2 * keys || is_final);
             if 0 < keys && replaces {
                 chosen = Some((start, keys));
             }
         }
-        let chosen = chosen.map(|(start, _)| start);
+        let chosen = chosen.map(|(start, _)| start).or(asked);
         if chosen != state.asked {
             state.asked = chosen;
             state.changed = true;
         }
         if let Some(start) = chosen {
-            // What is older than the shown window will not be shown again.
-            state.rows = state.rows.split_off(&start);
+            // What is known of older windows is live rows, which come again when they are asked for,
+            // or complete, and then will not be shown again.
+            let newer = state.rows.split_off(&start);
+            let older = std::mem::replace(&mut state.rows, newer);
+            for (start, rows) in older {
+                state.note_dropped(start, &rows);
+            }
         }
         chosen
     }
@@ -259,6 +270,8 @@ impl State {
         if self.asked.is_none_or(|asked| asked <= start) {
             self.changed |= self.asked == Some(start);
             self.rows.entry(start).or_default().take_finals(rows);
+        } else {
+            self.dropped = self.dropped.max(Some(start));
         }
     }
 
@@ -277,7 +290,15 @@ impl State {
         let beyond = self.rows.keys().filter(|start| self.asked != Some(**start));
         let surplus: Vec<EventTime> = beyond.rev().skip(2).copied().collect();
         for start in surplus {
-            self.rows.remove(&start);
+            if let Some(rows) = self.rows.remove(&start) {
+                self.note_dropped(start, &rows);
+            }
+        }
+    }
+
+    fn note_dropped(&mut self, start: EventTime, rows: &WindowRows) {
+        if rows.has_finals() {
+            self.dropped = self.dropped.max(Some(start));
         }
     }
 
@@ -292,5 +313,76 @@ impl State {
                 self.feed.push_complete(final_before);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGUN: EventTime = EventTime::MAX;
+
+    fn board() -> Board {
+        Board::new(Tumbling::of(Duration::from_secs(10)).unwrap(), None, Feed::default())
+    }
+
+    fn start(ms: i64) -> EventTime {
+        EventTime::from_millis(ms)
+    }
+
+    /// Says how many keys the windows have that are open on worker 0, by where they start.
+    fn open(board: &Board, keys: &[(i64, u64)]) {
+        let mut state = board.0.borrow_mut();
+        let windows = state.windows;
+        let keys = keys
+            .iter()
+            .map(|(ms, keys)| WindowKeys { window: windows.window_at(start(*ms)), keys: *keys });
+        state.open.insert(0, keys.collect());
+    }
+
+    fn finals(board: &Board, ms: i64, keys: &[&str]) {
+        let mut state = board.0.borrow_mut();
+        let window = state.windows.window_at(start(ms));
+        let rows = keys.iter().map(|key| Row {
+            key: (*key).into(),
+            window,
+            output: (1u64,),
+            spans: strandline_operators::window::Spans::new(),
+        });
+        state.take_finals(rows.collect::<Vec<_>>().into(), false);
+    }
+
+    #[test]
+    fn a_fast_clock_is_left_though_it_was_seen_first() {
+        let board = board();
+        open(&board, &[(10_000, 1), (90_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(90_000)), "as large as the one before");
+        open(&board, &[(10_000, 3), (90_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
+        open(&board, &[(10_000, 3), (20_000, 2), (90_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(90_000)), "half of the half");
+        open(&board, &[(10_000, 3), (20_000, 3), (90_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)));
+    }
+
+    #[test]
+    fn a_window_of_which_final_rows_were_dropped_is_not_shown_again() {
+        let board = board();
+        open(&board, &[(0, 2), (10_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
+        // One of its rows comes while it is not shown; then more keys than twice those of the next.
+        finals(&board, 0, &["a"]);
+        open(&board, &[(0, 5), (10_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
+    }
+
+    #[test]
+    fn final_rows_of_an_older_window_are_not_shown_after_those_of_a_newer() {
+        let board = board();
+        open(&board, &[(0, 2), (10_000, 2)]);
+        finals(&board, 0, &["a"]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
+        open(&board, &[(0, 9), (10_000, 2)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)), "its first row is gone");
     }
 }

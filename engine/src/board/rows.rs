@@ -41,6 +41,11 @@ impl WindowRows {
         self.live.len().max(self.finals_len)
     }
 
+    /// Whether a final row has come.
+    pub(super) fn has_finals(&self) -> bool {
+        !self.finals.is_empty()
+    }
+
     /// Takes a live row. It may come after the key's final one: the two come by different ways.
     pub(super) fn take_live<O: Cells>(&mut self, row: &Row<O>) {
         self.live.insert(row.key.clone(), CellRow::from(row));
