@@ -4,8 +4,8 @@
 //! reads, because they decide how far its capability may advance, and lowering a capability is the
 //! only way in which event time advances. Payloads are parsed where the client put them, and each
 //! record is folded into its window right there; from here on there are only partial results.
-//! They are sent before the capability moves past their window or to another epoch, when they are
-//! many, and when there is nothing more to read.
+//! They are sent before the capability moves past their window, and all of them before it moves to
+//! another epoch, when they are many, and when there is nothing more to read.
 //!
 //! A worker holds one capability for all its partitions: at the epoch it is in, and at the least
 //! of their watermarks, rounded down to a quantum. A worker without unfinished partitions holds no
@@ -156,14 +156,18 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let mut reports = reports_out.activate();
             let mut shipments = shipments_out.activate();
 
-            let mut send = |capability: &Capability<Time>, fold: &mut Fold<D::Value, A>| {
+            // Of windows that are over at a time, or everything.
+            let mut send = |capability: &Capability<Time>, fold: &mut Fold<_, A>, over| {
                 let mut session = shipments.session(capability);
-                fold.flush(|shipment| session.give(shipment));
+                match over {
+                    Some(watermark) => fold.flush_until(watermark, |sent| session.give(sent)),
+                    None => fold.flush(|sent| session.give(sent)),
+                }
             };
 
             for turn in news {
                 // What was read belongs to the epoch that is left.
-                send(&capabilities.data, &mut intake.fold);
+                send(&capabilities.data, &mut intake.fold, None);
                 // First, because it is part of the cut: with the next epoch's capability, windows
                 // close by it.
                 for line in &mut lines {
@@ -241,7 +245,6 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let unfinished = lines.iter().filter(|line| !line.progress.finished);
             let watermark = unfinished.map(|line| line.watermark.value()).min();
             let watermark = options.windows.quantum_at(watermark.unwrap_or(EventTime::MAX));
-            let closes = intake.fold.holds_until(watermark);
             let mut after_pause = false;
             if more {
                 let now = clock.elapsed();
@@ -251,8 +254,10 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             // Where more is on its way, it is folded with what there is. Otherwise nothing waits.
             let coming = lines.iter().any(Line::has_more_to_come);
             let is_all = !coming && (!more || after_pause);
-            if closes || is_all || intake.fold.is_full() {
-                send(&capabilities.data, &mut intake.fold);
+            if is_all || intake.fold.is_full() {
+                send(&capabilities.data, &mut intake.fold, None);
+            } else if intake.fold.holds_until(watermark) {
+                send(&capabilities.data, &mut intake.fold, Some(watermark));
             }
             capabilities.advance(watermark);
             if bounded && lines.iter().all(|line| line.progress.finished) {

@@ -143,9 +143,9 @@ impl Line {
         self.progress = progress;
     }
 
-    /// Whether the log has more of it, as last heard, and it is being read.
+    /// Whether the log has more of it, as last heard.
     pub(super) fn has_more_to_come(&self) -> bool {
-        !self.progress.finished && !self.paused && self.progress.position < self.progress.end
+        !self.progress.finished && self.progress.position < self.progress.end
     }
 
     /// Whether it is so far ahead of the frontier that the others should catch up first. The

@@ -79,7 +79,9 @@ impl ExactSum {
         // With its highest bit set, a quotient by less than 2^64 has at least 64 digits.
         let zeros = magnitude.leading_zeros();
         let dividend = magnitude << zeros;
-        let (quotient, rest) = (dividend / u128::from(count), dividend % u128::from(count));
+        let quotient = dividend / u128::from(count);
+        // One division: the two are not done together.
+        let rest = dividend - quotient * u128::from(count);
         let exponent = -(PLACES + zeros).cast_signed();
         Some(round(self.fixed() < 0, quotient, exponent, rest != 0))
     }

@@ -9,31 +9,30 @@
 //! A record whose key has no slot ([`Slots`] says when) is not folded: it takes its key along, and
 //! waits for others whose keys are of the same group ([`Lone`]).
 //!
-//! A pane is found through its key's slot, which remembers the last two panes of its key. A record
+//! A pane is found through its key's slot, which remembers its places in the last two windows. A record
 //! of a third window starts a new pane even if there is an older one for it: partial results
 //! combine, so a second pane of the same (key, window) costs a message and changes nothing.
 
+use super::held::HeldWindows;
 use super::lone::Lone;
 use super::shipment::{Content, PartialPane, Shipment};
-use super::slots::{Found, Recent, Slot, Slots, route};
+use super::slots::{Found, Slot, Slots, route};
 use super::{Tumbling, Window};
 use crate::aggregate::Aggregate;
 use crate::record::{Key, Offset, Partition};
 use crate::time::EventTime;
 
-/// Most partial results that are held back, a number of them.
-const PANES_MAX: usize = 1 << 14;
-/// Most records that are held back, a number of them.
-const RECORDS_MAX: usize = 1 << 17;
-/// Most bytes of keys that are held back with records that have no slot.
-const HELD_KEY_BYTES_MAX: usize = 1 << 24;
+/// Most records without a slot that are held, a number of them, and most bytes of their keys.
+const LONE_RECORDS_MAX: usize = 1 << 17;
+const LONE_KEY_BYTES_MAX: usize = 1 << 24;
 
 /// Folds the records that one worker reads to partial results.
 ///
-/// What it holds has to be [flushed](Self::flush) and sent under a capability at which its windows
-/// are [not yet over](Self::holds_until), in the epoch in which the records were read; and when there
-/// is nothing more to read, so that nothing waits. All that a worker's fold sends goes to
-/// [`MergeWindows`](super::MergeWindows), in order. Work per record is O(1); state is a slot for each key in use.
+/// What it holds of a window has to be [flushed](Self::flush_until) and sent under a capability at which
+/// the window is [not yet over](Self::holds_until); [all](Self::flush) that it holds, in the epoch in
+/// which the records were read, and when there is nothing more to read, so that nothing waits. All that
+/// a worker's fold sends goes to [`MergeWindows`](super::MergeWindows), in order. Work per record is
+/// O(1) where few windows are open, at most 256 comparisons; state is a slot for each key in use.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,19 +56,42 @@ pub struct Fold<V, A: Aggregate<V>> {
     sender: u32,
     windows: Tumbling,
     /// The window of the last record: the next one is usually in it too.
-    window: Window,
+    current: Current,
+    /// The one before, if not in that: where one window ends and another begins, records of both come.
+    other: Current,
     aggregate: A,
     slots: Slots,
     /// Names, to be sent before their first use.
     names: Vec<Shipment<V, A::Partial>>,
     /// Records of keys without a slot.
     lone: Lone<V>,
-    panes: Vec<PartialPane<A::Partial>>,
-    records: usize,
+    held: HeldWindows<A::Partial>,
     /// The start of the oldest window that it holds records of: the maximum if it holds none.
     oldest: EventTime,
-    /// Tells the panes of this flush from those of earlier ones; never 0.
-    flush: u32,
+}
+
+/// A window that records are folded into.
+#[derive(Copy, Clone)]
+struct Current {
+    window: Window,
+    /// Where it is held.
+    at: usize,
+    /// Which of the two places that a slot remembers is in it.
+    side: usize,
+}
+
+impl Current {
+    /// No time is in it: the first record of a fold, and the first one after a flush, looks for its
+    /// window.
+    const NONE: Current = {
+        let window = Window { start: EventTime::MAX, end: EventTime::MIN };
+        Current { window, at: 0, side: 0 }
+    };
+
+    #[inline]
+    fn holds(&self, time: EventTime) -> bool {
+        self.window.start <= time && time < self.window.end
+    }
 }
 
 impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
@@ -82,15 +104,14 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         Fold {
             sender: u32::try_from(worker).expect("fewer than 2^32 workers"),
             windows,
-            window: windows.window_at(EventTime::from_millis(0)),
+            current: Current::NONE,
+            other: Current::NONE,
             aggregate,
             slots: Slots::default(),
             names: Vec::new(),
             lone: Lone::default(),
-            panes: Vec::new(),
-            records: 0,
+            held: HeldWindows::default(),
             oldest: EventTime::MAX,
-            flush: 1,
         }
     }
 
@@ -104,11 +125,10 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         offset: Offset,
         value: &V,
     ) {
-        self.records += 1;
-        if time < self.window.start || self.window.end <= time {
-            self.window = self.windows.window_at(time);
+        if !self.current.holds(time) {
+            self.turn_to(time);
         }
-        let start = self.window.start;
+        let Current { window: Window { start, .. }, at, side } = self.current;
         let route = route(key);
         let slot = match self.slots.slot(route, partition, key) {
             Found::Known(slot) => slot,
@@ -117,29 +137,38 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
                 slot
             }
             Found::Nothing => {
-                let at = (partition, offset);
-                self.oldest = self.oldest.min(start);
-                return self.lone.push((route, key), start, at, value.clone());
+                let from = (partition, offset);
+                return self.lone.push((route, key), start, from, value.clone());
             }
         };
-        let entry = self.slots.entry(slot);
-        for recent in entry.recent {
-            if recent.flush == self.flush {
-                let pane = &mut self.panes[recent.pane as usize];
-                if pane.start == start {
-                    pane.last = offset;
-                    pane.records += 1;
-                    self.aggregate.fold(&mut pane.partial, value);
-                    return;
-                }
-            }
+        let place = &mut self.slots.entry(slot).places[side];
+        if let Some(pane) = self.held.pane(at, *place, slot) {
+            pane.last = offset;
+            pane.records += 1;
+            self.aggregate.fold(&mut pane.partial, value);
+        } else {
+            let partial = self.aggregate.lift(value);
+            let (first, last) = (offset, offset);
+            let pane = PartialPane { slot, start, first, last, records: 1, partial };
+            *place = self.held.push(at, pane);
         }
-        self.oldest = self.oldest.min(start);
-        let pane = u32::try_from(self.panes.len()).expect("a flush is far smaller than 2^32");
-        entry.recent = [Recent { flush: self.flush, pane }, entry.recent[0]];
-        let partial = self.aggregate.lift(value);
-        let (first, last) = (offset, offset);
-        self.panes.push(PartialPane { slot, start, first, last, records: 1, partial });
+    }
+
+    /// Makes the window of `time` the one that records are folded into.
+    #[inline]
+    fn turn_to(&mut self, time: EventTime) {
+        std::mem::swap(&mut self.current, &mut self.other);
+        if !self.current.holds(time) {
+            self.current = self.look_for(time);
+        }
+    }
+
+    #[inline(never)]
+    fn look_for(&mut self, time: EventTime) -> Current {
+        let window = self.windows.window_at(time);
+        self.oldest = self.oldest.min(window.start);
+        let at = self.held.find_or_add(window.start);
+        Current { window, at, side: self.windows.is_odd(window).into() }
     }
 
     #[cold]
@@ -148,49 +177,65 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         self.names.push(Shipment(Content::Name { route, sender, slot, partition, key }));
     }
 
-    /// Whether nothing is held back.
+    /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.panes.is_empty() && self.names.is_empty() && self.lone.is_empty()
+        self.held.is_empty()
     }
 
-    /// Whether so much is held back that it should be sent.
+    /// Whether so much is held that it should be sent.
     pub fn is_full(&self) -> bool {
-        PANES_MAX <= self.panes.len()
-            || RECORDS_MAX <= self.records
-            || HELD_KEY_BYTES_MAX <= self.lone.key_bytes()
+        self.held.is_full()
+            || LONE_RECORDS_MAX <= self.lone.len()
+            || LONE_KEY_BYTES_MAX <= self.lone.key_bytes()
     }
 
-    /// Whether something is held back of a window that is over at `watermark`: it has to be sent
+    /// Whether something is held of a window that is over at `watermark`: it has to be sent
     /// before a capability moves there. What is of later windows may still be sent from there.
     pub fn holds_until(&self, watermark: EventTime) -> bool {
         self.oldest < watermark && self.windows.window_at(self.oldest).end <= watermark
     }
 
-    /// Gives everything that is held back to `send`: the names first, then what uses them, then what
+    /// Gives everything that is held to `send`: the names first, then what uses them, then what
     /// is forgotten. One by one, so that whoever sends on fills containers that stay in a cache: a list
     /// of all would not.
     pub fn flush(&mut self, mut send: impl FnMut(Shipment<V, A::Partial>)) {
+        self.flush_windows(|_| true, &mut send);
+        // No pane refers to a slot any more.
+        let sender = self.sender;
+        self.slots.sweep(|slot, route| send(Shipment(Content::Forget { route, sender, slot })));
+    }
+
+    /// Gives what is held of windows that are over at `watermark` to `send`. What is held of others, where
+    /// more of their records may come, stays; unless it has no slot.
+    pub fn flush_until(
+        &mut self,
+        watermark: EventTime,
+        mut send: impl FnMut(Shipment<V, A::Partial>),
+    ) {
+        let windows = self.windows;
+        self.flush_windows(|start| windows.window_at(start).end <= watermark, &mut send);
+    }
+
+    fn flush_windows(
+        &mut self,
+        which: impl Fn(EventTime) -> bool,
+        send: &mut impl FnMut(Shipment<V, A::Partial>),
+    ) {
         let (sender, slots) = (self.sender, &mut self.slots);
-        self.names.drain(..).for_each(&mut send);
-        for pane in self.panes.drain(..) {
+        self.names.drain(..).for_each(&mut *send);
+        self.held.drain(which, |pane| {
             let route = slots.entry(pane.slot).route;
             send(Shipment(Content::Partial { route, sender, pane }));
-        }
-        self.lone.take().for_each(|batch| send(Shipment(Content::Alone(batch))));
-        // No pane refers to a slot any more.
-        slots.sweep(|slot, route| send(Shipment(Content::Forget { route, sender, slot })));
-        self.records = 0;
-        self.oldest = EventTime::MAX;
-        self.flush = self.flush.checked_add(1).unwrap_or_else(|| {
-            self.slots.forget_recent();
-            1
         });
+        self.lone.take().for_each(|batch| send(Shipment(Content::Alone(batch))));
+        self.oldest = self.held.oldest();
+        (self.current, self.other) = (Current::NONE, Current::NONE);
     }
 }
 
 impl<V, A: Aggregate<V>> std::fmt::Debug for Fold<V, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fold").field("records", &self.records).finish_non_exhaustive()
+        f.debug_struct("Fold").field("oldest", &self.oldest).finish_non_exhaustive()
     }
 }
 
@@ -228,6 +273,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_over_stays_in_one_partial_result_a_key() {
+        let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+        let mut folded = Fold::new(0, windows, Count);
+        for millis in [1_000, 11_000, 2_000, 21_000] {
+            fold(&mut folded, "a", millis);
+        }
+        let mut sent = Vec::new();
+        folded.flush_until(EventTime::from_millis(19_999), |shipment| sent.push(shipment));
+        fold(&mut folded, "a", 12_000);
+        fold(&mut folded, "a", 13_000);
+        assert!(!holds_until(&folded, 19_999) && holds_until(&folded, 20_000));
+        folded.flush(|shipment| sent.push(shipment));
+        assert!(folded.is_empty());
+        let partials = sent.iter().filter_map(|shipment| match &shipment.0 {
+            Content::Partial { pane, .. } => Some((pane.start.as_millis(), pane.records)),
+            _ => None,
+        });
+        // The third window's place was taken by the first one's: both are odd or even.
+        assert_eq!(partials.collect::<Vec<_>>(), [(0, 2), (10_000, 3), (20_000, 1)]);
+    }
+
+    #[test]
+    fn a_third_window_starts_a_new_pane_and_no_record_is_lost() {
+        let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+        let mut folded = Fold::new(0, windows, Count);
+        for millis in [0, 20_000, 0, 20_000, 10_000, 40_000, 0] {
+            fold(&mut folded, "a", millis);
+        }
+        let mut records = std::collections::BTreeMap::new();
+        folded.flush(|shipment| {
+            if let Content::Partial { pane, .. } = shipment.0 {
+                *records.entry(pane.start.as_millis()).or_insert(0) += pane.records;
+            }
+        });
+        assert_eq!(records, [(0, 3), (10_000, 1), (20_000, 2), (40_000, 1)].into());
+    }
+
+    #[test]
     fn records_without_a_slot_are_held_like_others() {
         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
         let mut folded = Fold::new(0, windows, Count);
@@ -236,8 +319,15 @@ mod tests {
         }
         folded.flush(drop);
         fold(&mut folded, "one more", 5_000);
-        assert!(folded.panes.is_empty() && !folded.is_empty());
+        assert!(!folded.is_empty());
         assert!(!holds_until(&folded, 9_999));
         assert!(holds_until(&folded, 10_000));
+        // Nothing more can be folded into it.
+        let mut alone = 0;
+        folded.flush_until(EventTime::MIN, |shipment| match shipment.0 {
+            Content::Alone(batch) => alone += batch.iter().count(),
+            _ => panic!("only it"),
+        });
+        assert!(alone == 1 && folded.is_empty() && !folded.holds_until(EventTime::MAX));
     }
 }

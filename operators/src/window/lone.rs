@@ -73,8 +73,9 @@ impl<V> Default for Lone<V> {
 }
 
 impl<V> Lone<V> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.records == 0
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.records
     }
 
     /// How many bytes the keys have.
@@ -142,7 +143,7 @@ mod tests {
             }
             assert_eq!(lone.key_bytes(), keys.iter().map(String::len).sum::<usize>());
             let batches: Vec<_> = lone.take().collect();
-            assert!(lone.is_empty() && lone.key_bytes() == 0);
+            assert_eq!((lone.len(), lone.key_bytes()), (0, 0));
             let mut seen = vec![false; keys.len()];
             for batch in &batches {
                 let mut before = None;

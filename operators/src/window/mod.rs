@@ -16,6 +16,7 @@ use crate::time::{EventTime, Time};
 
 mod covered;
 mod fold;
+mod held;
 mod index;
 mod lone;
 mod merge;

@@ -30,6 +30,9 @@ const SWEEP_AFTER: usize = 1 << 22;
 const SEARCHED: u32 = 1 << 12;
 const UNSEARCHED: u32 = 1 << 17;
 
+/// Of a slot that has not had a pane.
+const NOWHERE: u32 = u32::MAX;
+
 /// Which worker merges a key: the same in every process and build.
 #[inline]
 pub(super) fn route(key: Key<'_>) -> u64 {
@@ -42,18 +45,11 @@ pub(super) fn route(key: Key<'_>) -> u64 {
 pub(super) struct SlotEntry {
     pub(super) route: u64,
     pub(super) partition: Partition,
-    /// The panes that the slot's last records went to.
-    pub(super) recent: [Recent; 2],
+    /// Where its panes are in the even and in the odd window that it was last in.
+    pub(super) places: [u32; 2],
     /// Empty while the slot stands for nothing.
     key: SmolStr,
     used: bool,
-}
-
-/// A pane of the current flush: valid while its flush is.
-#[derive(Copy, Clone, Debug, Default)]
-pub(super) struct Recent {
-    pub(super) flush: u32,
-    pub(super) pane: u32,
 }
 
 /// What a key goes by.
@@ -141,9 +137,8 @@ impl Slots {
 
     #[cold]
     fn insert(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Slot {
-        let recent = [Recent::default(); 2];
-        let entry =
-            SlotEntry { route, partition, recent, key: SmolStr::new(key.as_str()), used: true };
+        let key = SmolStr::new(key.as_str());
+        let entry = SlotEntry { route, partition, places: [NOWHERE; 2], key, used: true };
         let slot = if let Some(slot) = self.free.pop() {
             self.entries[slot as usize] = entry;
             slot
@@ -158,14 +153,6 @@ impl Slots {
 
     pub(super) fn entry(&mut self, slot: Slot) -> &mut SlotEntry {
         &mut self.entries[slot as usize]
-    }
-
-    /// Makes every [`Recent`] invalid.
-    #[cold]
-    pub(super) fn forget_recent(&mut self) {
-        for entry in &mut self.entries {
-            entry.recent = [Recent::default(); 2];
-        }
     }
 
     /// Forgets the slots that were not used since the last time, if many records had none, and

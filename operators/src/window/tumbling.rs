@@ -52,6 +52,11 @@ impl Tumbling {
         Window { start, end: start.plus_millis(self.size_ms) }
     }
 
+    /// Whether it is an odd one: the windows before and after it are not.
+    pub(super) fn is_odd(self, window: Window) -> bool {
+        window.start.as_millis().div_euclid(self.size_ms) % 2 != 0
+    }
+
     /// Whether a record of `time` is late where the watermark of its partition is `watermark`:
     /// whether its window was over.
     #[inline]

@@ -1,0 +1,160 @@
+//! What a fold holds and has not sent yet: partial results, by window.
+//!
+//! A window that is over is sent, and the others stay: until they are over too, all their records
+//! go into one partial result a key. So the panes of a window lie together.
+
+use super::shipment::PartialPane;
+use super::slots::Slot;
+use crate::time::EventTime;
+
+/// Most panes that are held, a number of them.
+const PANES_MAX: usize = 1 << 14;
+/// Most windows that are held, a number of them: few enough to look through them.
+const WINDOWS_MAX: usize = 1 << 8;
+/// Most panes for which a window has room before it has any, a number of them.
+const EXPECTED_MAX: usize = 1 << 10;
+
+/// A window of which records are held.
+#[derive(Debug)]
+struct HeldWindow<P> {
+    start: EventTime,
+    panes: Vec<PartialPane<P>>,
+}
+
+/// The windows of which records are held.
+#[derive(Debug)]
+pub(super) struct HeldWindows<P> {
+    windows: Vec<HeldWindow<P>>,
+    /// Panes of all of them, a number.
+    panes: usize,
+    /// Panes of the window that was sent last, a number: there will be about as many in the next.
+    expected: usize,
+}
+
+impl<P> Default for HeldWindows<P> {
+    fn default() -> Self {
+        HeldWindows { windows: Vec::new(), panes: 0, expected: 0 }
+    }
+}
+
+impl<P> HeldWindows<P> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// Whether there are so many that they should be sent.
+    pub(super) fn is_full(&self) -> bool {
+        PANES_MAX <= self.panes || WINDOWS_MAX <= self.windows.len()
+    }
+
+    /// The start of the oldest; the maximum if there is none.
+    pub(super) fn oldest(&self) -> EventTime {
+        self.windows.iter().map(|window| window.start).min().unwrap_or(EventTime::MAX)
+    }
+
+    /// Where the window with this start is, from now on until some are [drained](Self::drain).
+    /// O(windows); those that came last are found first.
+    pub(super) fn find_or_add(&mut self, start: EventTime) -> usize {
+        self.windows.iter().rposition(|window| window.start == start).unwrap_or_else(|| {
+            let panes = Vec::with_capacity(self.expected.min(EXPECTED_MAX));
+            self.windows.push(HeldWindow { start, panes });
+            self.windows.len() - 1
+        })
+    }
+
+    /// The pane at `place` of a window, if it is that of `slot`.
+    #[inline]
+    pub(super) fn pane(
+        &mut self,
+        window: usize,
+        place: u32,
+        slot: Slot,
+    ) -> Option<&mut PartialPane<P>> {
+        let pane = self.windows[window].panes.get_mut(place as usize)?;
+        (pane.slot == slot).then_some(pane)
+    }
+
+    /// Adds a pane to a window, and says at which place it is.
+    pub(super) fn push(&mut self, window: usize, pane: PartialPane<P>) -> u32 {
+        let panes = &mut self.windows[window].panes;
+        let place = u32::try_from(panes.len()).expect("far fewer than 2^32 panes are held");
+        panes.push(pane);
+        self.panes += 1;
+        place
+    }
+
+    /// Gives the panes of the windows whose start is one of `which` to `send`. The others stay, if
+    /// they have any.
+    pub(super) fn drain(
+        &mut self,
+        which: impl Fn(EventTime) -> bool,
+        mut send: impl FnMut(PartialPane<P>),
+    ) {
+        self.windows.retain_mut(|window| {
+            if which(window.start) {
+                self.expected = window.panes.len();
+                self.panes -= window.panes.len();
+                window.panes.drain(..).for_each(&mut send);
+            }
+            !window.panes.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Offset;
+
+    fn start(ms: i64) -> EventTime {
+        EventTime::from_millis(ms)
+    }
+
+    fn push(held: &mut HeldWindows<()>, ms: i64, slot: Slot) -> u32 {
+        let window = held.find_or_add(start(ms));
+        let (first, last) = (Offset(0), Offset(0));
+        let start = start(ms);
+        held.push(window, PartialPane { slot, start, first, last, records: 1, partial: () })
+    }
+
+    #[test]
+    fn windows_that_are_not_drained_stay() {
+        let mut held = HeldWindows::default();
+        for (ms, slot, place) in [(20, 1, 0), (10, 1, 0), (20, 2, 1), (0, 3, 0), (10, 2, 1)] {
+            assert_eq!(push(&mut held, ms, slot), place);
+        }
+        assert_eq!(held.oldest(), start(0));
+        let mut sent = Vec::new();
+        held.drain(
+            |start| start < EventTime::from_millis(20),
+            |pane| sent.push((pane.start, pane.slot)),
+        );
+        assert_eq!(sent, [(start(10), 1), (start(10), 2), (start(0), 3)]);
+        assert_eq!((held.oldest(), held.panes), (start(20), 2));
+        let window = held.find_or_add(start(20));
+        assert!(held.pane(window, 1, 2).is_some());
+        assert!(held.pane(window, 1, 1).is_none(), "the place of another slot");
+        assert!(held.pane(window, 2, 1).is_none(), "no place yet");
+        held.drain(|_| true, drop);
+        assert!(held.is_empty() && held.oldest() == EventTime::MAX && held.panes == 0);
+    }
+
+    #[test]
+    fn many_panes_are_full_and_so_are_many_windows() {
+        let mut held = HeldWindows::default();
+        for slot in 1..PANES_MAX {
+            push(&mut held, 0, slot as Slot);
+        }
+        assert!(!held.is_full());
+        push(&mut held, 10, 0);
+        assert!(held.is_full());
+        held.drain(|start| start == EventTime::from_millis(0), drop);
+        assert!(!held.is_full());
+        for window in 2..WINDOWS_MAX {
+            push(&mut held, 10 * window as i64, 0);
+        }
+        assert!(!held.is_full());
+        push(&mut held, -10, 0);
+        assert!(held.is_full());
+    }
+}
