@@ -56,3 +56,28 @@ pub fn recorded() -> io::Result<Vec<(PathBuf, Value, String)>> {
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn the_book_shows_every_table() {
+        let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let chapter = benches.join("../book/src/performance.md");
+        let text = fs::read_to_string(&chapter).unwrap();
+        let shown: BTreeSet<PathBuf> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("{{#include ")?.strip_suffix("}}"))
+            .map(|path| chapter.with_file_name(path).canonicalize().expect(path))
+            .collect();
+        let recorded: BTreeSet<PathBuf> = fs::read_dir(benches.join("results"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().canonicalize().unwrap())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+            .collect();
+        assert_eq!(shown, recorded);
+    }
+}

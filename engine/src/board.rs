@@ -5,8 +5,10 @@
 //!
 //! The newest window is not always the one to show. A device whose clock is fast opens windows
 //! that hold nothing but itself; so a newer window is shown once it holds at least half as many
-//! keys as the one before it, or once the frontier has passed it, when nothing more can come. That is
-//! decided anew each time, because the first records to come may be those of the fast clock.
+//! keys as the older ones, or once the frontier has passed it, when nothing more can come. That is
+//! decided anew each time, because the first records to come may be those of the fast clock. The shown
+//! window is left for an older one only if that has more than thrice as many keys: so that two that
+//! grow are not shown in turn.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,22 +178,23 @@ impl Board {
         let (asked, dropped) = (state.asked, state.dropped);
         let can_be_shown =
             |start| asked == Some(start) || (dropped < Some(start) && start <= begun_by);
-        let mut chosen: Option<(EventTime, u64)> = None;
-        for (start, keys) in keys.into_iter().filter(|(start, _)| can_be_shown(*start)) {
+        let (mut chosen, mut most_keys) = (asked, 0);
+        let there = keys.into_iter().filter(|(start, keys)| 0 < *keys && can_be_shown(*start));
+        for (start, keys) in there {
             let is_final = state.is_final(state.windows.window_at(start)) && !ended;
-            let replaces = chosen.is_none_or(|(_, older_keys)| older_keys <= 2 * keys || is_final);
-            if 0 < keys && replaces {
-                chosen = Some((start, keys));
+            let enough = if asked == Some(start) { 3 * keys } else { 2 * keys };
+            if is_final || most_keys <= enough {
+                chosen = Some(start);
             }
+            most_keys = if is_final { keys } else { most_keys.max(keys) };
         }
-        let chosen = chosen.map(|(start, _)| start).or(asked);
         if chosen != state.asked {
             state.asked = chosen;
             state.changed = true;
         }
         if let Some(start) = chosen {
-            // What is known of older windows is live rows, which come again when they are asked for,
-            // or complete, and then will not be shown again.
+            // What is known of older windows is live rows, which come again when they are asked for, or
+            // final ones, without which the window cannot be shown.
             let newer = state.rows.split_off(&start);
             let older = std::mem::replace(&mut state.rows, newer);
             for (start, rows) in older {
@@ -355,14 +358,27 @@ mod tests {
     #[test]
     fn a_fast_clock_is_left_though_it_was_seen_first() {
         let board = board();
+        assert_eq!(board.choose(BEGUN, false), None);
         open(&board, &[(10_000, 1), (90_000, 1)]);
         assert_eq!(board.choose(BEGUN, false), Some(start(90_000)), "as large as the one before");
         open(&board, &[(10_000, 3), (90_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(90_000)), "not yet");
+        open(&board, &[(10_000, 4), (90_000, 1)]);
         assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
-        open(&board, &[(10_000, 3), (20_000, 2), (90_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(90_000)), "half of the half");
-        open(&board, &[(10_000, 3), (20_000, 3), (90_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)));
+        open(&board, &[(10_000, 4), (20_000, 2), (90_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)), "not half of the half");
+        open(&board, &[]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)), "nothing else is known");
+    }
+
+    #[test]
+    fn two_windows_that_grow_are_not_shown_in_turn() {
+        let board = board();
+        for (older, newer, shown) in [(10, 4, 0), (10, 5, 10), (11, 5, 10), (15, 5, 10), (16, 5, 0)]
+        {
+            open(&board, &[(0, older), (10_000, newer)]);
+            assert_eq!(board.choose(BEGUN, false), Some(start(1_000 * shown)), "{older} {newer}");
+        }
     }
 
     #[test]
@@ -374,6 +390,22 @@ mod tests {
         finals(&board, 0, &["a"]);
         open(&board, &[(0, 5), (10_000, 1)]);
         assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
+    }
+
+    #[test]
+    fn a_window_of_which_surplus_rows_were_dropped_is_not_shown() {
+        let board = board();
+        open(&board, &[(0, 9)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(0)));
+        let keys: Vec<String> = (0..=ROWS_KEPT_MAX).map(|key| key.to_string()).collect();
+        finals(&board, 10_000, &keys.iter().map(String::as_str).collect::<Vec<_>>());
+        finals(&board, 20_000, &["a"]);
+        finals(&board, 30_000, &["a"]);
+        board.0.borrow_mut().drop_surplus();
+        open(&board, &[(0, 9), (10_000, 9)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(0)), "rows of the second are missing");
+        open(&board, &[(0, 9), (10_000, 9), (20_000, 9)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)));
     }
 
     #[test]

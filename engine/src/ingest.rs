@@ -251,7 +251,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 after_pause =
                     PAUSE_MIN <= now.saturating_sub(std::mem::replace(&mut last_read, now));
             }
-            // Where more is on its way, it is folded with what there is. Otherwise nothing waits.
+            // Where more is on its way, it is folded with what there is, which so waits until the
+            // next turn at most. Otherwise nothing waits.
             let coming = lines.iter().any(Line::has_more_to_come);
             let is_all = !coming && (!more || after_pause);
             if is_all || intake.fold.is_full() {

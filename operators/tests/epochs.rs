@@ -261,6 +261,16 @@ fn a_pulse_shows_what_changed_and_holds_nothing_back() {
         bench.settle(worker);
         assert_eq!(pulse(&mut bench, worker, seconds(10)), [(seconds(10), 2)]);
         assert_eq!(pulse(&mut bench, worker, seconds(0)), [(seconds(0), 1)], "another window");
+        // What was shown before may have been dropped, though one look is for both pulses.
+        let there_and_back = [10, 0].map(|show| Pulse { show: Some(seconds(show)) });
+        bench
+            .pulses
+            .activate()
+            .session(&bench.pulse_capability)
+            .give_iterator(there_and_back.into_iter());
+        bench.settle(worker);
+        let rows = bench.live.try_iter().filter(|live| matches!(live, Live::Row(_)));
+        assert_eq!(rows.count(), 1, "all rows");
         // The pulses' capability is at the minimum all the time, and windows close.
         source.downgrade(&Time::new(1, seconds(30)));
         bench.settle(worker);

@@ -177,3 +177,16 @@ fn a_fold_of_long_keys_is_full_before_it_has_many_records() {
     assert_eq!(flushed(&mut fold).len(), 1);
     assert!(!fold.is_full() && fold.is_empty());
 }
+
+#[test]
+fn a_fold_of_many_records_without_a_slot_is_full() {
+    let (mut fold, _) = fold_without_free_slots();
+    let mut records = 0;
+    while !fold.is_full() {
+        fold.fold("other".into(), BEGIN, Partition(0), Offset(SLOTS + records), &0.0);
+        records += 1;
+    }
+    assert_eq!(records, 1 << 17);
+    assert_eq!(flushed(&mut fold).len(), 1, "they are of one group");
+    assert!(!fold.is_full() && fold.is_empty());
+}

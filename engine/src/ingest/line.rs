@@ -143,7 +143,7 @@ impl Line {
         self.progress = progress;
     }
 
-    /// Whether the log has more of it, as last heard.
+    /// Whether the log has more of it, as last heard, even if others have to catch up first.
     pub(super) fn has_more_to_come(&self) -> bool {
         !self.progress.finished && self.progress.position < self.progress.end
     }
@@ -210,4 +210,33 @@ impl Line {
 fn is_future(time: EventTime, message: Message<'_>, options: &IngestOptions) -> bool {
     // Most records are logged after their time, and need no addition.
     message.timestamp.is_some_and(|logged| logged < time && logged + options.max_future < time)
+}
+
+#[cfg(test)]
+mod tests {
+    use strandline_operators::window::Tumbling;
+
+    use super::*;
+
+    #[test]
+    fn more_is_to_come_though_it_has_to_wait_for_other_partitions() {
+        let options = IngestOptions {
+            windows: Tumbling::of(Duration::from_secs(10)).unwrap(),
+            watermark: Duration::ZERO,
+            max_future: Duration::ZERO,
+            idle_after: Duration::ZERO,
+            max_drift: Duration::ZERO,
+        };
+        let start = PartitionStart {
+            partition: Partition(0),
+            next_offset: Offset(5),
+            end: Some(Offset(7)),
+        };
+        let mut line = Line::new(start, None, EventTime::MIN, &options, &Clock::system());
+        assert!(line.has_more_to_come());
+        line.paused = true;
+        assert!(line.has_more_to_come());
+        line.progress.position = Offset(7);
+        assert!(!line.has_more_to_come());
+    }
 }

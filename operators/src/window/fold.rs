@@ -9,9 +9,9 @@
 //! A record whose key has no slot ([`Slots`] says when) is not folded: it takes its key along, and
 //! waits for others whose keys are of the same group ([`Lone`]).
 //!
-//! A pane is found through its key's slot, which remembers its places in the last two windows. A record
-//! of a third window starts a new pane even if there is an older one for it: partial results
-//! combine, so a second pane of the same (key, window) costs a message and changes nothing.
+//! A pane is found through its key's slot, which remembers where its panes are in the last even and in
+//! the last odd window. A record of another even or odd one may start a second pane of the same (key,
+//! window): partial results combine, so that costs a message and changes nothing.
 
 use super::held::HeldWindows;
 use super::lone::Lone;
@@ -30,9 +30,10 @@ const LONE_KEY_BYTES_MAX: usize = 1 << 24;
 ///
 /// What it holds of a window has to be [flushed](Self::flush_until) and sent under a capability at which
 /// the window is [not yet over](Self::holds_until); [all](Self::flush) that it holds, in the epoch in
-/// which the records were read, and when there is nothing more to read, so that nothing waits. All that
-/// a worker's fold sends goes to [`MergeWindows`](super::MergeWindows), in order. Work per record is
-/// O(1) where few windows are open, at most 256 comparisons; state is a slot for each key in use.
+/// which the records were read, and when there is nothing more to read, so that nothing waits for
+/// what does not come. All that a worker's fold sends goes to [`MergeWindows`](super::MergeWindows), in
+/// order. Work per record is O(1); where it is of another window than the two before, at most 256
+/// comparisons more. State is a slot for each key in use.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,8 +58,8 @@ pub struct Fold<V, A: Aggregate<V>> {
     windows: Tumbling,
     /// The window of the last record: the next one is usually in it too.
     current: Current,
-    /// The one before, if not in that: where one window ends and another begins, records of both come.
-    other: Current,
+    /// The one that it was before: where a window ends and the next begins, records of both come.
+    before: Current,
     aggregate: A,
     slots: Slots,
     /// Names, to be sent before their first use.
@@ -105,7 +106,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             sender: u32::try_from(worker).expect("fewer than 2^32 workers"),
             windows,
             current: Current::NONE,
-            other: Current::NONE,
+            before: Current::NONE,
             aggregate,
             slots: Slots::default(),
             names: Vec::new(),
@@ -157,7 +158,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     /// Makes the window of `time` the one that records are folded into.
     #[inline]
     fn turn_to(&mut self, time: EventTime) {
-        std::mem::swap(&mut self.current, &mut self.other);
+        std::mem::swap(&mut self.current, &mut self.before);
         if !self.current.holds(time) {
             self.current = self.look_for(time);
         }
@@ -205,8 +206,8 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         self.slots.sweep(|slot, route| send(Shipment(Content::Forget { route, sender, slot })));
     }
 
-    /// Gives what is held of windows that are over at `watermark` to `send`. What is held of others, where
-    /// more of their records may come, stays; unless it has no slot.
+    /// Gives what is held of windows that are over at `watermark` to `send`. What is held of others stays,
+    /// for more of their records may come; but not what has no slot, into which none would be folded.
     pub fn flush_until(
         &mut self,
         watermark: EventTime,
@@ -229,7 +230,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         });
         self.lone.take().for_each(|batch| send(Shipment(Content::Alone(batch))));
         self.oldest = self.held.oldest();
-        (self.current, self.other) = (Current::NONE, Current::NONE);
+        (self.current, self.before) = (Current::NONE, Current::NONE);
     }
 }
 
@@ -281,8 +282,9 @@ mod tests {
         }
         let mut sent = Vec::new();
         folded.flush_until(EventTime::from_millis(19_999), |shipment| sent.push(shipment));
+        fold(&mut folded, "a", 22_000);
         fold(&mut folded, "a", 12_000);
-        fold(&mut folded, "a", 13_000);
+        fold(&mut folded, "a", 23_000);
         assert!(!holds_until(&folded, 19_999) && holds_until(&folded, 20_000));
         folded.flush(|shipment| sent.push(shipment));
         assert!(folded.is_empty());
@@ -290,24 +292,25 @@ mod tests {
             Content::Partial { pane, .. } => Some((pane.start.as_millis(), pane.records)),
             _ => None,
         });
-        // The third window's place was taken by the first one's: both are odd or even.
-        assert_eq!(partials.collect::<Vec<_>>(), [(0, 2), (10_000, 3), (20_000, 1)]);
+        assert_eq!(partials.collect::<Vec<_>>(), [(0, 2), (10_000, 2), (20_000, 3)]);
     }
 
     #[test]
-    fn a_third_window_starts_a_new_pane_and_no_record_is_lost() {
+    fn a_third_window_may_start_a_second_pane_and_no_record_goes_to_another_key() {
         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
         let mut folded = Fold::new(0, windows, Count);
-        for millis in [0, 20_000, 0, 20_000, 10_000, 40_000, 0] {
+        fold(&mut folded, "b", 0);
+        for millis in [0, 20_000, 0, 10_000, 0] {
             fold(&mut folded, "a", millis);
         }
-        let mut records = std::collections::BTreeMap::new();
+        let mut sent = Vec::new();
         folded.flush(|shipment| {
             if let Content::Partial { pane, .. } = shipment.0 {
-                *records.entry(pane.start.as_millis()).or_insert(0) += pane.records;
+                sent.push((pane.start.as_millis(), pane.slot, pane.records));
             }
         });
-        assert_eq!(records, [(0, 3), (10_000, 1), (20_000, 2), (40_000, 1)].into());
+        // At the place that "a" had in the third window, the first has the pane of "b".
+        assert_eq!(sent, [(0, 0, 1), (0, 1, 1), (0, 1, 2), (20_000, 1, 1), (10_000, 1, 1)]);
     }
 
     #[test]

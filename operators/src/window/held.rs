@@ -11,7 +11,10 @@ use crate::time::EventTime;
 const PANES_MAX: usize = 1 << 14;
 /// Most windows that are held, a number of them: few enough to look through them.
 const WINDOWS_MAX: usize = 1 << 8;
-/// Most panes for which a window has room before it has any, a number of them.
+/// A window with so many panes gets room for as many as the windows before had; the windows of fast
+/// clocks have fewer.
+const PANES_MIN: usize = 4;
+/// Most panes for which it gets room, a number of them.
 const EXPECTED_MAX: usize = 1 << 10;
 
 /// A window of which records are held.
@@ -27,7 +30,7 @@ pub(super) struct HeldWindows<P> {
     windows: Vec<HeldWindow<P>>,
     /// Panes of all of them, a number.
     panes: usize,
-    /// Panes of the window that was sent last, a number: there will be about as many in the next.
+    /// The most panes of one of the windows that were sent last: as many will be in the next.
     expected: usize,
 }
 
@@ -52,14 +55,19 @@ impl<P> HeldWindows<P> {
         self.windows.iter().map(|window| window.start).min().unwrap_or(EventTime::MAX)
     }
 
-    /// Where the window with this start is, from now on until some are [drained](Self::drain).
-    /// O(windows); those that came last are found first.
+    /// Where a window with this start is, from now on until some are [drained](Self::drain). At most
+    /// [`WINDOWS_MAX`] comparisons, for only those that came last are looked at: until it is seen that
+    /// there are too many, more may come, and then one of them twice.
     pub(super) fn find_or_add(&mut self, start: EventTime) -> usize {
-        self.windows.iter().rposition(|window| window.start == start).unwrap_or_else(|| {
-            let panes = Vec::with_capacity(self.expected.min(EXPECTED_MAX));
-            self.windows.push(HeldWindow { start, panes });
-            self.windows.len() - 1
-        })
+        let first = self.windows.len().saturating_sub(WINDOWS_MAX);
+        let found = self.windows[first..].iter().rposition(|window| window.start == start);
+        found.map_or_else(
+            || {
+                self.windows.push(HeldWindow { start, panes: Vec::new() });
+                self.windows.len() - 1
+            },
+            |at| first + at,
+        )
     }
 
     /// The pane at `place` of a window, if it is that of `slot`.
@@ -78,6 +86,9 @@ impl<P> HeldWindows<P> {
     pub(super) fn push(&mut self, window: usize, pane: PartialPane<P>) -> u32 {
         let panes = &mut self.windows[window].panes;
         let place = u32::try_from(panes.len()).expect("far fewer than 2^32 panes are held");
+        if panes.len() == PANES_MIN {
+            panes.reserve_exact(self.expected.saturating_sub(PANES_MIN));
+        }
         panes.push(pane);
         self.panes += 1;
         place
@@ -90,14 +101,18 @@ impl<P> HeldWindows<P> {
         which: impl Fn(EventTime) -> bool,
         mut send: impl FnMut(PartialPane<P>),
     ) {
+        let mut most = 0;
         self.windows.retain_mut(|window| {
             if which(window.start) {
-                self.expected = window.panes.len();
+                most = most.max(window.panes.len());
                 self.panes -= window.panes.len();
                 window.panes.drain(..).for_each(&mut send);
             }
             !window.panes.is_empty()
         });
+        if 0 < most {
+            self.expected = most.min(EXPECTED_MAX);
+        }
     }
 }
 
@@ -137,6 +152,21 @@ mod tests {
         assert!(held.pane(window, 2, 1).is_none(), "no place yet");
         held.drain(|_| true, drop);
         assert!(held.is_empty() && held.oldest() == EventTime::MAX && held.panes == 0);
+    }
+
+    #[test]
+    fn a_window_is_looked_for_among_the_last_ones_and_drained_wherever_it_is() {
+        let mut held = HeldWindows::default();
+        let last = 10 * WINDOWS_MAX as i64;
+        for ms in (0..=last).step_by(10) {
+            push(&mut held, ms, 0);
+        }
+        assert_eq!(push(&mut held, last, 1), 1);
+        assert_eq!(push(&mut held, 10, 1), 1);
+        assert_eq!(push(&mut held, 0, 1), 0, "not found again");
+        let mut sent = 0;
+        held.drain(|start| start == EventTime::from_millis(0), |_| sent += 1);
+        assert_eq!((sent, held.oldest()), (2, start(10)));
     }
 
     #[test]

@@ -126,12 +126,16 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                 capabilities.enter(next);
             }
 
-            let mut pulse = None;
-            pulses.for_each(|_, pulses| pulse = pulses.pop().or(pulse));
-            if let Some(pulse) = pulse {
-                live.activate()
-                    .session(&capabilities.live)
-                    .give_iterator(state.look(pulse).into_iter());
+            let mut asked = false;
+            pulses.for_each(|_, pulses| {
+                for Pulse { show } in pulses.drain(..) {
+                    asked = true;
+                    state.show(show);
+                }
+            });
+            if asked {
+                let looks = state.look();
+                live.activate().session(&capabilities.live).give_iterator(looks.into_iter());
             }
 
             state.names.collect();
@@ -259,8 +263,10 @@ struct State<V, A: Aggregate<V>> {
     closed_before: EventTime,
     /// Whether anything changed since the last look.
     changed: bool,
-    /// The window that the last pulse asked for.
+    /// The window that the last pulse asked for, and whether one asked for another since the last look:
+    /// then no row of it is known where rows are shown.
     shown: Option<EventTime>,
+    is_other: bool,
     value: std::marker::PhantomData<V>,
 }
 
@@ -278,6 +284,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
             closed_before: EventTime::MIN,
             changed: false,
             shown: None,
+            is_other: false,
             value: std::marker::PhantomData,
         }
     }
@@ -515,14 +522,19 @@ impl<V, A: Aggregate<V>> State<V, A> {
         })
     }
 
-    /// What a pulse asked to see, if anything changed: which windows are open, and the rows of the
-    /// shown one that changed since the last look. O(open windows + keys of the shown window).
-    fn look(&mut self, pulse: Pulse) -> Vec<Live<A::Output>> {
-        let same = self.shown == pulse.show;
-        if same && !self.changed {
+    /// Turns to the window that a pulse asks for.
+    fn show(&mut self, show: Option<EventTime>) {
+        self.is_other |= self.shown != show;
+        self.shown = show;
+    }
+
+    /// What is asked for, if anything changed: which windows are open, and the rows of the shown one
+    /// that changed since the last look. O(open windows + keys of the shown window).
+    fn look(&mut self) -> Vec<Live<A::Output>> {
+        let all = std::mem::take(&mut self.is_other);
+        if !all && !self.changed {
             return Vec::new();
         }
-        self.shown = pulse.show;
         self.changed = false;
         let open = self.open.iter().map(|(start, panes)| WindowKeys {
             window: self.windows.window_at(start),
@@ -530,11 +542,11 @@ impl<V, A: Aggregate<V>> State<V, A> {
         });
         let mut looks = vec![Live::Open(open.collect())];
         if let Some((start, panes)) =
-            pulse.show.and_then(|start| Some((start, self.open.get_mut(start)?)))
+            self.shown.and_then(|start| Some((start, self.open.get_mut(start)?)))
         {
             let window = self.windows.window_at(start);
             for pane in panes.iter_mut() {
-                if std::mem::take(&mut pane.changed) || !same {
+                if std::mem::take(&mut pane.changed) || all {
                     looks.push(Live::Row(Row {
                         key: self.names.name(pane.key),
                         window,

@@ -45,7 +45,7 @@ pub(super) fn route(key: Key<'_>) -> u64 {
 pub(super) struct SlotEntry {
     pub(super) route: u64,
     pub(super) partition: Partition,
-    /// Where its panes are in the even and in the odd window that it was last in.
+    /// Where its panes are in the last even and in the last odd window that it was in.
     pub(super) places: [u32; 2],
     /// Empty while the slot stands for nothing.
     key: SmolStr,

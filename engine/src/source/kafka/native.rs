@@ -11,7 +11,7 @@
 //! before what it points to is dropped, and a message is destroyed when its visit ends.
 #![expect(unsafe_code, reason = "batches from the client's queues, which rdkafka hides")]
 
-mod memory;
+pub(super) mod memory;
 mod topic_id;
 
 use std::convert::Infallible;
@@ -83,7 +83,6 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
         name: &str,
         wake: Wake,
     ) -> Result<Rc<TopicConsumer<C>>, String> {
-        memory::keep();
         let name = CString::new(name).map_err(|_| "the name holds a NUL byte".to_owned())?;
         let main_wake = wake.clone();
         consumer.set_nonempty_callback(move || main_wake.wake());

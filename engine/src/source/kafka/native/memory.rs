@@ -4,15 +4,19 @@
 //! allocator of glibc gives such pieces back to the system, and takes them anew from it, page by
 //! page: by that a job that catches up had twice the page faults, and took 2 % more processor time.
 
-/// Keeps what the client library frees for its next answers, up to [`KEPT_BYTES`]. It is set for the
-/// process, once, where glibc's allocator is used, and not if the user has set it by the environment.
+/// Free memory at the end of a heap that is not given back; and a piece that is smaller is taken from a
+/// heap, not from the system: glibc takes no greater bound for that. There is a heap for each thread
+/// that allocates, as a rule.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(super) fn keep() {
+const KEPT_BYTES: i32 = 32 << 20;
+
+/// Keeps what the client library frees for its next answers. It is set for the process, once, where
+/// glibc's allocator is used, and not if the user has set it by the environment. Called before there is a
+/// client that reads.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(in crate::source::kafka) fn keep_freed() {
     use std::sync::Once;
 
-    /// Free memory at the end of a heap that is not given back; the most that glibc takes for the
-    /// other setting.
-    const KEPT_BYTES: i32 = 32 << 20;
     const BY_USER: [&str; 3] =
         ["GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"];
     static ONCE: Once = Once::new();
@@ -20,7 +24,7 @@ pub(super) fn keep() {
         if BY_USER.iter().any(|name| std::env::var_os(name).is_some()) {
             return;
         }
-        // SAFETY: takes two numbers, and the allocator's lock.
+        // SAFETY: it takes two numbers, and sets two words that other threads only compare with.
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
@@ -30,4 +34,4 @@ pub(super) fn keep() {
 
 /// Other allocators are left as they are.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(super) fn keep() {}
+pub(in crate::source::kafka) fn keep_freed() {}
