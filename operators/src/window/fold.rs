@@ -67,8 +67,6 @@ pub struct Fold<V, A: Aggregate<V>> {
     /// Records of keys without a slot.
     lone: Lone<V>,
     held: HeldWindows<A::Partial>,
-    /// The start of the oldest window that it holds records of: the maximum if it holds none.
-    oldest: EventTime,
 }
 
 /// A window that records are folded into.
@@ -112,7 +110,6 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             names: Vec::new(),
             lone: Lone::default(),
             held: HeldWindows::default(),
-            oldest: EventTime::MAX,
         }
     }
 
@@ -167,7 +164,6 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     #[inline(never)]
     fn look_for(&mut self, time: EventTime) -> Current {
         let window = self.windows.window_at(time);
-        self.oldest = self.oldest.min(window.start);
         let at = self.held.find_or_add(window.start);
         Current { window, at, side: self.windows.is_odd(window).into() }
     }
@@ -191,9 +187,11 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     }
 
     /// Whether something is held of a window that is over at `watermark`: it has to be sent
-    /// before a capability moves there. What is of later windows may still be sent from there.
+    /// before a capability moves there. What is of later windows may still be sent from there. O(windows
+    /// that are held).
     pub fn holds_until(&self, watermark: EventTime) -> bool {
-        self.oldest < watermark && self.windows.window_at(self.oldest).end <= watermark
+        let oldest = self.held.oldest();
+        oldest < watermark && self.windows.window_at(oldest).end <= watermark
     }
 
     /// Gives everything that is held to `send`: the names first, then what uses them, then what
@@ -229,14 +227,13 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             send(Shipment(Content::Partial { route, sender, pane }));
         });
         self.lone.take().for_each(|batch| send(Shipment(Content::Alone(batch))));
-        self.oldest = self.held.oldest();
         (self.current, self.before) = (Current::NONE, Current::NONE);
     }
 }
 
 impl<V, A: Aggregate<V>> std::fmt::Debug for Fold<V, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fold").field("oldest", &self.oldest).finish_non_exhaustive()
+        f.debug_struct("Fold").field("oldest", &self.held.oldest()).finish_non_exhaustive()
     }
 }
 

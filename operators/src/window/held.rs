@@ -60,14 +60,12 @@ impl<P> HeldWindows<P> {
     /// there are too many, more may come, and then one of them twice.
     pub(super) fn find_or_add(&mut self, start: EventTime) -> usize {
         let first = self.windows.len().saturating_sub(WINDOWS_MAX);
-        let found = self.windows[first..].iter().rposition(|window| window.start == start);
-        found.map_or_else(
-            || {
-                self.windows.push(HeldWindow { start, panes: Vec::new() });
-                self.windows.len() - 1
-            },
-            |at| first + at,
-        )
+        let last = &self.windows[first..];
+        if let Some(at) = last.iter().rposition(|window| window.start == start) {
+            return first + at;
+        }
+        self.windows.push(HeldWindow { start, panes: Vec::new() });
+        self.windows.len() - 1
     }
 
     /// The pane at `place` of a window, if it is that of `slot`.

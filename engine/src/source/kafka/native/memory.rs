@@ -2,7 +2,8 @@
 //!
 //! An answer is a piece of up to some megabytes, and lives until its last message has been read. The
 //! allocator of glibc gives such pieces back to the system, and takes them anew from it, page by
-//! page: by that a job that catches up had twice the page faults, and took 2 % more processor time.
+//! page: a job that caught up had more than twice the page faults by that, and spent a quarter more
+//! time in the kernel.
 
 /// Free memory at the end of a heap that is not given back; and a piece that is smaller is taken from a
 /// heap, not from the system: glibc takes no greater bound for that. There is a heap for each thread
