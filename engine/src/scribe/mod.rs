@@ -14,7 +14,10 @@
 //! that the outputs show their files. A store or disk that does not take something is said once,
 //! and tried again: nothing is lost, and nothing is shown before its time.
 
+mod cut;
 mod desk;
+mod recovery;
+mod unable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -23,17 +26,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use strandline_operators::record::Rejected;
-use strandline_operators::time::EventTime;
-use strandline_operators::window::{KeyGroup, LAST_EPOCH, PaneState, Snapshot};
+use strandline_operators::window::{LAST_EPOCH, Snapshot};
 
+use self::cut::Sealing;
 pub(crate) use self::desk::{Desk, Letter, Lost};
 use self::desk::{Ending, bytes_of_rejected, bytes_of_rows};
+use self::unable::Unable;
 use crate::background::{Background, Bell, Join, Step, Task};
-use crate::checkpoint::CheckpointError;
-use crate::checkpoint::blobs::{BlobError, Blobs};
-use crate::checkpoint::catalog::{self, Loaded, Retention, blob_name};
-use crate::checkpoint::manifest::{Manifest, ProcessCut};
-use crate::checkpoint::section::{BlobWriter, Encoded};
+use crate::checkpoint::blobs::Blobs;
+use crate::checkpoint::catalog::{Loaded, Retention};
+use crate::checkpoint::manifest::Manifest;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
@@ -184,13 +186,6 @@ struct Scribe<P, O> {
     store_trouble: Option<Trouble>,
 }
 
-struct Sealing {
-    epoch: u64,
-    cut: ProcessCut,
-    /// Until it is stored.
-    blob: Option<(Arc<str>, Vec<u8>)>,
-}
-
 impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P, O> {
     fn step(&mut self) -> Step {
         let ending = self.desk.ending();
@@ -327,46 +322,6 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         }
     }
 
-    /// Shows what was committed before the start and removes what was not.
-    fn recover(&mut self) -> Result<(), Unable> {
-        let Some(recovery) = &self.recovery else { return Ok(()) };
-        if self.recovered {
-            return Ok(());
-        }
-        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
-        final_rows.recover(recovery).and_then(|()| rejected.recover(recovery))?;
-        let continued = self.options.checkpoints.as_ref().and_then(|c| c.continued.clone());
-        if let Some(loaded) = continued {
-            let cut = loaded.manifest.cut.iter().flat_map(|cut| &cut.processes);
-            for pending in cut.flat_map(|process| &process.outputs.pending) {
-                let rows = pending.rows.iter().map(|section| {
-                    let blob = loaded.blob(&section.blob);
-                    section.of(blob).map_err(|error| Arc::new(error) as Trouble)
-                });
-                let rows = rows.collect::<Result<Vec<_>, _>>();
-                let restored = rows.and_then(|rows| {
-                    final_rows.restore(pending, rows.clone())?;
-                    rejected.restore(pending, rows)
-                });
-                if let Err(error) = restored {
-                    // It was verified, so no retry mends it.
-                    self.options.failure.report(JobError::Output(Box::new(Lost {
-                        cause: error.to_string(),
-                        rows: 0,
-                        again: true,
-                    })));
-                }
-            }
-        }
-        if let Some(checkpoints) = &mut self.options.checkpoints {
-            checkpoints.continued = None;
-        }
-        self.recovered = true;
-        self.current = recovery.epoch.map_or(0, |epoch| epoch + 1);
-        self.enter(self.current);
-        Ok(())
-    }
-
     /// Makes `epoch` the current one, and writes what was set aside for it and before.
     fn enter(&mut self, epoch: u64) {
         // The last epoch is one of the frontier only; outputs count on.
@@ -411,87 +366,6 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             let next = [rows, cut, Some(passed)].into_iter().flatten().min().unwrap_or(passed);
             self.enter(next);
         }
-    }
-
-    /// Begins to seal the cut of the current epoch, if there is one to seal.
-    fn seal_current(&mut self) -> Result<bool, Unable> {
-        let epoch = self.current;
-        let Some(parts) = self.snapshots.get(&epoch) else { return Ok(false) };
-        if parts.len() < self.options.workers {
-            // The events ended before every worker had heard of it. The last cut follows.
-            self.snapshots.remove(&epoch);
-            self.desk.announce_sealed(epoch, None);
-            return Ok(false);
-        }
-        let closing = parts.iter().any(|part| part.closing);
-        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
-        final_rows.seal(closing)?;
-        rejected.seal(closing)?;
-
-        let parts = self.snapshots.remove(&epoch).unwrap_or_default();
-        let mut blob = BlobWriter::new(&blob_name(self.claim, epoch, self.options.process));
-        let mut cut = ProcessCut {
-            process: self.options.process,
-            workers: self.options.workers,
-            closed_by_all: EventTime::MAX,
-            closed_by_some: EventTime::MIN,
-            final_rows: self.final_rows,
-            ..ProcessCut::default()
-        };
-        for Snapshot { closed_before, panes, .. } in &parts {
-            cut.closed_by_all = cut.closed_by_all.min(*closed_before);
-            cut.closed_by_some = cut.closed_by_some.max(*closed_before);
-            for (group, encoded) in by_group(panes) {
-                cut.state.push((group, blob.section(&encoded)));
-            }
-        }
-        cut.state.sort_unstable_by_key(|(group, _)| *group);
-        cut.outputs = final_rows.list(epoch, &mut blob);
-        cut.outputs.append(rejected.list(epoch, &mut blob));
-        self.sealing = Some(Sealing { epoch, cut, blob: blob.finish() });
-        Ok(true)
-    }
-
-    /// Stores the blob of the cut that is being sealed, and announces it.
-    fn store_sealing(&mut self) -> Result<(), Unable> {
-        let (Some(sealing), Some(checkpoints)) = (&self.sealing, &self.options.checkpoints) else {
-            return Ok(());
-        };
-        if let Some((name, bytes)) = &sealing.blob {
-            catalog::put(&*checkpoints.blobs, name, bytes)?;
-        }
-        if let Some(Sealing { epoch, cut, .. }) = self.sealing.take() {
-            self.desk.announce_sealed(epoch, Some(cut));
-        }
-        Ok(())
-    }
-
-    /// Makes manifests durable.
-    fn put(&mut self) -> Result<(), Unable> {
-        let Some(checkpoints) = &mut self.options.checkpoints else { return Ok(()) };
-        while let Some(manifest) = self.puts.front()
-            && !self.fenced
-        {
-            match catalog::put_manifest(&*checkpoints.blobs, manifest) {
-                Ok(()) => {}
-                Err(CheckpointError::Blobs(error)) => return Err(error.into()),
-                Err(error) => {
-                    self.options.failure.report(JobError::Checkpoint(error));
-                    // For good: the next number may be free all the same.
-                    self.fenced = true;
-                    return Ok(());
-                }
-            }
-            let Some(manifest) = self.puts.pop_front() else { break };
-            if let Some(retention) = &mut checkpoints.retention {
-                retention.add(&manifest);
-                // What cannot be removed is in nobody's way: it is tried again the next time.
-                let _ = retention.prune(&*checkpoints.blobs);
-            }
-            let epoch = manifest.cut.as_ref().map_or(0, |cut| cut.epoch);
-            self.desk.announce_put(manifest.number, epoch);
-        }
-        Ok(())
     }
 
     fn show_committed(&mut self) -> Result<(), Unable> {
@@ -563,42 +437,6 @@ impl<P, O> Drop for Scribe<P, O> {
         }
         self.desk.leave();
     }
-}
-
-/// What does not work just now.
-enum Unable {
-    /// An output, which has said so itself.
-    Output,
-    /// The store of checkpoints.
-    Store(BlobError),
-}
-
-impl Unable {
-    /// The one that has to be said.
-    fn worse(self, other: Unable) -> Unable {
-        if matches!(self, Unable::Output) { other } else { self }
-    }
-}
-
-impl From<Trouble> for Unable {
-    fn from(_: Trouble) -> Unable {
-        Unable::Output
-    }
-}
-
-impl From<BlobError> for Unable {
-    fn from(error: BlobError) -> Unable {
-        Unable::Store(error)
-    }
-}
-
-/// The panes of each key group, encoded.
-fn by_group<P: Serialize>(panes: &[PaneState<P>]) -> BTreeMap<KeyGroup, Encoded> {
-    let mut groups: BTreeMap<KeyGroup, Encoded> = BTreeMap::new();
-    for pane in panes {
-        groups.entry(KeyGroup::of(&pane.key)).or_default().push(pane);
-    }
-    groups
 }
 
 #[cfg(test)]

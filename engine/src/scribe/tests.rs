@@ -7,12 +7,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use strandline_operators::window::{Row, Window};
+use strandline_operators::time::EventTime;
+use strandline_operators::window::{PaneState, Row, Window};
 use tempfile::TempDir;
 
 use super::*;
-use crate::checkpoint::blobs::BlobEntry;
-use crate::checkpoint::manifest::{CutRecord, FORMAT};
+use crate::checkpoint::blobs::{BlobEntry, BlobError};
+use crate::checkpoint::catalog::blob_name;
+use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
 use crate::clock::ClockHand;
 use crate::outputs::{Outputs, Visibility};
 use crate::sink::{FileOutputs, Roll};

@@ -12,23 +12,27 @@
 //! each checkpoint holds those that came since the one before, so a row is kept twice at most, and
 //! small intervals do not make small files.
 
+mod open_file;
+mod waiting_file;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use self::open_file::OpenFile;
+use self::waiting_file::WaitingFile;
 use super::layout::Layout;
 use super::names::{DateFolder, FileName, NotOurs};
 use super::{Committed, SinkOptions, output_dir};
 use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
-use crate::checkpoint::section::{BlobWriter, Encoded, Section};
+use crate::checkpoint::section::BlobWriter;
 use crate::clock::Clock;
 use crate::outputs::{Condition, Output, Recovery, Trouble, Visibility};
 use crate::report::Report;
-use crate::store::{Directory, SealedFile, StoreError};
+use crate::store::{Directory, StoreError};
 
 /// When a file is rolled: whatever comes first.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -218,19 +222,7 @@ impl<L: Layout> RollingFiles<L> {
         let Some(writer) = file.writer else { return };
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
         let name = self.take_name();
-        let (folder, rows, size) = (file.folder, file.rows, bytes.len() as u64);
-        let waiting = WaitingFile {
-            folder,
-            name,
-            rows,
-            size,
-            bytes,
-            sealed: None,
-            hidden: String::new(),
-            held: false,
-            listed_in: None,
-        };
-        self.waiting.push_back(waiting);
+        self.waiting.push_back(WaitingFile::new(file.folder, name, file.rows, bytes));
     }
 
     fn take_name(&mut self) -> FileName {
@@ -478,130 +470,6 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
 
     fn finish(&mut self) -> Result<(), Trouble> {
         self.roll().map(|_| ()).map_err(|cause| cause as Trouble)
-    }
-}
-
-/// A file that rows are added to. Its encoder is made when there is enough to encode, so that a
-/// date with a few rows costs little.
-struct OpenFile<L: Layout> {
-    folder: DateFolder,
-    columns: L::Columns,
-    columns_rows: usize,
-    columns_bytes: usize,
-    writer: Option<ArrowWriter<Vec<u8>>>,
-    rows: u64,
-    /// By the clock.
-    roll_at: Duration,
-    last_write: u64,
-    /// With checkpoints: its rows since the last one.
-    unsaved: Encoded,
-    /// With checkpoints: where its other rows are kept.
-    saved: Vec<Section>,
-}
-
-impl<L: Layout> OpenFile<L> {
-    fn new(layout: &L, folder: DateFolder, roll_at: Duration) -> OpenFile<L> {
-        OpenFile {
-            folder,
-            columns: layout.columns(),
-            columns_rows: 0,
-            columns_bytes: 0,
-            writer: None,
-            rows: 0,
-            roll_at,
-            last_write: 0,
-            unsaved: Encoded::default(),
-            saved: Vec::new(),
-        }
-    }
-
-    fn append(&mut self, layout: &L, record: &L::Record) {
-        layout.append(&mut self.columns, record);
-        self.columns_rows += 1;
-        self.columns_bytes += L::bytes(record);
-        self.rows += 1;
-    }
-
-    fn encode(&mut self, layout: &L, properties: &WriterProperties) {
-        if self.columns_rows == 0 {
-            return;
-        }
-        let batch = layout.finish(&mut self.columns);
-        (self.columns_rows, self.columns_bytes) = (0, 0);
-        let writer = self.writer.get_or_insert_with(|| {
-            let schema = Arc::clone(layout.schema());
-            ArrowWriter::try_new(Vec::new(), schema, Some(properties.clone()))
-                .expect("Parquet has these types")
-        });
-        writer.write(&batch).expect("encoding into memory cannot fail");
-    }
-
-    /// The memory that its rows take, roughly: compressed, as far as they are.
-    fn bytes(&self) -> usize {
-        let encoded = |writer: &ArrowWriter<_>| writer.bytes_written() + writer.in_progress_size();
-        self.columns_bytes + self.writer.as_ref().map_or(0, encoded)
-    }
-}
-
-/// A complete file that is not visible yet.
-struct WaitingFile {
-    folder: DateFolder,
-    name: FileName,
-    rows: u64,
-    /// Its bytes, until they are on the medium for good.
-    bytes: Vec<u8>,
-    /// How many they are.
-    size: u64,
-    sealed: Option<SealedFile>,
-    /// Its hidden name, once that is on the medium too.
-    hidden: String,
-    held: bool,
-    /// The first cut that lists it.
-    listed_in: Option<u64>,
-}
-
-impl WaitingFile {
-    /// Brings its bytes to the medium under a hidden name, if they are not there yet.
-    fn seal(&mut self, directory: &Directory) -> Result<(), StoreError> {
-        if self.sealed.is_none() {
-            let folder = directory.subdirectory(&self.folder.to_string())?;
-            let mut staged = folder.stage(&self.name.to_string())?;
-            staged.append(&self.bytes)?;
-            self.sealed = Some(staged.seal()?);
-        }
-        Ok(())
-    }
-
-    /// Seals it, so that it can be promised to a checkpoint: it is found again after a power loss.
-    fn hold(&mut self, directory: &Directory) -> Result<(), StoreError> {
-        if self.held {
-            return Ok(());
-        }
-        self.seal(directory)?;
-        if let Some(sealed) = &mut self.sealed {
-            self.hidden = sealed.hidden_name();
-            sealed.sync_name()?;
-        }
-        self.held = true;
-        // It may wait long for its checkpoint.
-        self.bytes = Vec::new();
-        Ok(())
-    }
-
-    /// Whether it is visible under its name, on the medium too.
-    fn is_shown(&self, directory: &Directory) -> Result<bool, StoreError> {
-        let folder = directory.subdirectory(&self.folder.to_string())?;
-        folder.show(&self.hidden, &self.name.to_string())
-    }
-
-    /// Makes it visible, once it has been sealed.
-    fn commit(&mut self) -> Result<(), StoreError> {
-        let Some(sealed) = &mut self.sealed else { return Ok(()) };
-        let committed = sealed.commit();
-        if let Err(StoreError::Vanished { .. }) = committed {
-            self.sealed = None;
-        }
-        committed
     }
 }
 

@@ -1,0 +1,116 @@
+//! A cut on its way to the store: what it holds becomes one blob, and its manifest follows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use strandline_operators::time::EventTime;
+use strandline_operators::window::{KeyGroup, PaneState, Snapshot};
+
+use super::{Scribe, Unable};
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::catalog::{self, blob_name};
+use crate::checkpoint::manifest::ProcessCut;
+use crate::checkpoint::section::{BlobWriter, Encoded};
+use crate::job::JobError;
+use crate::outputs::OpenOutputs;
+
+/// The cut of an epoch that is not stored yet.
+pub(super) struct Sealing {
+    pub(super) epoch: u64,
+    cut: ProcessCut,
+    /// Until it is stored.
+    blob: Option<(Arc<str>, Vec<u8>)>,
+}
+
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
+    /// Begins to seal the cut of the current epoch, if there is one to seal.
+    pub(super) fn seal_current(&mut self) -> Result<bool, Unable> {
+        let epoch = self.current;
+        let Some(parts) = self.snapshots.get(&epoch) else { return Ok(false) };
+        if parts.len() < self.options.workers {
+            // The events ended before every worker had heard of it. The last cut follows.
+            self.snapshots.remove(&epoch);
+            self.desk.announce_sealed(epoch, None);
+            return Ok(false);
+        }
+        let closing = parts.iter().any(|part| part.closing);
+        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+        final_rows.seal(closing)?;
+        rejected.seal(closing)?;
+
+        let parts = self.snapshots.remove(&epoch).unwrap_or_default();
+        let mut blob = BlobWriter::new(&blob_name(self.claim, epoch, self.options.process));
+        let mut cut = ProcessCut {
+            process: self.options.process,
+            workers: self.options.workers,
+            closed_by_all: EventTime::MAX,
+            closed_by_some: EventTime::MIN,
+            final_rows: self.final_rows,
+            ..ProcessCut::default()
+        };
+        for Snapshot { closed_before, panes, .. } in &parts {
+            cut.closed_by_all = cut.closed_by_all.min(*closed_before);
+            cut.closed_by_some = cut.closed_by_some.max(*closed_before);
+            for (group, encoded) in by_group(panes) {
+                cut.state.push((group, blob.section(&encoded)));
+            }
+        }
+        cut.state.sort_unstable_by_key(|(group, _)| *group);
+        cut.outputs = final_rows.list(epoch, &mut blob);
+        cut.outputs.append(rejected.list(epoch, &mut blob));
+        self.sealing = Some(Sealing { epoch, cut, blob: blob.finish() });
+        Ok(true)
+    }
+
+    /// Stores the blob of the cut that is being sealed, and announces it.
+    pub(super) fn store_sealing(&mut self) -> Result<(), Unable> {
+        let (Some(sealing), Some(checkpoints)) = (&self.sealing, &self.options.checkpoints) else {
+            return Ok(());
+        };
+        if let Some((name, bytes)) = &sealing.blob {
+            catalog::put(&*checkpoints.blobs, name, bytes)?;
+        }
+        if let Some(Sealing { epoch, cut, .. }) = self.sealing.take() {
+            self.desk.announce_sealed(epoch, Some(cut));
+        }
+        Ok(())
+    }
+
+    /// Makes manifests durable.
+    pub(super) fn put(&mut self) -> Result<(), Unable> {
+        let Some(checkpoints) = &mut self.options.checkpoints else { return Ok(()) };
+        while let Some(manifest) = self.puts.front()
+            && !self.fenced
+        {
+            match catalog::put_manifest(&*checkpoints.blobs, manifest) {
+                Ok(()) => {}
+                Err(CheckpointError::Blobs(error)) => return Err(error.into()),
+                Err(error) => {
+                    self.options.failure.report(JobError::Checkpoint(error));
+                    // For good: the next number may be free all the same.
+                    self.fenced = true;
+                    return Ok(());
+                }
+            }
+            let Some(manifest) = self.puts.pop_front() else { break };
+            if let Some(retention) = &mut checkpoints.retention {
+                retention.add(&manifest);
+                // What cannot be removed is in nobody's way: it is tried again the next time.
+                let _ = retention.prune(&*checkpoints.blobs);
+            }
+            let epoch = manifest.cut.as_ref().map_or(0, |cut| cut.epoch);
+            self.desk.announce_put(manifest.number, epoch);
+        }
+        Ok(())
+    }
+}
+
+/// The panes of each key group, encoded.
+fn by_group<P: Serialize>(panes: &[PaneState<P>]) -> BTreeMap<KeyGroup, Encoded> {
+    let mut groups: BTreeMap<KeyGroup, Encoded> = BTreeMap::new();
+    for pane in panes {
+        groups.entry(KeyGroup::of(&pane.key)).or_default().push(pane);
+    }
+    groups
+}
