@@ -108,7 +108,7 @@ pub(crate) struct Document {
     pub(crate) bench: String,
     pub(crate) machine: Machine,
     pub(crate) settings: Settings,
-    /// By rate, and within it by the way of fetching.
+    /// By round, within it by rate, and within that by the way of fetching.
     pub(crate) rates: Vec<Measured>,
     pub(crate) idle: Vec<Idle>,
 }

@@ -59,6 +59,9 @@ struct Options {
     /// Records a second; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000,50000,200000")]
     rates: Vec<u64>,
+    /// How often all of it is measured, except for the idle job; tables then show medians.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
     /// How long each load lasts, with its warm-up.
     #[arg(long, default_value_t = 40)]
     seconds: u64,
@@ -159,10 +162,12 @@ fn measure(options: &Options) -> anyhow::Result<Document> {
         linger_ms: options.linger_ms,
     };
     let mut rates = Vec::new();
-    for rate_hz in &options.rates {
-        // The ways one after the other, so that what is compared is close in time.
-        for fetch in &options.fetch {
-            rates.push(measure_rate(bootstrap, options, *rate_hz, fetch)?);
+    for _ in 0..options.rounds {
+        for rate_hz in &options.rates {
+            // The ways one after the other, so that what is compared is close in time.
+            for fetch in &options.fetch {
+                rates.push(measure_rate(bootstrap, options, *rate_hz, fetch)?);
+            }
         }
     }
     let mut idle = Vec::new();

@@ -2,14 +2,19 @@
 
 use std::fmt::Write as _;
 
+use strandline_benches::spread::Spread;
+
 use crate::figures::{Document, Figures, FromBoth, Idle, Measured};
 
-/// Latencies of one rate and way, from both moments.
+/// One rate and way of fetching, in each round.
+type Rounds<'a> = Vec<&'a Measured>;
+
+/// Latencies of one rate and way, from both moments, in each round.
 struct Line {
     until: String,
-    both: FromBoth,
-    /// Of final rows, how many windows they are of.
-    windows: Option<u64>,
+    both: Vec<FromBoth>,
+    /// Whether they are of windows or of records.
+    of_windows: bool,
 }
 
 impl Document {
@@ -17,9 +22,13 @@ impl Document {
     pub(crate) fn tables(&self) -> String {
         let settings = &self.settings;
         let counted = settings.seconds - settings.warm_up_seconds.min(settings.seconds);
+        let rounds = match self.rounds().iter().map(Vec::len).max() {
+            None | Some(1) => String::new(),
+            Some(rounds) => format!(" of {rounds} rounds the median (least–greatest);"),
+        };
         let mut text = format!(
-            "Latencies in milliseconds, {counted} s counted of each load; {} devices, {} partitions, \
-             `-w {}`, a checkpoint every {} ms, the producer's `linger.ms` {}. {}\n\n",
+            "Latencies in milliseconds,{rounds} {counted} s counted of each load; {} devices, {} \
+             partitions, `-w {}`, a checkpoint every {} ms, the producer's `linger.ms` {}. {}\n\n",
             settings.devices,
             settings.partitions,
             settings.workers,
@@ -36,15 +45,15 @@ impl Document {
                  the p99.99 is the greatest of all.\n",
                 settings.final_window_ms
             );
-            self.table(&mut text, |rate| {
-                let line = |until: &str, both| Line {
+            self.table(&mut text, |rounds| {
+                let line = |until: &str, of: fn(&Measured) -> FromBoth| Line {
                     until: until.to_owned(),
-                    both,
-                    windows: Some(rate.windows),
+                    both: rounds.iter().map(|rate| of(rate)).collect(),
+                    of_windows: true,
                 };
                 vec![
-                    line("pushed to a follower", rate.final_pushed),
-                    line("committed in Parquet", rate.final_committed),
+                    line("pushed to a follower", |rate| rate.final_pushed),
+                    line("committed in Parquet", |rate| rate.final_committed),
                 ]
             });
         }
@@ -59,9 +68,13 @@ impl Document {
                 settings.live_watermark_ms / 1_000,
                 settings.publish_every_ms
             );
-            self.table(&mut text, |rate| {
-                let until = format!("in a live row ({:.1} %)", 100.0 * rate.live_not_shown);
-                vec![Line { until, both: rate.live, windows: None }]
+            self.table(&mut text, |rounds| {
+                let not_shown = rounds.iter().map(|rate| rate.live_not_shown).fold(0.0, f64::max);
+                vec![Line {
+                    until: format!("in a live row ({:.1} %)", 100.0 * not_shown),
+                    both: rounds.iter().map(|rate| rate.live).collect(),
+                    of_windows: false,
+                }]
             });
         }
         for Idle { fetch, rate_hz, seconds, share_of_a_core } in &self.idle {
@@ -75,35 +88,66 @@ impl Document {
         text
     }
 
-    fn table(&self, text: &mut String, of: fn(&Measured) -> Vec<Line>) {
+    /// By rate and way of fetching, in the order in which they first came.
+    fn rounds(&self) -> Vec<Rounds<'_>> {
+        let mut all: Vec<Rounds<'_>> = Vec::new();
+        for rate in &self.rates {
+            let is_same =
+                |other: &&Measured| (other.rate_hz, &other.fetch) == (rate.rate_hz, &rate.fetch);
+            match all.iter_mut().find(|rounds| rounds.first().is_some_and(is_same)) {
+                Some(rounds) => rounds.push(rate),
+                None => all.push(vec![rate]),
+            }
+        }
+        all
+    }
+
+    fn table(&self, text: &mut String, of: fn(&[&Measured]) -> Vec<Line>) {
         text.push_str(
             "| records/s | `--fetch` | until | from | p50 | p99 | p99.99 | max | of |\n\
              |---|---|---|---|---|---|---|---|---|\n",
         );
-        for rate in &self.rates {
-            let kept_up = if rate.producer_kept_up { "" } else { " (the producer fell behind)" };
-            for Line { until, both, windows } in of(rate) {
-                for (from, figures) in
-                    [("append", both.from_append), ("schedule", both.from_schedule)]
-                {
-                    let Some(Figures { samples, p50_ms, p99_ms, p99_99_ms, max_ms }) = figures
-                    else {
+        for rounds in self.rounds() {
+            let kept_up = rounds.iter().all(|rate| rate.producer_kept_up);
+            let kept_up = if kept_up { "" } else { " (the producer fell behind)" };
+            let windows: u64 = rounds.iter().map(|rate| rate.windows).sum();
+            for Line { until, both, of_windows } in of(&rounds) {
+                for (moment, from) in ["append", "schedule"].into_iter().enumerate() {
+                    let figures = both.iter().map(|both| [both.from_append, both.from_schedule]);
+                    let figures: Vec<Figures> = figures.filter_map(|both| both[moment]).collect();
+                    if figures.is_empty() {
                         continue;
-                    };
-                    let of = match windows {
-                        None => format!("{samples} records"),
-                        Some(windows) => format!("{windows} windows"),
+                    }
+                    let [p50, p99, p99_99, max] = cells(&figures);
+                    let records: u64 = figures.iter().map(|figures| figures.samples).sum();
+                    let of = match of_windows {
+                        true => format!("{windows} windows"),
+                        false => format!("{records} records"),
                     };
                     let _ = writeln!(
                         text,
-                        "| {}{kept_up} | {} | {until} | {from} | {p50_ms:.1} | {p99_ms:.1} | \
-                         {p99_99_ms:.1} | {max_ms:.1} | {of} |",
-                        rate.rate_hz, rate.fetch
+                        "| {}{kept_up} | {} | {until} | {from} | {p50} | {p99} | {p99_99} | {max} | {of} |",
+                        rounds[0].rate_hz, rounds[0].fetch
                     );
                 }
             }
         }
     }
+}
+
+/// The p50, p99, p99.99 and maximum: of several rounds the median with least and greatest.
+fn cells(rounds: &[Figures]) -> [String; 4] {
+    let of: [fn(&Figures) -> f64; 4] = [
+        |figures| figures.p50_ms,
+        |figures| figures.p99_ms,
+        |figures| figures.p99_99_ms,
+        |figures| figures.max_ms,
+    ];
+    of.map(|of| match Spread::of(rounds.iter().map(of)) {
+        None => "–".to_owned(),
+        Some(spread) if rounds.len() == 1 => format!("{:.1}", spread.median),
+        Some(spread) => spread.text(1.0, 1),
+    })
 }
 
 #[cfg(test)]
@@ -175,6 +219,22 @@ mod tests {
             assert!(tables.lines().any(|line| line == row), "{tables}");
         }
         assert!(tables.contains("`--fetch client` takes 2.9 % of a core (30 s)."), "{tables}");
+    }
+
+    #[test]
+    fn rounds_are_shown_as_their_median_with_least_and_greatest() {
+        let mut document = document();
+        let [client, direct] = [0, 1].map(|way| document.rates[way].clone());
+        for p99_ms in [205.0, 8.5] {
+            let mut round = client.clone();
+            round.final_pushed.from_append.as_mut().unwrap().p99_ms = p99_ms;
+            document.rates.extend([round, direct.clone()]);
+        }
+        let tables = document.tables();
+        let row = "| 50000 | client | pushed to a follower | append | 2.6 (2.6–2.6) | 8.5 (7.5–205.0) \
+                   | 17.3 (17.3–17.3) | 17.3 (17.3–17.3) | 1050 windows |";
+        assert!(tables.lines().any(|line| line == row), "{tables}");
+        assert!(tables.contains("of 3 rounds the median (least–greatest);"), "{tables}");
     }
 
     #[test]
