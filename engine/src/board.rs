@@ -35,7 +35,8 @@ use crate::view::{FinalRow, WindowView};
 
 mod rows;
 
-/// Most rows of final windows that are kept beyond those of the shown one, a number of rows.
+/// Most rows of final windows that are kept, a number of rows, if there are more than the shown
+/// window and the newest two others.
 const ROWS_KEPT_MAX: usize = 100_000;
 /// Most final rows that are pushed to followers in one piece, a number of rows.
 const ROWS_PUSHED_MAX: usize = 4096;

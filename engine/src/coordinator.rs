@@ -183,10 +183,12 @@ impl Coordinator {
         0 < state.turns_wanted && state.partitions.values().any(is_idle)
     }
 
-    /// An epoch is left.
-    pub(crate) fn turned(&self) {
+    /// An epoch is left. Whether that was the last of the turns that a lift takes.
+    pub(crate) fn turned(&self) -> bool {
         let mut state = self.0.borrow_mut();
-        state.turns_wanted = state.turns_wanted.saturating_sub(1);
+        let wanted = state.turns_wanted;
+        state.turns_wanted = wanted.saturating_sub(1);
+        wanted == 1
     }
 
     /// Whether every partition has been read to the end of a bounded run.
@@ -261,7 +263,10 @@ impl State {
                 return;
             }
             Report::Waits => {
-                self.turns_wanted = TURNS_TO_LIFT;
+                // Whoever still waits after them says so again.
+                if self.turns_wanted == 0 {
+                    self.turns_wanted = TURNS_TO_LIFT;
+                }
                 return;
             }
         };

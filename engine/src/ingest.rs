@@ -12,6 +12,7 @@
 //! event time back.
 
 mod line;
+mod pace;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -28,12 +29,12 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::probe::{Handle as ProbeHandle, Probe};
 use timely::dataflow::{Scope, StreamVec};
 use timely::progress::Antichain;
 use timely::progress::operate::FrontierInterest;
 
 use self::line::{Intake, Line};
+use self::pace::Pace;
 use crate::clock::Clock;
 use crate::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
@@ -46,8 +47,6 @@ const MESSAGES_PER_READ: usize = 1024;
 /// Messages after such a pause are sent on at once: another look would find nothing to fold them
 /// with, and costs a job that has little to do a third of its steps.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
-/// How long a worker whose partitions all wait for others sleeps before it looks again.
-const DRIFT_RETRY: Duration = Duration::from_millis(5);
 
 /// How a source treats event time.
 #[derive(Copy, Clone, Debug)]
@@ -120,8 +119,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         let _ = wake_up.activate();
     });
     let reader = source.reader(wake);
-    let frontier = ProbeHandle::<Time>::new();
-    let probe = frontier.clone();
+    let pace = Pace::new();
+    let (followed, follower) = (Rc::clone(&pace), scope.activator_for(Rc::clone(&address)));
 
     builder.build(move |capabilities| {
         let [data, rejects, ack] =
@@ -210,7 +209,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 return;
             }
 
-            let frontier = probe.with_frontier(|frontier| frontier.iter().map(|t| t.event).min());
+            let frontier = pace.frontier();
             let (mut more, mut waiting) = (false, false);
             for line in &mut lines {
                 if line.progress.finished {
@@ -272,12 +271,12 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             } else if more {
                 activator.activate();
             } else if waiting {
-                activator.activate_after(DRIFT_RETRY);
+                pace.wait();
             }
         }
     });
     Ingested {
-        shipments: shipments_stream.probe_with(&frontier),
+        shipments: followed.follow(shipments_stream, follower),
         rejected: rejected_stream,
         reports: reports_stream,
     }

@@ -33,6 +33,9 @@ use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, Phase, Snapshot, View};
 
 /// Epochs that may be incomplete at once.
 const EPOCHS_IN_FLIGHT_MAX: u64 = 2;
+/// The part of `max_drift` that a lift brings event time forward by, at least, if turning epochs
+/// early for it is worthwhile.
+const LIFT_WORTHWHILE: u32 = 8;
 /// How long a stop may take until the outputs have everything.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
 /// Over how many epochs the rate of records is averaged.
@@ -114,6 +117,10 @@ pub(crate) struct Leader<P, O> {
     meter: Meter,
     epoch: u64,
     next_turn_at: Duration,
+    /// Before that, no turn is made for a lift alone.
+    lift_at: Duration,
+    /// The floor of the last lift for which a turn was wanted.
+    lifted_to: EventTime,
     next_pulse_at: Duration,
     /// When what the last pulse asked for is published, if it has not been.
     publish_at: Option<Duration>,
@@ -180,6 +187,8 @@ impl<P, O> Leader<P, O> {
             meter,
             epoch: kept.map_or(0, |kept| kept.epoch),
             next_turn_at: now,
+            lift_at: now,
+            lifted_to: EventTime::MIN,
             next_pulse_at: now,
             publish_at: None,
             stopping: Stopping::No,
@@ -207,7 +216,7 @@ impl<P, O> Leader<P, O> {
             self.committed_before = Some(EventTime::MAX);
         }
         self.lead_stop(now)?;
-        let due = self.next_turn_at <= now || self.wants_turn();
+        let due = self.next_turn_at <= now || self.wants_turn(now);
         if due && self.stopping == Stopping::No && self.may_turn() {
             self.turn(Order::Read, now);
             self.next_turn_at = now + self.options.job.epoch_every;
@@ -264,8 +273,18 @@ impl<P, O> Leader<P, O> {
     /// Whether a turn would lift idle partitions that hold back one that has run ahead. Without a
     /// turn for it, event time would move on by what a partition may run ahead each time that an
     /// epoch is over: replaying a month beside an idle partition would take half a day.
-    fn wants_turn(&self) -> bool {
-        self.may_lift() && self.coordinator.wants_turn()
+    fn wants_turn(&self, now: Duration) -> bool {
+        self.lift_at <= now && self.may_lift() && self.coordinator.wants_turn()
+    }
+
+    /// Takes note of a lift to `floor` for which a turn was wanted. One that brought little is not
+    /// followed by another before the next epoch is due: the partition that has run ahead waits for
+    /// somebody who goes with the clock, and turning epochs faster would not help it.
+    fn note_lift(&mut self, floor: EventTime, now: Duration) {
+        if floor < self.lifted_to + self.options.job.max_drift / LIFT_WORTHWHILE {
+            self.lift_at = now + self.options.job.epoch_every;
+        }
+        self.lifted_to = self.lifted_to.max(floor);
     }
 
     /// What idle partitions are lifted to in the next epoch. A lift is part of the cut of the epoch
@@ -283,8 +302,13 @@ impl<P, O> Leader<P, O> {
         let floor = self.floor();
         let assign = if order == Order::Read { self.assign() } else { Vec::new() };
         let (bounded, closed_before) = (self.bounded, self.closed_before);
+        if self.inputs.is_some()
+            && self.coordinator.turned()
+            && let Some(floor) = floor
+        {
+            self.note_lift(floor, now);
+        }
         let Some(inputs) = &mut self.inputs else { return };
-        self.coordinator.turned();
         let left = self.epoch;
         if let Some(keeper) = &mut self.keeper
             && !self.at_start

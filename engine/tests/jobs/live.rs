@@ -1,6 +1,8 @@
 //! A job that runs on: idle partitions, new partitions, live rows, stopping.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use strandline_engine::clock::Clock;
@@ -89,17 +91,28 @@ fn an_idle_partition_stops_holding_the_others_back_and_can_wake() {
     assert!(summary.unwrap().ledger.balances());
 }
 
-/// A log whose partitions never end where they are read to: as if a transaction were open.
+/// A log that is looked at: how often partitions are read.
 #[derive(Clone, Debug)]
-struct Unfinished(SimulatedLog);
+struct Watched {
+    log: SimulatedLog,
+    reads: Arc<AtomicU64>,
+    /// Its partitions never end where they are read to: as if a transaction were open.
+    is_unfinished: bool,
+}
 
-struct UnfinishedReader(<SimulatedLog as Source>::Reader);
+impl Watched {
+    fn new(log: SimulatedLog, is_unfinished: bool) -> Watched {
+        Watched { log, reads: Arc::default(), is_unfinished }
+    }
+}
 
-impl Source for Unfinished {
-    type Reader = UnfinishedReader;
+struct WatchedReader(<SimulatedLog as Source>::Reader, Watched);
+
+impl Source for Watched {
+    type Reader = WatchedReader;
 
     fn topic(&self) -> &str {
-        self.0.topic()
+        self.log.topic()
     }
 
     fn plan(
@@ -107,19 +120,19 @@ impl Source for Unfinished {
         kept: &[PartitionStart],
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, SourceError> {
-        self.0.plan(kept, stopped)
+        self.log.plan(kept, stopped)
     }
 
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
-        self.0.discover(known)
+        self.log.discover(known)
     }
 
-    fn reader(&self, wake: Wake) -> Result<UnfinishedReader, SourceError> {
-        self.0.reader(wake).map(UnfinishedReader)
+    fn reader(&self, wake: Wake) -> Result<WatchedReader, SourceError> {
+        Ok(WatchedReader(self.log.reader(wake)?, self.clone()))
     }
 }
 
-impl Reader for UnfinishedReader {
+impl Reader for WatchedReader {
     fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
         self.0.assign(start)
     }
@@ -130,8 +143,13 @@ impl Reader for UnfinishedReader {
         limit: usize,
         visit: impl FnMut(Message<'_>),
     ) -> Result<Progress, SourceError> {
-        let progress = self.0.read(partition, limit, visit)?;
-        Ok(Progress { end: progress.end.next(), at_end: false, ..progress })
+        let WatchedReader(reader, watched) = self;
+        watched.reads.fetch_add(1, Ordering::Relaxed);
+        let progress = reader.read(partition, limit, visit)?;
+        if watched.is_unfinished {
+            return Ok(Progress { end: progress.end.next(), at_end: false, ..progress });
+        }
+        Ok(progress)
     }
 }
 
@@ -141,7 +159,7 @@ fn what_was_read_is_shown_though_the_log_has_more_that_does_not_come() {
     let log = SimulatedLog::new("toy", 1);
     let mut options = options();
     options.idle_after = NEVER;
-    let running = Running::start(Unfinished(log.clone()), 2, options);
+    let running = Running::start(Watched::new(log.clone(), true), 2, options);
     text(&log, 0, "a 1000");
     let seen =
         running.wait("it is shown", |s| s.window.as_ref().is_some_and(|w| !w.rows.is_empty()));
@@ -167,6 +185,49 @@ fn a_long_past_beside_an_idle_partition_is_read_without_waiting_for_the_next_epo
     let (_, summary) = running.stop();
     let ledger = summary.unwrap().ledger;
     assert_eq!((ledger.read, ledger.late), (records, 0));
+}
+
+/// One partition has run ahead by more than any lift can bring it, because another goes with the
+/// clock. That there is an idle one too does not make epochs turn faster, nor is it looked for
+/// that time to come.
+#[test]
+fn while_one_waits_for_the_clock_epochs_and_reads_are_few() {
+    let log = SimulatedLog::new("toy", 3);
+    let options = JobOptions { epoch_every: Duration::from_millis(200), ..options() };
+    let watched = Watched::new(log.clone(), false);
+    let reads = Arc::clone(&watched.reads);
+    let running = Running::start(watched, 1, options);
+    text(&log, 0, "fast 1000");
+    // More than is read of it at once.
+    for _ in 0..3_000 {
+        text(&log, 0, "fast 3600000");
+    }
+    text(&log, 1, "idle 1000");
+    let (clock, mut sent) = (Clock::system(), 0);
+    let mut send_until = |until: Duration| {
+        while clock.elapsed() < until {
+            sent += 1;
+            text(&log, 2, &format!("steady {}", 1_000 + sent));
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        (sent, reads.load(Ordering::Relaxed))
+    };
+    let (sent_before, read_before) = send_until(Duration::from_secs(2));
+    let begin = running.view.latest();
+    let state = |partition: usize| begin.partitions[partition].state;
+    assert_eq!(
+        [0, 1, 2].map(state),
+        [PartitionState::Paused, PartitionState::Idle, PartitionState::Active]
+    );
+    let (sent, read) = send_until(Duration::from_secs(4));
+    // Ten are due; for each of them there may be two more.
+    let turned = running.view.latest().epoch - begin.epoch;
+    assert!((5..=40).contains(&turned), "{turned} epochs in 2 s");
+    // Two partitions, for each record and once more to find that there is nothing; and for turns.
+    let (sent, read) = (sent - sent_before, read - read_before);
+    assert!(read <= 6 * sent + 400, "{read} reads for {sent} records");
+    let (_, summary) = running.stop();
+    assert!(summary.unwrap().ledger.balances());
 }
 
 #[test]

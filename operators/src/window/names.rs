@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_stands_for_another_key_releases_the_first() {
+    fn a_slot_that_was_forgotten_stands_for_another_key() {
         let mut names = Names::default();
         names.learn(0, 0, Partition(0), "a");
         names.forget(0, 0);
