@@ -207,7 +207,7 @@ impl Connection {
                         state.inquiring = false;
                         return;
                     }
-                    clock = Clock::system();
+                    (clock, absent) = (Clock::system(), 0);
                 }
                 Err(Trouble::Absent) => {
                     absent += 1;

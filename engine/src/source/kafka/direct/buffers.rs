@@ -30,8 +30,7 @@ pub(super) struct Buffer {
 impl Buffers {
     /// A buffer of at least `length` bytes, whatever they are.
     pub(super) fn take(&self, length: usize) -> Buffer {
-        let free = self.free().pop();
-        let mut bytes = free.unwrap_or_default();
+        let mut bytes = self.smallest(length);
         if bytes.len() < length {
             // What is in it is not needed: growing must not copy it.
             bytes.clear();
@@ -44,6 +43,18 @@ impl Buffers {
     /// Bytes of all buffers that somebody still looks at.
     pub(super) fn lent_bytes(&self) -> usize {
         self.0.lent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The smallest free buffer that has room for so much, or else any: a small answer that waits
+    /// long should not hold a large buffer.
+    fn smallest(&self, length: usize) -> Vec<u8> {
+        let mut free = self.free();
+        let fitting = free.iter().enumerate().filter(|(_, bytes)| length <= bytes.len());
+        let smallest = fitting.min_by_key(|(_, bytes)| bytes.len());
+        match smallest.map(|(index, _)| index) {
+            Some(index) => free.swap_remove(index),
+            None => free.pop().unwrap_or_default(),
+        }
     }
 
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {

@@ -9,7 +9,6 @@ use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::PartitionData;
@@ -88,7 +87,7 @@ fn serve(shared: &Shared, broker: i32, address: &str) -> Result<(), WireError> {
         wire.send(version, &request)?;
         let answer = wire.receive::<FetchRequest>(version)?;
         let throttle = answer.throttle_time_ms;
-        take_over(shared, broker, &asked, answer);
+        take_over(shared, broker, &asked, answer, wire.held_bytes());
         if let Ok(throttle @ 1..) = u64::try_from(throttle) {
             rest(shared, Duration::from_millis(throttle).min(THROTTLE_MAX));
         }
@@ -171,11 +170,15 @@ fn bytes(bytes: usize) -> i32 {
 }
 
 /// Puts what came where the worker finds it.
-fn take_over(shared: &Shared, broker: i32, asked: &[Asked], answer: FetchResponse) {
+fn take_over(
+    shared: &Shared,
+    broker: i32,
+    asked: &[Asked],
+    answer: FetchResponse,
+    held_bytes: usize,
+) {
     let whole = answer.error_code.err();
     let mut heard = Vec::with_capacity(asked.len());
-    let all = answer.responses.iter().flat_map(|topic| &topic.partitions);
-    let held_bytes = all.map(|data| data.records.as_ref().map_or(0, Bytes::len)).sum();
     for data in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
         let number = Partition(u32::try_from(data.partition_index).unwrap_or(u32::MAX));
         let Some(asked) = asked.iter().find(|asked| asked.partition == number) else { continue };

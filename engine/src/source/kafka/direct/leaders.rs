@@ -19,6 +19,7 @@ use strandline_operators::record::Partition;
 use super::fetch;
 use super::queue::{Fetching, Leader, Shared, State};
 use super::wire::{Wire, WireError};
+use crate::clock::Clock;
 use crate::source::kafka::connection::topic_gone;
 
 /// The versions of the question that are known here: the first that creates no topic, the last.
@@ -55,11 +56,11 @@ fn run(shared: &Arc<Shared>) {
         // The first question is asked at once; after that there is a pause before each.
         if asked && !state.closed {
             let pause = pause(shared, state.failures());
-            let mut waited = Duration::ZERO;
+            let (clock, mut waited) = (Clock::system(), Duration::ZERO);
+            // By the clock: whatever changes meanwhile ends a wait, and may not end the pause.
             while !state.closed && waited < pause {
-                let step = PAUSE_STEP.min(pause - waited);
-                state = shared.wait_for(state, step);
-                waited += step;
+                state = shared.wait_for(state, pause - waited);
+                waited = clock.elapsed();
             }
         }
         if state.closed {
@@ -109,9 +110,6 @@ fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// A pause is cut into steps, so that it is not ended by every change.
-const PAUSE_STEP: Duration = Duration::from_millis(20);
-
 fn pause(shared: &Shared, failures: u32) -> Duration {
     let options = &shared.options;
     let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
@@ -152,6 +150,12 @@ fn settle(shared: &Arc<Shared>, answer: &MetadataResponse, brokers: &BTreeMap<i3
         return end(shared, state);
     }
     match &state.topic {
+        // A broker that knows no ids, while a cluster is being upgraded, contradicts nobody.
+        Some(known) if known.topic_id.is_nil() || fetch.topic_id.is_nil() => {
+            if known.topic_id.is_nil() {
+                state.topic = Some(fetch);
+            }
+        }
         Some(known) if known.topic_id != fetch.topic_id => return end(shared, state),
         _ => state.topic = Some(fetch),
     }
@@ -256,7 +260,6 @@ mod tests {
     use strandline_operators::record::Offset;
 
     use super::*;
-    use crate::clock::Clock;
     use crate::source::Wake;
     use crate::source::kafka::connection::Connection;
     use crate::source::kafka::direct::options::DirectOptions;

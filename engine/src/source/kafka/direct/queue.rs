@@ -101,7 +101,8 @@ pub(super) enum Fetched {
 /// Whole batches of one answer, and what it said of the partition.
 pub(super) struct Batches {
     pub(super) bytes: Bytes,
-    /// Bytes of the answer that is held as long as these are.
+    /// Bytes of memory that is held as long as these are: all of the answer, and what is free
+    /// behind it.
     pub(super) held_bytes: usize,
     pub(super) messages: u64,
     /// Everything before it is in the batches, or was before them.
@@ -228,9 +229,9 @@ impl Shared {
 }
 
 impl Batches {
-    /// Lets go of the rest of the answer, where other partitions' batches lie.
+    /// Lets go of the rest of the memory that they hold, if that is as much as they are, or more.
     pub(super) fn detach(&mut self) {
-        if self.bytes.len() < self.held_bytes {
+        if self.bytes.len() <= self.held_bytes / 2 {
             self.bytes = Bytes::copy_from_slice(&self.bytes);
             self.held_bytes = self.bytes.len();
         }
@@ -385,5 +386,42 @@ mod tests {
         shared.answered(&mut shared.state(), 3);
         shared.answered(&mut shared.state(), 3);
         assert_eq!(said()[1..], ["fetching from b3:9092 goes on"]);
+    }
+
+    /// An answer for one partition, as a partition without much traffic gets them.
+    #[test]
+    fn small_answers_that_wait_do_not_hold_their_buffers() {
+        let buffers = Buffers::default();
+        let mut fetching = Fetching::new(Offset(0), None);
+        for number in 0..100_u8 {
+            let mut buffer = buffers.take(200);
+            buffer.room(200).fill(number);
+            let held_bytes = buffer.len();
+            fetching.queue.push_back(Fetched::Batches(Batches {
+                bytes: buffer.share(200),
+                held_bytes,
+                messages: 1,
+                next: Offset(1),
+                low: None,
+                ends: false,
+                aborted: Vec::new(),
+            }));
+        }
+        assert!(100 * 200 < buffers.lent_bytes() / 1_000, "each holds a whole buffer");
+        let mut state = State {
+            closed: false,
+            partitions: [(Partition(0), fetching)].into(),
+            topic: None,
+            serving: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            turn: 0,
+        };
+        state.detach();
+        assert_eq!(buffers.lent_bytes(), 0);
+        for number in 0..100_u8 {
+            let taken = state.partitions.get_mut(&Partition(0)).unwrap().queue.pop_front();
+            let Some(Fetched::Batches(batches)) = taken else { panic!("a batch") };
+            assert_eq!(batches.bytes, vec![number; 200]);
+        }
     }
 }

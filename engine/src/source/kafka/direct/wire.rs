@@ -66,6 +66,7 @@ pub(super) struct Wire {
     correlation: i32,
     request: BytesMut,
     buffers: Buffers,
+    held_bytes: usize,
 }
 
 impl Wire {
@@ -93,6 +94,7 @@ impl Wire {
             correlation: 0,
             request: BytesMut::new(),
             buffers: buffers.clone(),
+            held_bytes: 0,
         };
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str(SOFTWARE));
@@ -165,6 +167,7 @@ impl Wire {
             )));
         }
         let mut buffer = self.buffers.take(length);
+        self.held_bytes = buffer.len();
         self.stream.read_exact(buffer.room(length))?;
         let mut bytes: Bytes = buffer.share(length);
         let header = ResponseHeader::decode(&mut bytes, R::Response::header_version(version))
@@ -174,6 +177,11 @@ impl Wire {
         }
         R::Response::decode(&mut bytes, version)
             .map_err(|error| self.unreadable(&error.to_string()))
+    }
+
+    /// How much memory is held as long as anything of the last answer is.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     fn unreadable(&self, why: &str) -> WireError {
