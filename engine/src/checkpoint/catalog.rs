@@ -8,7 +8,7 @@ use super::blobs::{BlobError, Blobs};
 use super::manifest::Manifest;
 
 /// What the names of blobs that hold state begin with.
-const BLOB_PREFIX: &str = "cut-";
+pub(crate) const BLOB_PREFIX: &str = "cut-";
 
 /// The name of the blob in which a process keeps its part of a cut. `claim` is the number with
 /// which its run began, so no two runs write the same.
@@ -168,6 +168,8 @@ pub fn list(store: &dyn Blobs) -> Result<Vec<Listed>, CheckpointError> {
 #[derive(Debug, Default)]
 pub(crate) struct Retention {
     manifests: BTreeMap<u64, Kept>,
+    /// Blobs of manifests that are gone, which may have to go too.
+    surplus: BTreeSet<Arc<str>>,
     keep: usize,
 }
 
@@ -186,7 +188,8 @@ impl Retention {
     ///
     /// What the store says.
     pub(crate) fn survey(store: &dyn Blobs, keep: usize) -> Result<Retention, CheckpointError> {
-        let mut retention = Retention { manifests: BTreeMap::new(), keep };
+        let mut retention =
+            Retention { manifests: BTreeMap::new(), surplus: BTreeSet::new(), keep };
         for Listed { number, manifest } in list(store)? {
             match manifest {
                 Ok(manifest) => retention.add(&manifest),
@@ -232,16 +235,19 @@ impl Retention {
             // The manifest goes first: none may name what is gone.
             store.delete(&Manifest::name(number))?;
             if let Some(gone) = self.manifests.remove(&number) {
-                let named = self.named();
-                for blob in gone.blobs.iter().filter(|blob| !named.contains(&***blob)) {
-                    store.delete(blob)?;
-                }
+                self.surplus.extend(gone.blobs);
             }
+        }
+        let named = self.named();
+        self.surplus.retain(|blob| !named.contains(blob));
+        while let Some(blob) = self.surplus.first() {
+            store.delete(blob)?;
+            self.surplus.pop_first();
         }
         Ok(())
     }
 
-    fn named(&self) -> BTreeSet<&str> {
-        self.manifests.values().flat_map(|kept| &kept.blobs).map(|name| &**name).collect()
+    fn named(&self) -> BTreeSet<Arc<str>> {
+        self.manifests.values().flat_map(|kept| &kept.blobs).cloned().collect()
     }
 }

@@ -46,6 +46,11 @@ impl Encoded {
         self.records += 1;
     }
 
+    /// The memory that they take, a number of bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.records == 0

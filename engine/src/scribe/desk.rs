@@ -1,6 +1,7 @@
 //! What lies between the workers of a process and its scribe: letters in, news out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -106,15 +107,38 @@ struct State<P, O> {
 
 /// Rows that were handed over are not written, because the job was stopped.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{cause} ({rows} rows were not written{})",
-    if *.again { "; the next start computes them again" } else { " and are lost" }
-)]
+#[error("{cause} ({rows} rows were not {fate})")]
 pub(crate) struct Lost {
     pub(super) cause: String,
     pub(super) rows: u64,
-    /// Whether a checkpoint brings them back.
-    pub(super) again: bool,
+    pub(super) fate: Fate,
+}
+
+/// What becomes of rows that are not visible at the end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Lost,
+    /// A checkpoint brings them back.
+    ComputedAgain,
+    /// They are durable and in a checkpoint, under hidden names.
+    ShownAgain,
+}
+
+impl Fate {
+    /// Of what no file holds.
+    pub(super) fn of_unwritten(has_checkpoints: bool) -> Fate {
+        if has_checkpoints { Fate::ComputedAgain } else { Fate::Lost }
+    }
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fate::Lost => "written and are lost",
+            Fate::ComputedAgain => "written; the next start computes them again",
+            Fate::ShownAgain => "made visible; the next start does that",
+        })
+    }
 }
 
 impl<P, O> Desk<P, O> {
@@ -159,7 +183,8 @@ impl<P, O> Desk<P, O> {
                 && self.inner.stop.is_requested()
             {
                 let (cause, rows) = (trouble.to_string(), state.condition.waiting);
-                return Err(Lost { cause, rows, again: self.inner.checkpoints });
+                let fate = Fate::of_unwritten(self.inner.checkpoints);
+                return Err(Lost { cause, rows, fate });
             }
             state = self
                 .inner

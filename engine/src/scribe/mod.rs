@@ -30,7 +30,7 @@ use strandline_operators::window::{LAST_EPOCH, Snapshot};
 
 use self::cut::Sealing;
 pub(crate) use self::desk::{Desk, Letter, Lost};
-use self::desk::{Ending, bytes_of_rejected, bytes_of_rows};
+use self::desk::{Ending, Fate, bytes_of_rejected, bytes_of_rows};
 use self::unable::Unable;
 use crate::background::{Background, Bell, Join, Step, Task};
 use crate::checkpoint::blobs::Blobs;
@@ -109,7 +109,7 @@ impl<P, O> ScribeHandle<P, O> {
             return Err(Lost {
                 cause: "the task that writes outputs panicked".into(),
                 rows: 0,
-                again: false,
+                fate: Fate::Lost,
             });
         }
         let mut lost = self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -416,10 +416,15 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         if !self.desk.stop_is_requested() {
             return false;
         }
-        if self.options.checkpoints.is_none() {
+        let fate = match (self.options.checkpoints.is_some(), self.commit.is_some()) {
+            (false, _) => Some(Fate::Lost),
+            (true, true) => Some(Fate::ShownAgain),
+            (true, false) => None,
+        };
+        if let Some(fate) = fate {
             let Condition { trouble, waiting, .. } = self.condition();
             let cause = trouble.map_or_else(|| "the job was stopped".into(), |t| t.to_string());
-            let lost = Lost { cause, rows: waiting, again: false };
+            let lost = Lost { cause, rows: waiting, fate };
             *self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(lost);
         }
         true
@@ -432,7 +437,7 @@ impl<P, O> Drop for Scribe<P, O> {
             self.options.failure.report(JobError::Output(Box::new(Lost {
                 cause: "the task that writes outputs panicked".into(),
                 rows: 0,
-                again: self.options.checkpoints.is_some(),
+                fate: Fate::of_unwritten(self.options.checkpoints.is_some()),
             })));
         }
         self.desk.leave();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::desk::Fate;
 use super::{Lost, Scribe, Unable};
 use crate::job::JobError;
 use crate::outputs::{OpenOutputs, Trouble};
@@ -35,7 +36,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
                     self.options.failure.report(JobError::Output(Box::new(Lost {
                         cause: error.to_string(),
                         rows: 0,
-                        again: true,
+                        fate: Fate::ComputedAgain,
                     })));
                 }
             }

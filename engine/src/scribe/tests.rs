@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::blobs::{BlobEntry, BlobError};
-use crate::checkpoint::catalog::blob_name;
+use crate::checkpoint::catalog::{BLOB_PREFIX, blob_name};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
 use crate::clock::ClockHand;
 use crate::outputs::{Outputs, Visibility};
@@ -31,6 +31,8 @@ struct Memory {
     failing: AtomicBool,
     /// The next put succeeds, and says that it failed.
     lying: AtomicBool,
+    /// No blob but manifests can be removed.
+    sticky: AtomicBool,
 }
 
 impl Blobs for Memory {
@@ -65,6 +67,9 @@ impl Blobs for Memory {
         Ok(blobs.iter().map(entry).collect())
     }
     fn delete(&self, name: &str) -> Result<(), BlobError> {
+        if self.sticky.load(Ordering::SeqCst) && name.starts_with(BLOB_PREFIX) {
+            return Err(BlobError::Failed { place: self.place(), reason: "not now".into() });
+        }
         self.blobs.lock().unwrap().remove(name);
         Ok(())
     }
@@ -80,6 +85,7 @@ struct Bench {
     failure: Failure,
     stop: Stop,
     disk_fails: Arc<AtomicBool>,
+    renames_fail: Arc<AtomicBool>,
 }
 
 const JOB: &str = "0000000000001-00000002";
@@ -100,9 +106,14 @@ impl Bench {
         continued: Option<Arc<Loaded>>,
     ) -> Bench {
         let disk_fails = Arc::new(AtomicBool::new(false));
-        let fails = Arc::clone(&disk_fails);
+        let renames_fail = Arc::new(AtomicBool::new(false));
+        let (writes, renames) = (Arc::clone(&disk_fails), Arc::clone(&renames_fail));
         let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
-            let fails = operation == Operation::Write && fails.load(Ordering::SeqCst);
+            let fails = match operation {
+                Operation::Write => writes.load(Ordering::SeqCst),
+                Operation::Rename => renames.load(Ordering::SeqCst),
+                _ => false,
+            };
             fails.then_some(ErrorKind::StorageFull)
         });
         let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
@@ -138,7 +149,7 @@ impl Bench {
         };
         let scribe = Scribe::new(options, Bell::default(), false);
         let desk = scribe.desk.clone();
-        Bench { scribe, desk, blobs, hand, said, failure, stop, disk_fails }
+        Bench { scribe, desk, blobs, hand, said, failure, stop, disk_fails, renames_fail }
     }
 
     fn recover(&self, epoch: Option<u64>, staged: Vec<crate::outputs::Staged>) {
@@ -520,7 +531,7 @@ fn without_checkpoints_a_job_stopped_on_a_full_disk_says_what_is_lost() {
 
 /// What a worker that waits for room looks at.
 #[test]
-fn a_stop_is_not_held_up_by_a_store_that_takes_nothing() {
+fn while_a_store_takes_nothing_no_more_is_taken_than_has_room() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);
     bench.blobs.failing.store(true, Ordering::SeqCst);
@@ -546,6 +557,91 @@ fn a_stop_is_not_held_up_by_a_store_that_takes_nothing() {
     bench.blobs.failing.store(false, Ordering::SeqCst);
     bench.later();
     assert!(bench.desk.is_empty() && bench.scribe.condition().trouble.is_none());
+}
+
+#[test]
+fn a_worker_that_waits_for_room_is_let_go_by_a_stop() {
+    let stop = Stop::default();
+    let desk: Desk<u64, Out> = Desk::new(Bell::default(), stop.clone(), true, true);
+    let letter = || Letter::Rejected {
+        epoch: 1,
+        records: vec![Rejected {
+            partition: strandline_operators::record::Partition(0),
+            offset: strandline_operators::record::Offset(0),
+            log_timestamp: None,
+            event_time: None,
+            rejection: strandline_operators::record::Rejection::Late,
+            payload: Some(vec![b'x'; 17 << 20]),
+        }],
+    };
+    desk.hand(letter()).unwrap();
+    stop.request();
+    let trouble: Trouble = Arc::new(std::io::Error::other("no space"));
+    desk.show(Condition { trouble: Some(trouble), is_full: true, waiting: 3 });
+    let lost = desk.hand(letter()).unwrap_err().to_string();
+    let expected = "no space (3 rows were not written; the next start computes them again)";
+    assert_eq!(lost, expected);
+}
+
+#[test]
+fn a_stop_says_that_the_next_start_shows_what_could_not_be_shown() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    bench.run();
+    bench.renames_fail.store(true, Ordering::SeqCst);
+    bench.hand(Letter::Commit { epoch: 1 });
+    bench.desk.end(Ending::Complete);
+    bench.run();
+    bench.stop.request();
+    assert_eq!(bench.later(), Step::Done);
+    let lost = bench.scribe.lost.lock().unwrap().take().unwrap().to_string();
+    assert!(lost.ends_with("(3 rows were not made visible; the next start does that)"), "{lost}");
+    assert_eq!(visible(out.path()), (vec![], 1));
+}
+
+#[test]
+fn a_cut_without_files_does_not_say_that_files_can_be_shown_again() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    bench.run();
+    bench.renames_fail.store(true, Ordering::SeqCst);
+    bench.hand(Letter::Commit { epoch: 1 });
+    bench.run();
+    for epoch in 2..5 {
+        bench.cut(epoch, false);
+        bench.run();
+        bench.later();
+        assert!(bench.sealed(epoch).is_some(), "it waits for no file");
+    }
+    let said = |bench: &Bench| bench.said.lock().unwrap().len();
+    assert_eq!(said(&bench), 1, "{:?}", bench.said);
+    bench.renames_fail.store(false, Ordering::SeqCst);
+    bench.later();
+    assert_eq!(visible(out.path()), ((0..3).collect(), 0));
+    assert!(bench.said.lock().unwrap()[1].contains("written again"), "{:?}", bench.said);
+    assert_eq!(said(&bench), 2);
+}
+
+#[test]
+fn blobs_that_could_not_be_removed_are_removed_later() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    let retention = Retention::survey(&*bench.blobs, 1).unwrap();
+    bench.scribe.options.checkpoints.as_mut().unwrap().retention = Some(retention);
+    for epoch in 1..4 {
+        bench.blobs.sticky.store(epoch < 3, Ordering::SeqCst);
+        bench.cut(epoch, false);
+        bench.run();
+        let cut = bench.sealed(epoch).unwrap();
+        bench.hand(Letter::Put(Box::new(manifest(epoch + 1, epoch, cut))));
+        bench.run();
+    }
+    let names: Vec<String> = bench.blobs.list().unwrap().into_iter().map(|b| b.name).collect();
+    assert_eq!(names, [blob_name(1, 3, 0), Manifest::name(4)]);
 }
 
 #[test]

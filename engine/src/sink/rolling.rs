@@ -39,8 +39,8 @@ use crate::store::{Directory, StoreError};
 pub struct Roll {
     /// The age of its first row. Zero: after each write.
     pub every: Duration,
-    /// Bytes, after compression, that the open files of a writer have together; the greatest of
-    /// them is rolled.
+    /// Bytes, after compression, that the open files of a writer have together, and with
+    /// checkpoints their rows since the last one before it; the greatest of them is rolled.
     pub bytes: usize,
     /// Rows.
     pub rows: u64,
@@ -56,10 +56,6 @@ impl Default for Roll {
 /// Open files of a writer, a number of files: rows of more dates roll the one that has been left
 /// alone the longest.
 const OPEN_FILES_MAX: usize = 64;
-/// Rows that are encoded at once, a number of rows.
-const ENCODED_ROWS: usize = 8192;
-/// Rows are encoded at once when they take this much memory, bytes: payloads may be long.
-const ENCODED_BYTES: usize = 1 << 20;
 /// Complete files that may wait for the disk before no more rows are taken, a number of files.
 const WAITING_FILES_MAX: usize = 256;
 /// Memory of rows that may wait for the disk before no more are taken, bytes.
@@ -171,7 +167,7 @@ impl<L: Layout> RollingFiles<L> {
         file.append(&self.layout, record);
         if self.roll.rows <= file.rows {
             self.complete(index);
-        } else if ENCODED_ROWS <= file.columns_rows || ENCODED_BYTES <= file.columns_bytes {
+        } else if file.is_due() {
             file.encode(&self.layout, &self.properties);
             self.complete_greatest();
         }
@@ -235,12 +231,18 @@ impl<L: Layout> RollingFiles<L> {
     fn bring_waiting(&mut self) {
         match self.visibility {
             Visibility::AsTheyCome => self.show_waiting(),
-            Visibility::WithCheckpoints => self.seal_waiting(),
+            // What stands in the way has been noted.
+            Visibility::WithCheckpoints => drop(self.seal_waiting()),
         }
     }
 
-    fn seal_waiting(&mut self) {
+    fn seal_waiting(&mut self) -> Result<(), Trouble> {
+        // That nothing is to be done does not say that the disk takes files again.
+        if self.waiting.iter().all(WaitingFile::is_held) {
+            return Ok(());
+        }
         self.for_each_waiting(|file, directory| file.hold(directory).map(|()| false));
+        self.outcome()
     }
 
     fn show_waiting(&mut self) {
@@ -366,8 +368,7 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
         } else {
             self.complete_old();
         }
-        self.seal_waiting();
-        self.outcome()
+        self.seal_waiting()
     }
 
     fn list(&mut self, epoch: u64, blob: &mut BlobWriter) -> OutputCut {
@@ -461,6 +462,9 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
             let file = &mut self.open[index];
             for record in &records {
                 file.append(&self.layout, record);
+                if file.is_due() {
+                    file.encode(&self.layout, &self.properties);
+                }
             }
             file.encode(&self.layout, &self.properties);
             file.saved.push(section.clone());

@@ -10,6 +10,11 @@ use crate::checkpoint::section::{Encoded, Section};
 use crate::sink::layout::Layout;
 use crate::sink::names::DateFolder;
 
+/// Rows that are encoded at once, a number of rows.
+const ENCODED_ROWS: usize = 8192;
+/// Rows are encoded at once when they take this much memory, bytes: payloads may be long.
+const ENCODED_BYTES: usize = 1 << 20;
+
 /// A file that rows are added to. Its encoder is made when there is enough to encode, so that a
 /// date with a few rows costs little.
 pub(super) struct OpenFile<L: Layout> {
@@ -65,9 +70,16 @@ impl<L: Layout> OpenFile<L> {
         writer.write(&batch).expect("encoding into memory cannot fail");
     }
 
-    /// The memory that its rows take, roughly: compressed, as far as they are.
+    /// Whether its rows are enough to be encoded. They have to be before they are more: a column
+    /// holds 2 GiB of text at most.
+    pub(super) fn is_due(&self) -> bool {
+        ENCODED_ROWS <= self.columns_rows || ENCODED_BYTES <= self.columns_bytes
+    }
+
+    /// The memory that its rows take, roughly: compressed, as far as they are, and with checkpoints
+    /// once more those since the last one.
     pub(super) fn bytes(&self) -> usize {
         let encoded = |writer: &ArrowWriter<_>| writer.bytes_written() + writer.in_progress_size();
-        self.columns_bytes + self.writer.as_ref().map_or(0, encoded)
+        self.unsaved.len_bytes() + self.columns_bytes + self.writer.as_ref().map_or(0, encoded)
     }
 }

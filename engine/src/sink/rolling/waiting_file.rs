@@ -68,6 +68,11 @@ impl WaitingFile {
         Ok(())
     }
 
+    /// Whether it can be promised to a checkpoint.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Whether it is visible under its name, on the medium too.
     pub(super) fn is_shown(&self, directory: &Directory) -> Result<bool, StoreError> {
         let folder = directory.subdirectory(&self.folder.to_string())?;
