@@ -65,7 +65,7 @@ pub(crate) struct Measured {
     pub(crate) rate_hz: u64,
     /// Whether the log had the records at this rate: 99 % of them within a second of their time.
     pub(crate) producer_kept_up: bool,
-    /// From when a record was to be sent to its append.
+    /// From when a record was to be sent to its append, in the run in which that took longer.
     pub(crate) producer: Option<Figures>,
     /// Windows whose final rows are counted.
     pub(crate) windows: u64,

@@ -204,10 +204,10 @@ fn measure_rate(
         fetch: if fetch == "direct" { Fetch::Direct } else { Fetch::Client },
     };
     let mut measured = Measured { fetch: fetch.to_owned(), rate_hz, ..Measured::default() };
-    let mut producer = None;
+    let mut producers = Vec::new();
     if 0 < options.window_ms {
         let seen = run(bootstrap, &plan)?;
-        producer = producer.or(seen.producer().figures());
+        producers.extend(seen.producer().figures());
         (measured.final_pushed, measured.windows) = seen.after_the_last_needed(&seen.pushed);
         measured.final_committed = seen.after_the_last_needed(&seen.committed).0;
     }
@@ -220,11 +220,13 @@ fn measure_rate(
                 ..plan
             },
         )?;
-        producer = producer.or(seen.producer().figures());
+        producers.extend(seen.producer().figures());
         (measured.live, measured.live_not_shown) = seen.to_live_rows();
     }
-    measured.producer_kept_up = producer.is_some_and(|producer| producer.p99_ms < 1_000.0);
-    measured.producer = producer;
+    // The one of both runs that was later.
+    measured.producer =
+        producers.into_iter().max_by(|one, other| one.p99_ms.total_cmp(&other.p99_ms));
+    measured.producer_kept_up = measured.producer.is_some_and(|producer| producer.p99_ms < 1_000.0);
     eprintln!("{measured:?}");
     Ok(measured)
 }

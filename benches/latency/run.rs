@@ -130,11 +130,13 @@ pub(crate) fn run(bootstrap: &str, plan: &Plan) -> anyhow::Result<Seen> {
         stop.request();
         let summary = running.join().expect("a job");
         over.store(true, Ordering::Relaxed);
-        let seen = (following.join().expect("a follower"), watching.join().expect("a watcher"));
+        let (pushed, live) =
+            (following.join().expect("a follower"), watching.join().expect("a watcher"));
         sent?;
+        let pushed = pushed?;
         let ledger = summary.ledger;
         ensure!(ledger.windowed == schedule.records, "{ledger:?} of {} records", schedule.records);
-        Ok(seen)
+        Ok((pushed, live))
     })?;
     let mut committed = committed.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Seen {

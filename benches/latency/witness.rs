@@ -27,8 +27,8 @@ pub(crate) struct Sight {
     pub(crate) rows: u64,
 }
 
-/// What a follower hears of final rows, until the job ends.
-pub(crate) fn follow(mut follower: Follower) -> Vec<Sight> {
+/// What a follower hears of final rows, until the job ends. It has to hear of all of them.
+pub(crate) fn follow(mut follower: Follower) -> anyhow::Result<Vec<Sight>> {
     let mut seen = Vec::new();
     loop {
         match follower.next(Duration::from_secs(1)) {
@@ -41,9 +41,9 @@ pub(crate) fn follow(mut follower: Follower) -> Vec<Sight> {
                 let sights = by_window.into_iter();
                 seen.extend(sights.map(|(end_ms, rows)| Sight { at_us, end_ms, rows }));
             }
-            Heard::Missed(rows) => eprintln!("the follower missed {rows} rows"),
+            Heard::Missed(rows) => anyhow::bail!("the follower missed {rows} rows"),
             Heard::Complete(_) | Heard::Nothing => {}
-            Heard::Ended => return seen,
+            Heard::Ended => return Ok(seen),
         }
     }
 }
