@@ -1,8 +1,9 @@
 """Counts the rows that a peer wrote, and the records that they account for.
 
-Usage: count_rows.py --rows-are=final|updates FOLDER
+Usage: count_rows.py --rows-are=final|updates --window-column=NAME FOLDER
 
-Reads every file below FOLDER as lines of JSON with at least `device_id`, `window_start` and `count`.
+Reads every file below FOLDER as lines of JSON with at least `device_id`, `count`, and in the column
+NAME the window's start.
 Files and folders whose names begin with a dot or an underscore are an engine's own business.
 
 final    every row is a row, and all their counts are added: a device and window that has several is
@@ -19,7 +20,7 @@ import sys
 from pathlib import Path
 
 
-def rows(folder):
+def rows(folder, window_column):
     for path in sorted(folder.rglob("*")):
         hidden = any(part[0] in "._" for part in path.relative_to(folder).parts)
         if hidden or not path.is_file():
@@ -28,7 +29,7 @@ def rows(folder):
             for number, line in enumerate(lines, 1):
                 try:
                     row = json.loads(line)
-                    key, count = (row["device_id"], row["window_start"]), row["count"]
+                    key, count = (row["device_id"], row[window_column]), int(row["count"])
                 except (ValueError, KeyError, TypeError) as error:
                     sys.exit(f"{path}, line {number}, is no row: {error!r}")
                 if row.get("diff") != -1:
@@ -36,9 +37,10 @@ def rows(folder):
 
 
 def main():
-    rows_are, folder = sys.argv[1].removeprefix("--rows-are="), Path(sys.argv[2])
+    rows_are = sys.argv[1].removeprefix("--rows-are=")
+    window_column, folder = sys.argv[2].removeprefix("--window-column="), Path(sys.argv[3])
     counts, total = {}, 0
-    for key, count in rows(folder):
+    for key, count in rows(folder, window_column):
         before = 0 if rows_are == "updates" else counts.get(key, 0)
         counts[key] = before + count
         total += 1

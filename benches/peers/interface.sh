@@ -16,6 +16,7 @@
 #   run_job DIR BOOTSTRAP TOPIC OUT   called in OUT/scratch; writes rows of JSON below OUT/rows
 # and may set
 #   rows_are=updates           the last row of each device and window counts
+#   window_column=NAME         what an engine calls window_start, if it takes no other name
 #   quiet_s=N                  each run waits N seconds at the end to see that nothing more comes (see
 #                              until_quiet); the table leaves them out
 #   python_minor_min=N         Python 3.N or later
@@ -110,12 +111,12 @@ both() {
 }
 
 # until_quiet SECONDS FOLDER COMMAND...: for an engine that reads without end. Runs COMMAND until the
-# files in FOLDER have not grown for so many seconds, and ends it by SIGTERM. A COMMAND that ends
+# files of rows in FOLDER have not grown for so many seconds, and ends it by SIGTERM. A COMMAND that ends
 # before that, or that writes nothing at all, has failed.
 until_quiet() {
     local seconds=$1 folder=$2 engine empty size now quiet=0 give_up=$((SECONDS + first_row_s))
     shift 2
-    empty=$(bytes_in "$folder")
+    empty=$(row_bytes_in "$folder")
     size=$empty
     "$@" &
     engine=$!
@@ -124,7 +125,7 @@ until_quiet() {
     while ((size == empty || quiet < seconds * 2)); do
         sleep 0.5
         kill -0 "$engine" 2>/dev/null || fail 'the job has ended before its input'
-        now=$(bytes_in "$folder")
+        now=$(row_bytes_in "$folder")
         ((now > empty || SECONDS < give_up)) || fail "the job has written nothing for $first_row_s s"
         if ((now == size)); then quiet=$((quiet + 1)); else quiet=0 size=$now; fi
     done
@@ -134,6 +135,9 @@ until_quiet() {
 }
 
 bytes_in() { du -sb "$1" | cut -f 1; }
+
+# Without the files that are an engine's own business (see count_rows.py).
+row_bytes_in() { (cd "$1" && find . -type f -not -path '*/[_.]*' -printf "%s\n" | awk "{ bytes += \$1 } END { print bytes + 0 }"); }
 
 # --- the commands -------------------------------------------------------------------------------
 
@@ -224,7 +228,8 @@ peer() {
     check)
         local python_minor_min=$python_minor_min_here
         find_python
-        "$python" "$peers/count_rows.py" "--rows-are=${rows_are:-final}" "$(realpath -m "$3")/rows"
+        "$python" "$peers/count_rows.py" "--rows-are=${rows_are:-final}" \
+            "--window-column=${window_column:-window_start}" "$(realpath -m "$3")/rows"
         ;;
     esac
 }
