@@ -137,7 +137,9 @@ until_quiet() {
 bytes_in() { du -sb "$1" | cut -f 1; }
 
 # Without the files that are an engine's own business (see count_rows.py).
-row_bytes_in() { (cd "$1" && find . -type f -not -path '*/[_.]*' -printf "%s\n" | awk "{ bytes += \$1 } END { print bytes + 0 }"); }
+row_bytes_in() {
+    (cd "$1" && find . -type f -not -path '*/[_.]*' -printf '%s\n') | awk '{ bytes += $1 } END { print bytes + 0 }'
+}
 
 # --- the commands -------------------------------------------------------------------------------
 

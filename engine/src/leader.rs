@@ -302,12 +302,6 @@ impl<P, O> Leader<P, O> {
         let floor = self.floor();
         let assign = if order == Order::Read { self.assign() } else { Vec::new() };
         let (bounded, closed_before) = (self.bounded, self.closed_before);
-        if self.inputs.is_some()
-            && self.coordinator.turned()
-            && let Some(floor) = floor
-        {
-            self.note_lift(floor, now);
-        }
         let Some(inputs) = &mut self.inputs else { return };
         let left = self.epoch;
         if let Some(keeper) = &mut self.keeper
@@ -324,6 +318,11 @@ impl<P, O> Leader<P, O> {
         let committed = self.keeper.as_ref().and_then(Keeper::committed_epoch);
         let turn = Turn { epoch, floor, assign, closed_before, bounded, order, committed };
         inputs.turns.say(turn);
+        if self.coordinator.turned()
+            && let Some(floor) = floor
+        {
+            self.note_lift(floor, now);
+        }
     }
 
     /// Which worker reads a new partition. At the start that is the partition's number modulo the

@@ -2,6 +2,9 @@
 //! its messages. `scripts/test` starts the broker and says in `STRANDLINE_KAFKA` where it is.
 #![expect(clippy::unwrap_used, reason = "the functions that tests share are tests as well")]
 
+#[path = "../../engine/tests/kafka_support/bootstrap.rs"]
+mod bootstrap;
+
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,17 +16,9 @@ use strandline_operators::time::EventTime;
 use strandline_sim::fleet::{Fleet, FleetOptions};
 use strandline_sim::producer::{FleetProducer, Pace, ProducerOptions, Topic};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use self::bootstrap::bootstrap;
 
-fn bootstrap() -> String {
-    match std::env::var("STRANDLINE_KAFKA") {
-        Ok(bootstrap) if !bootstrap.is_empty() => bootstrap,
-        _ => panic!(
-            "STRANDLINE_KAFKA does not name a broker: run scripts/test, which starts one (or \
-             scripts/kafka start, and set it to 127.0.0.1:9092)"
-        ),
-    }
-}
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A name that no other run uses.
 fn fresh(name: &str) -> String {

@@ -188,8 +188,7 @@ impl Retention {
     ///
     /// What the store says.
     pub(crate) fn survey(store: &dyn Blobs, keep: usize) -> Result<Retention, CheckpointError> {
-        let mut retention =
-            Retention { manifests: BTreeMap::new(), surplus: BTreeSet::new(), keep };
+        let mut retention = Retention { keep, ..Retention::default() };
         for Listed { number, manifest } in list(store)? {
             match manifest {
                 Ok(manifest) => retention.add(&manifest),

@@ -105,7 +105,7 @@ struct State<P, O> {
     workers: Vec<SyncActivator>,
 }
 
-/// Rows that were handed over are not written, because the job was stopped.
+/// Rows that were handed over are not visible, because the job was stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause} ({rows} rows were not {fate})")]
 pub(crate) struct Lost {
@@ -121,7 +121,7 @@ pub(crate) enum Fate {
     /// A checkpoint brings them back.
     ComputedAgain,
     /// They are durable and in a checkpoint, under hidden names.
-    ShownAgain,
+    ShownLater,
 }
 
 impl Fate {
@@ -136,7 +136,7 @@ impl fmt::Display for Fate {
         f.write_str(match self {
             Fate::Lost => "written and are lost",
             Fate::ComputedAgain => "written; the next start computes them again",
-            Fate::ShownAgain => "made visible; the next start does that",
+            Fate::ShownLater => "made visible; the next start does that",
         })
     }
 }

@@ -418,7 +418,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         }
         let fate = match (self.options.checkpoints.is_some(), self.commit.is_some()) {
             (false, _) => Some(Fate::Lost),
-            (true, true) => Some(Fate::ShownAgain),
+            (true, true) => Some(Fate::ShownLater),
             (true, false) => None,
         };
         if let Some(fate) = fate {

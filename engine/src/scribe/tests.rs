@@ -1,244 +1,18 @@
 #![expect(clippy::disallowed_methods, reason = "looks at the files behind the store's back")]
 
+mod bench;
+
 use std::fs;
-use std::io::ErrorKind;
-use std::ops::Range;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use strandline_operators::time::EventTime;
-use strandline_operators::window::{PaneState, Row, Window};
 use tempfile::TempDir;
 
+use self::bench::{Bench, JOB, Out, late, visible};
 use super::*;
-use crate::checkpoint::blobs::{BlobEntry, BlobError};
-use crate::checkpoint::catalog::{BLOB_PREFIX, blob_name};
+use crate::checkpoint::catalog::blob_name;
 use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
-use crate::clock::ClockHand;
-use crate::outputs::{Outputs, Visibility};
-use crate::sink::{FileOutputs, Roll};
 use crate::source::TopicIdentity;
-use crate::store::{Directory, FaultyDisk, LocalDisk, Operation};
-use crate::table::Table;
-
-type Out = (u64,);
-
-/// Blobs in memory; `failing`: nothing is put.
-#[derive(Debug, Default)]
-struct Memory {
-    blobs: Mutex<BTreeMap<String, Vec<u8>>>,
-    failing: AtomicBool,
-    /// The next put succeeds, and says that it failed.
-    lying: AtomicBool,
-    /// No blob but manifests can be removed.
-    sticky: AtomicBool,
-}
-
-impl Blobs for Memory {
-    fn place(&self) -> String {
-        "memory".into()
-    }
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
-        let failed = || BlobError::Failed { place: self.place(), reason: "no space".into() };
-        if self.failing.load(Ordering::SeqCst) {
-            return Err(failed());
-        }
-        let mut blobs = self.blobs.lock().unwrap();
-        if blobs.contains_key(name) {
-            return Err(BlobError::Taken { place: self.place(), name: name.into() });
-        }
-        blobs.insert(name.into(), bytes);
-        if self.lying.swap(false, Ordering::SeqCst) { Err(failed()) } else { Ok(()) }
-    }
-    fn get(&self, name: &str) -> Result<Vec<u8>, BlobError> {
-        let absent = || BlobError::Absent { place: self.place(), name: name.into() };
-        self.blobs.lock().unwrap().get(name).cloned().ok_or_else(absent)
-    }
-    fn get_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
-        Ok(self.get(name)?[range.start as usize..range.end as usize].to_vec())
-    }
-    fn list(&self) -> Result<Vec<BlobEntry>, BlobError> {
-        let blobs = self.blobs.lock().unwrap();
-        let entry = |(name, bytes): (&String, &Vec<u8>)| BlobEntry {
-            name: name.clone(),
-            bytes: bytes.len() as u64,
-        };
-        Ok(blobs.iter().map(entry).collect())
-    }
-    fn delete(&self, name: &str) -> Result<(), BlobError> {
-        if self.sticky.load(Ordering::SeqCst) && name.starts_with(BLOB_PREFIX) {
-            return Err(BlobError::Failed { place: self.place(), reason: "not now".into() });
-        }
-        self.blobs.lock().unwrap().remove(name);
-        Ok(())
-    }
-}
-
-/// A scribe of two workers that a test steps, on a disk that can fail.
-struct Bench {
-    scribe: Scribe<u64, Out>,
-    desk: Desk<u64, Out>,
-    blobs: Arc<Memory>,
-    hand: ClockHand,
-    said: Arc<Mutex<Vec<String>>>,
-    failure: Failure,
-    stop: Stop,
-    disk_fails: Arc<AtomicBool>,
-    renames_fail: Arc<AtomicBool>,
-}
-
-const JOB: &str = "0000000000001-00000002";
-
-impl Bench {
-    fn new(out: &Path, checkpoints: bool) -> Bench {
-        let bench = Bench::continuing(out, checkpoints, Arc::default(), None);
-        if checkpoints {
-            bench.recover(None, Vec::new());
-        }
-        bench
-    }
-
-    fn continuing(
-        out: &Path,
-        checkpoints: bool,
-        blobs: Arc<Memory>,
-        continued: Option<Arc<Loaded>>,
-    ) -> Bench {
-        let disk_fails = Arc::new(AtomicBool::new(false));
-        let renames_fail = Arc::new(AtomicBool::new(false));
-        let (writes, renames) = (Arc::clone(&disk_fails), Arc::clone(&renames_fail));
-        let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
-            let fails = match operation {
-                Operation::Write => writes.load(Ordering::SeqCst),
-                Operation::Rename => renames.load(Ordering::SeqCst),
-                _ => false,
-            };
-            fails.then_some(ErrorKind::StorageFull)
-        });
-        let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let lines = Arc::clone(&said);
-        let report = Report::new(move |line| lines.lock().unwrap().push(line.to_owned()));
-        let outputs = FileOutputs {
-            out: Directory::on(Arc::new(disk), out),
-            run: JOB.parse().unwrap(),
-            roll: Roll { every: Duration::from_secs(60), ..Roll::default() },
-            clock: clock.clone(),
-            report: report.clone(),
-            table: Table::new::<Out>("key", "rows", &["count"]),
-            topic: "t".into(),
-            windows: strandline_operators::window::Tumbling::of(Duration::from_secs(10)).unwrap(),
-        };
-        let visibility =
-            if checkpoints { Visibility::WithCheckpoints } else { Visibility::AsTheyCome };
-        let (failure, stop) = (Failure::default(), Stop::default());
-        let options = ScribeOptions {
-            process: 0,
-            workers: 2,
-            outputs: Outputs::<Out>::open(&outputs, 0, visibility),
-            checkpoints: checkpoints.then(|| ScribeCheckpoints {
-                blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
-                continued,
-                retention: Some(Retention::default()),
-            }),
-            clock,
-            report,
-            failure: failure.clone(),
-            stop: stop.clone(),
-        };
-        let scribe = Scribe::new(options, Bell::default(), false);
-        let desk = scribe.desk.clone();
-        Bench { scribe, desk, blobs, hand, said, failure, stop, disk_fails, renames_fail }
-    }
-
-    fn recover(&self, epoch: Option<u64>, staged: Vec<crate::outputs::Staged>) {
-        let recovery = Recovery { job: JOB.parse().unwrap(), epoch, staged };
-        self.hand(Letter::Recover(recovery, 1));
-    }
-
-    fn hand(&self, letter: Letter<u64, Out>) {
-        self.desk.hand(letter).unwrap();
-    }
-
-    /// Hands over rows of keys `from..to`.
-    fn rows(&self, epoch: u64, keys: Range<u64>) {
-        let window = Window { start: EventTime::from_millis(0), end: EventTime::from_millis(1) };
-        let row = |key: u64| Row {
-            key: key.to_string().into(),
-            window,
-            output: (key,),
-            spans: Default::default(),
-        };
-        self.hand(Letter::Rows { epoch, rows: keys.map(row).collect::<Vec<_>>().into() });
-    }
-
-    fn state(&self, epoch: u64, closing: bool, key: &str) {
-        let pane = PaneState {
-            key: key.into(),
-            start: EventTime::from_millis(0),
-            partial: 7,
-            spans: Default::default(),
-        };
-        let closed_before = EventTime::MIN;
-        self.hand(Letter::State(Snapshot { epoch, closing, closed_before, panes: vec![pane] }));
-    }
-
-    fn passed(&self, worker: usize, epoch: u64) {
-        self.hand(Letter::Passed { worker, epoch });
-    }
-
-    /// Hands over a whole cut of both workers.
-    fn cut(&self, epoch: u64, closing: bool) {
-        self.state(epoch, closing, "a");
-        self.state(epoch, closing, "b");
-        self.passed(0, epoch + 1);
-        self.passed(1, epoch + 1);
-    }
-
-    fn run(&mut self) -> Step {
-        for _ in 0..1000 {
-            match self.scribe.step() {
-                Step::Again => {}
-                step => return step,
-            }
-        }
-        panic!("it does not come to rest");
-    }
-
-    fn later(&mut self) -> Step {
-        self.hand.advance(RETRY_AFTER);
-        self.run()
-    }
-
-    fn sealed(&self, epoch: u64) -> Option<ProcessCut> {
-        self.desk.sealed(epoch).flatten()
-    }
-}
-
-/// The rows that are visible, and how many files are hidden.
-fn visible(out: &Path) -> (Vec<u64>, usize) {
-    use arrow::array::AsArray;
-    use arrow::datatypes::Int64Type;
-    let (mut rows, mut hidden) = (Vec::new(), 0);
-    let Ok(entries) = fs::read_dir(out.join("parquet/date=1970-01-01")) else {
-        return (rows, hidden);
-    };
-    for entry in entries.map(Result::unwrap) {
-        if entry.file_name().to_str().unwrap().starts_with('.') {
-            hidden += 1;
-            continue;
-        }
-        let file = fs::File::open(entry.path()).unwrap();
-        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
-        for batch in reader.unwrap().build().unwrap().map(Result::unwrap) {
-            let counts = batch.column_by_name("count").unwrap().as_primitive::<Int64Type>();
-            rows.extend(counts.values().iter().map(|count| *count as u64));
-        }
-    }
-    rows.sort_unstable();
-    (rows, hidden)
-}
 
 fn manifest(number: u64, epoch: u64, process: ProcessCut) -> Manifest {
     Manifest {
@@ -361,10 +135,7 @@ fn a_file_that_waits_is_as_old_as_it_was_before_the_restart() {
 #[test]
 fn what_was_committed_before_a_crash_is_shown_by_whoever_continues() {
     let out = there();
-    let mut bench = Bench::new(out.path(), true);
-    bench.rows(1, 0..3);
-    bench.cut(1, true);
-    bench.run();
+    let bench = Bench::with_a_hidden_file(out.path());
     let staged = bench.sealed(1).unwrap().outputs.staged;
     let blobs = Arc::clone(&bench.blobs);
     drop(bench); // after the manifest, before the commit
@@ -461,10 +232,7 @@ fn a_put_that_succeeded_without_saying_so_is_no_conflict() {
 #[test]
 fn whoever_finds_its_number_taken_commits_nothing() {
     let out = there();
-    let mut bench = Bench::new(out.path(), true);
-    bench.rows(1, 0..3);
-    bench.cut(1, true);
-    bench.run();
+    let mut bench = Bench::with_a_hidden_file(out.path());
     let cut = bench.sealed(1).unwrap();
     // Meanwhile another process has begun.
     let claim = manifest(2, 0, ProcessCut::default());
@@ -537,17 +305,8 @@ fn while_a_store_takes_nothing_no_more_is_taken_than_has_room() {
     bench.blobs.failing.store(true, Ordering::SeqCst);
     bench.cut(1, false);
     bench.run();
-    let payload = Some(vec![b'x'; 1 << 20]);
     for offset in 0..20 {
-        let record = Rejected {
-            partition: strandline_operators::record::Partition(0),
-            offset: strandline_operators::record::Offset(offset),
-            log_timestamp: None,
-            event_time: None,
-            rejection: strandline_operators::record::Rejection::Late,
-            payload: payload.clone(),
-        };
-        bench.hand(Letter::Rejected { epoch: 2, records: vec![record] });
+        bench.hand(Letter::Rejected { epoch: 2, records: vec![late(offset, 1 << 20)] });
     }
     bench.run();
     assert!(!bench.desk.is_empty(), "no more is taken");
@@ -563,17 +322,7 @@ fn while_a_store_takes_nothing_no_more_is_taken_than_has_room() {
 fn a_worker_that_waits_for_room_is_let_go_by_a_stop() {
     let stop = Stop::default();
     let desk: Desk<u64, Out> = Desk::new(Bell::default(), stop.clone(), true, true);
-    let letter = || Letter::Rejected {
-        epoch: 1,
-        records: vec![Rejected {
-            partition: strandline_operators::record::Partition(0),
-            offset: strandline_operators::record::Offset(0),
-            log_timestamp: None,
-            event_time: None,
-            rejection: strandline_operators::record::Rejection::Late,
-            payload: Some(vec![b'x'; 17 << 20]),
-        }],
-    };
+    let letter = || Letter::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] };
     desk.hand(letter()).unwrap();
     stop.request();
     let trouble: Trouble = Arc::new(std::io::Error::other("no space"));
@@ -586,10 +335,7 @@ fn a_worker_that_waits_for_room_is_let_go_by_a_stop() {
 #[test]
 fn a_stop_says_that_the_next_start_shows_what_could_not_be_shown() {
     let out = there();
-    let mut bench = Bench::new(out.path(), true);
-    bench.rows(1, 0..3);
-    bench.cut(1, true);
-    bench.run();
+    let mut bench = Bench::with_a_hidden_file(out.path());
     bench.renames_fail.store(true, Ordering::SeqCst);
     bench.hand(Letter::Commit { epoch: 1 });
     bench.desk.end(Ending::Complete);
@@ -604,10 +350,7 @@ fn a_stop_says_that_the_next_start_shows_what_could_not_be_shown() {
 #[test]
 fn a_cut_without_files_does_not_say_that_files_can_be_shown_again() {
     let out = there();
-    let mut bench = Bench::new(out.path(), true);
-    bench.rows(1, 0..3);
-    bench.cut(1, true);
-    bench.run();
+    let mut bench = Bench::with_a_hidden_file(out.path());
     bench.renames_fail.store(true, Ordering::SeqCst);
     bench.hand(Letter::Commit { epoch: 1 });
     bench.run();
@@ -647,10 +390,7 @@ fn blobs_that_could_not_be_removed_are_removed_later() {
 #[test]
 fn a_hidden_file_that_somebody_removed_is_said() {
     let out = there();
-    let mut bench = Bench::new(out.path(), true);
-    bench.rows(1, 0..3);
-    bench.cut(1, true);
-    bench.run();
+    let mut bench = Bench::with_a_hidden_file(out.path());
     fs::remove_dir_all(out.path().join("parquet/date=1970-01-01")).unwrap();
     bench.hand(Letter::Commit { epoch: 1 });
     bench.run();

@@ -1,8 +1,5 @@
 //! Brokers that refuse a client, or are killed.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,6 +9,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 use strandline_engine::source::Source;
 use strandline_engine::source::kafka::{Fetch, KafkaSource};
 
+use crate::broker::Broker;
 use crate::kafka_support::{LIMIT, Lines, Reading, fill, numbers, plan, producer, send, settings};
 use crate::{bootstrap, create};
 
@@ -33,53 +31,6 @@ fn a_broker_that_refuses_us_is_an_error_that_says_so() {
     let line = KafkaSource::new(wrong).unwrap().plan(&[], &|| false).unwrap_err().to_string();
     assert!(line.contains(&bootstrap) && line.contains("sasl"), "{line}");
     assert!(!line.contains("hunter2") && !line.contains('\n'), "{line}");
-}
-
-/// A broker of one test, which may be killed.
-struct Broker {
-    port: u16,
-    data: tempfile::TempDir,
-}
-
-impl Broker {
-    fn start() -> Broker {
-        let broker = Broker { port: free_ports(), data: tempfile::tempdir().unwrap() };
-        broker.run("start");
-        broker
-    }
-
-    fn run(&self, command: &str) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka");
-        let output = Command::new(script)
-            .arg(command)
-            .env("STRANDLINE_KAFKA_PORT", self.port.to_string())
-            .env("STRANDLINE_KAFKA_DATA", self.data.path())
-            .env("STRANDLINE_KAFKA_HEAP", "512m")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.run("kill");
-    }
-}
-
-/// A port that is free, and so is the next.
-fn free_ports() -> u16 {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port < u16::MAX - 1 && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
-        }
-    }
 }
 
 fn a_broker_that_is_killed_and_started_again_loses_and_doubles_nothing(fetch: Fetch) {

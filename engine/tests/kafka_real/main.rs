@@ -6,7 +6,11 @@
 #[path = "../kafka_support/mod.rs"]
 mod kafka_support;
 
+#[path = "../kafka_support/bootstrap.rs"]
+mod bootstrap;
 mod bounds;
+#[path = "../kafka_support/broker.rs"]
+mod broker;
 mod brokers;
 mod log;
 mod readers;
@@ -24,17 +28,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::Producer;
 use strandline_engine::source::kafka::{Fetch, KafkaSource, Start};
 
+use self::bootstrap::bootstrap;
 use self::kafka_support::{LIMIT, Lines, Reading, TestProducer, fresh, plan, producer, settings};
-
-fn bootstrap() -> String {
-    match std::env::var("STRANDLINE_KAFKA") {
-        Ok(bootstrap) if !bootstrap.is_empty() => bootstrap,
-        _ => panic!(
-            "STRANDLINE_KAFKA does not name a broker: run scripts/test, which starts one (or \
-             scripts/kafka start, and set it to 127.0.0.1:9092)"
-        ),
-    }
-}
 
 /// Waits for an answer of the admin client, which has a thread of its own.
 fn wait<F: Future>(future: F) -> F::Output {

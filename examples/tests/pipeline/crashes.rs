@@ -3,9 +3,7 @@
 //!
 //! `STRANDLINE_TEST_KILLS` says how often the job is killed; a few times, unless it does.
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -18,8 +16,10 @@ use strandline::sim::oracle::{OracleOptions, outcome};
 use strandline::sim::producer::{FleetProducer, Pace, ProducerOptions, Tally};
 use strandline::sim::random::SplitMix64;
 
+use crate::bootstrap::bootstrap;
+use crate::broker::Broker;
 use crate::process::{Running, command, finish, names, wait};
-use crate::real_kafka::{bootstrap, check_counts};
+use crate::real_kafka::check_counts;
 use crate::topics::{create_topic, read_back};
 
 const PARTITIONS: u32 = 5;
@@ -28,49 +28,6 @@ const KILLS: u64 = 6;
 const LIFE_MAX: Duration = Duration::from_millis(2_500);
 const WINDOW: Duration = Duration::from_secs(2);
 const WATERMARK: Duration = Duration::from_secs(4);
-
-/// A Kafka of this test, which can be killed.
-struct Broker {
-    port: u16,
-    data: tempfile::TempDir,
-}
-
-impl Broker {
-    fn start() -> Broker {
-        let broker = Broker { port: free_ports(), data: tempfile::tempdir().unwrap() };
-        broker.run("start");
-        broker
-    }
-
-    fn run(&self, what: &str) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka");
-        let output = Command::new(script)
-            .arg(what)
-            .env("STRANDLINE_KAFKA_PORT", self.port.to_string())
-            .env("STRANDLINE_KAFKA_DATA", self.data.path())
-            .env("STRANDLINE_KAFKA_HEAP", "512m")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.run("kill");
-    }
-}
-
-/// A port that is free, and so is the next.
-fn free_ports() -> u16 {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port < u16::MAX - 1 && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// A fleet that sends until it is stopped.
 struct Sending {
@@ -113,7 +70,7 @@ fn rows_are_the_oracles_after_kills_of_the_job_and_its_broker() {
     let seed = 4;
     let mut random = SplitMix64::new(seed);
     let broker = Broker::start();
-    let address = format!("127.0.0.1:{}", broker.port);
+    let address = broker.bootstrap();
     let topic = create_topic(&address, "crashes", PARTITIONS);
     let sending = Sending::start(&address, &topic, seed);
     let out = tempfile::tempdir().unwrap();

@@ -1,6 +1,10 @@
 //! The main job as a user runs it: the program itself, on its embedded broker and on a real Kafka.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../../../engine/tests/kafka_support/bootstrap.rs"]
+mod bootstrap;
+#[path = "../../../engine/tests/kafka_support/broker.rs"]
+mod broker;
 mod crashes;
 mod process;
 mod program;

@@ -6,17 +6,13 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use crate::process::{LIMIT, Running, command, command_redirected, finish, metrics, wait};
-use crate::topics::{create_topic, fill, read_back};
 use strandline::sim::judge::{Found, MAIN_JOB};
 use strandline::sim::log::{LogOptions, simulated_log};
 use strandline::sim::oracle::{OracleOptions, Outcome, outcome};
 
-pub(crate) fn bootstrap() -> String {
-    std::env::var("STRANDLINE_KAFKA").expect(
-        "STRANDLINE_KAFKA names no broker: run scripts/test, or scripts/kafka start and set it",
-    )
-}
+use crate::bootstrap::bootstrap;
+use crate::process::{LIMIT, Running, command, command_redirected, finish, metrics, wait};
+use crate::topics::{create_topic, fill, read_back};
 
 /// The last line of a bounded run from the beginning, held against the ledger that the oracle found.
 fn check_last_line(stdout: &str, expected: &Outcome) {

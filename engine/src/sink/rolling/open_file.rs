@@ -20,8 +20,8 @@ const ENCODED_BYTES: usize = 1 << 20;
 pub(super) struct OpenFile<L: Layout> {
     pub(super) folder: DateFolder,
     columns: L::Columns,
-    pub(super) columns_rows: usize,
-    pub(super) columns_bytes: usize,
+    columns_rows: usize,
+    columns_bytes: usize,
     pub(super) writer: Option<ArrowWriter<Vec<u8>>>,
     pub(super) rows: u64,
     /// By the clock.

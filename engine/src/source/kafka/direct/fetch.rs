@@ -18,7 +18,6 @@ use strandline_operators::record::{Offset, Partition};
 use super::batch::{BatchError, Header};
 use super::queue::{Batches, Fetched, Fetching, Passing, Shared, State, Trouble};
 use super::wire::{Wire, WireError};
-use crate::clock::Clock;
 
 /// The versions of the request that are known here: the first with transactions, the last.
 const FETCH_VERSIONS: (i16, i16) = (4, 16);
@@ -89,19 +88,10 @@ fn serve(shared: &Shared, broker: i32, address: &str) -> Result<(), WireError> {
         let throttle = answer.throttle_time_ms;
         take_over(shared, broker, &asked, answer, wire.held_bytes());
         if let Ok(throttle @ 1..) = u64::try_from(throttle) {
-            rest(shared, Duration::from_millis(throttle).min(THROTTLE_MAX));
+            drop(shared.rest(shared.state(), Duration::from_millis(throttle).min(THROTTLE_MAX)));
         }
     }
     Ok(())
-}
-
-/// Waits for so long, unless the reader is closed.
-fn rest(shared: &Shared, long: Duration) {
-    let clock = Clock::system();
-    let mut state = shared.state();
-    while !state.closed && clock.elapsed() < long {
-        state = shared.wait_for(state, long.saturating_sub(clock.elapsed()));
-    }
 }
 
 /// Waits until a partition of this broker has room; `None` if there will be none.
@@ -389,6 +379,7 @@ mod tests {
     use strandline_operators::time::EventTime;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::source::Wake;
     use crate::source::kafka::connection::Connection;
     use crate::source::kafka::direct::options::DirectOptions;

@@ -19,7 +19,6 @@ use strandline_operators::record::Partition;
 use super::fetch;
 use super::queue::{Fetching, Leader, Shared, State};
 use super::wire::{Wire, WireError};
-use crate::clock::Clock;
 use crate::source::kafka::connection::topic_gone;
 
 /// The versions of the question that are known here: the first that creates no topic, the last.
@@ -56,12 +55,7 @@ fn run(shared: &Arc<Shared>) {
         // The first question is asked at once; after that there is a pause before each.
         if asked && !state.closed {
             let pause = pause(shared, state.failures());
-            let (clock, mut waited) = (Clock::system(), Duration::ZERO);
-            // By the clock: whatever changes meanwhile ends a wait, and may not end the pause.
-            while !state.closed && waited < pause {
-                state = shared.wait_for(state, pause - waited);
-                waited = clock.elapsed();
-            }
+            state = shared.rest(state, pause);
         }
         if state.closed {
             return;
@@ -151,12 +145,11 @@ fn settle(shared: &Arc<Shared>, answer: &MetadataResponse, brokers: &BTreeMap<i3
     }
     match &state.topic {
         // A broker that knows no ids, while a cluster is being upgraded, contradicts nobody.
-        Some(known) if known.topic_id.is_nil() || fetch.topic_id.is_nil() => {
-            if known.topic_id.is_nil() {
-                state.topic = Some(fetch);
+        Some(known) if !known.topic_id.is_nil() => {
+            if !fetch.topic_id.is_nil() && known.topic_id != fetch.topic_id {
+                return end(shared, state);
             }
         }
-        Some(known) if known.topic_id != fetch.topic_id => return end(shared, state),
         _ => state.topic = Some(fetch),
     }
     assign(&mut state, topic, brokers);
@@ -260,6 +253,7 @@ mod tests {
     use strandline_operators::record::Offset;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::source::Wake;
     use crate::source::kafka::connection::Connection;
     use crate::source::kafka::direct::options::DirectOptions;

@@ -190,13 +190,14 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something has changed, or for so long.
-    pub(super) fn wait_for<'a>(
+    /// Waits for so long, whatever changes meanwhile, unless the reader is closed.
+    pub(super) fn rest<'a>(
         &self,
         state: MutexGuard<'a, State>,
         long: Duration,
     ) -> MutexGuard<'a, State> {
-        self.changed.wait_timeout(state, long).unwrap_or_else(PoisonError::into_inner).0
+        let rested = self.changed.wait_timeout_while(state, long, |state| !state.closed);
+        rested.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Tells the threads that there may be something to do.
