@@ -4,10 +4,13 @@
 //! The embedded broker is for demonstration only: it keeps 5 MiB a partition and drops older data
 //! without a word. So the fleet is held back by what the job has read.
 
+use std::ffi::OsString;
 use std::thread::JoinHandle;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use strandline_engine::clock::Clock;
+use strandline_engine::sink;
+use strandline_engine::store::Directory;
 use strandline_engine::view::View;
 use strandline_operators::record::{Offset, Partition};
 use strandline_sim::embedded::EmbeddedBroker;
@@ -18,6 +21,87 @@ use crate::options::Options;
 
 /// Partitions of a topic that a demonstration creates.
 pub const PARTITIONS: u32 = 4;
+
+/// The variable that names the brokers.
+const VARIABLE: &str = "KAFKA_BOOTSTRAP";
+/// The file that says that rows in an output directory are simulated.
+const MARK: &str = "DEMONSTRATION.txt";
+/// What is in it.
+const MARK_TEXT: &str = "The rows in this directory are simulated: a Strandline job ran here without a \
+                         Kafka, as a demonstration.\n";
+/// How many letters a variable's name may be away from the one that is meant.
+const TYPOS_MAX: usize = 3;
+
+/// Sees to it that simulated rows and those of a real job are never in one directory.
+///
+/// # Errors
+///
+/// The directory holds rows of the other kind; what the disk says. Nothing has been touched then.
+pub fn keep_apart(out: &Directory, is_embedded: bool, replaces: bool) -> anyhow::Result<()> {
+    let (is_marked, has_rows) = (out.contains(MARK), sink::has_rows(out)?);
+    let place = out.path().display();
+    match (is_embedded, is_marked) {
+        (true, false) if has_rows => bail!(
+            "no broker was given, so this would be the demonstration, and {place} holds rows of a \
+             real job: name a broker with --bootstrap or {VARIABLE}{}, or another directory with \
+             --out",
+            near_miss().map(|miss| format!(" ({miss})")).unwrap_or_default()
+        ),
+        (false, true) if has_rows && !replaces => bail!(
+            "{place} holds simulated rows of a demonstration: remove them with --replace, or choose \
+             another directory with --out"
+        ),
+        (true, false) => {
+            out.create()?;
+            out.replace(MARK, MARK_TEXT.as_bytes())?;
+        }
+        (false, true) => out.remove_file(MARK)?,
+        (true, true) | (false, false) => {}
+    }
+    Ok(())
+}
+
+/// A variable of the environment that looks as if it was meant to name the brokers, and does not.
+pub fn near_miss() -> Option<String> {
+    near_miss_in(std::env::vars_os())
+}
+
+fn near_miss_in(variables: impl Iterator<Item = (OsString, OsString)>) -> Option<String> {
+    let looks_like = |name: &str| {
+        let upper = name.to_uppercase();
+        let distance = distance(&upper, VARIABLE);
+        let names_brokers =
+            ["BOOTSTRAP", "KAFKA_BROKER", "KAFKA_SERVER", "KAFKA_URL", "KAFKA_HOST"];
+        let is_near =
+            distance <= TYPOS_MAX || names_brokers.iter().any(|part| upper.contains(part));
+        is_near.then_some(distance)
+    };
+    let named = variables.filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        Some((looks_like(&name)?, name, value.is_empty()))
+    });
+    let (_, name, is_empty) = named.min()?;
+    Some(match (name == VARIABLE, is_empty) {
+        (true, true) => format!("{name} is empty"),
+        (true, false) => return None,
+        (false, _) => format!("{name} is set, but only {VARIABLE} is read"),
+    })
+}
+
+/// How many letters have to be added, removed or replaced to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
 
 /// Where the job reads, and what runs there.
 #[derive(Debug)]
@@ -120,5 +204,63 @@ impl Drop for Simulation {
             // A panic there has been printed, and the job has ended by itself.
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn miss(variables: &[(&str, &str)]) -> Option<String> {
+        near_miss_in(variables.iter().map(|(name, value)| (name.into(), value.into())))
+    }
+
+    #[test]
+    fn the_nearest_variable_that_is_set_is_named() {
+        let others = ("PATH", "/bin");
+        assert_eq!(miss(&[others, ("KAFKA_TOPIC", "x"), ("KAFKA_HOME", "/opt")]), None);
+        for name in [
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "STRANDLINE_BOOTSTRAP",
+            "BOOTSTRAP_SERVERS",
+            "KAFKA_BROKERS",
+            "KAFKA_BOOTSRAP",
+            "kafka_bootstrap",
+        ] {
+            let expected = format!("{name} is set, but only KAFKA_BOOTSTRAP is read");
+            assert_eq!(miss(&[others, (name, "kafka:9092")]), Some(expected));
+        }
+        let both = [("BOOTSTRAP_CSS", "yes"), ("KAFKA_BOOTSTRAPS", "kafka:9092")];
+        assert!(miss(&both).unwrap().starts_with("KAFKA_BOOTSTRAPS is set"));
+        assert_eq!(miss(&[("KAFKA_BOOTSTRAP", "")]).unwrap(), "KAFKA_BOOTSTRAP is empty");
+    }
+
+    #[test]
+    fn simulated_rows_and_those_of_a_real_job_are_never_in_one_directory() {
+        let there = tempfile::tempdir().unwrap();
+        let out = Directory::local(there.path().join("out"));
+        let write_row = || {
+            let date =
+                out.subdirectory("parquet").unwrap().subdirectory("date=2026-01-31").unwrap();
+            date.create().unwrap();
+            let run = sink::RunId::default();
+            date.replace(&format!("strandline-{run}-000-0000000000-000000.parquet"), b"row")
+                .unwrap();
+        };
+        // An empty place is anybody's.
+        keep_apart(&out, false, false).unwrap();
+        keep_apart(&out, true, false).unwrap();
+        assert!(out.contains(MARK));
+        write_row();
+        assert!(sink::has_rows(&out).unwrap());
+        // The demonstration comes again.
+        keep_apart(&out, true, false).unwrap();
+        let refused = keep_apart(&out, false, false).unwrap_err().to_string();
+        assert!(refused.contains("simulated rows of a demonstration"), "{refused}");
+        keep_apart(&out, false, true).unwrap();
+        assert!(!out.contains(MARK));
+        let refused = keep_apart(&out, true, false).unwrap_err().to_string();
+        assert!(refused.contains("holds rows of a real job: name a broker"), "{refused}");
+        assert!(!out.contains(MARK));
     }
 }

@@ -6,6 +6,8 @@
 use std::panic::PanicHookInfo;
 use std::thread::Thread;
 
+use strandline_engine::peers;
+
 use crate::status::Voice;
 
 /// The exit code of a program in which a thread panicked: Rust's own.
@@ -13,12 +15,19 @@ const PANICKED: i32 = 101;
 
 /// From now on, a panic of any thread ends the program. With RUST_BACKTRACE set, Rust says what it
 /// usually says, too.
+///
+/// That another process of the job is gone is noticed by a panic too; that one is no bug, and ends
+/// the job with an error.
 pub(crate) fn end_the_program(voice: &Voice) {
     let (voice, details) = (voice.clone(), std::panic::take_hook());
     let wants_details = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     std::panic::set_hook(Box::new(move |panic| {
-        voice.last_word(&format!("error: {}", line(&std::thread::current(), panic)));
-        if wants_details {
+        if peers::explains(panic) {
+            return;
+        }
+        voice.warn(&format!("error: {}", line(&std::thread::current(), panic)));
+        // Where nobody reads, the details would wait for that.
+        if voice.flush() && wants_details {
             details(panic);
         }
         // Nothing is run at the end: another thread may hold what it needs.

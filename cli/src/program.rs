@@ -16,7 +16,7 @@ use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{self, Existing, FileOutputs, LatestJson, Roll, RunId};
 use strandline_engine::source::SourceError;
-use strandline_engine::source::kafka::{KafkaSettings, KafkaSource};
+use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, keep_freed_memory};
 use strandline_engine::store::Directory;
 use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
@@ -24,7 +24,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::window::Tumbling;
 
-use crate::demonstration::World;
+use crate::demonstration::{self, World};
 use crate::duration;
 use crate::options::{Checkpoint, Listen, Options};
 use crate::panics;
@@ -82,8 +82,9 @@ where
         let options = match Options::read(self.name, self.about, std::env::args_os()) {
             Ok(options) => options,
             Err(error) if error.use_stderr() => {
-                let text = error.to_string();
-                Voice::new(false).warn(text.lines().next().unwrap_or("wrong options"));
+                let (text, voice) = (error.to_string(), Voice::new(false));
+                voice.warn(text.lines().next().unwrap_or("wrong options"));
+                voice.flush();
                 return ExitCode::from(UNUSABLE);
             }
             Err(help) => {
@@ -94,7 +95,8 @@ where
         };
         let voice = Voice::new(options.quiet);
         panics::end_the_program(&voice);
-        match self.run(&options, &clock, &voice) {
+        keep_freed_memory();
+        let code = match self.run(&options, &clock, &voice) {
             Ok(()) => ExitCode::SUCCESS,
             Err(Trouble::Unusable(line)) => {
                 voice.warn(&format!("error: {line}"));
@@ -104,7 +106,9 @@ where
                 voice.warn(&format!("error: {line}"));
                 ExitCode::FAILURE
             }
-        }
+        };
+        voice.flush();
+        code
     }
 
     fn run(self, options: &Options, clock: &Clock, voice: &Voice) -> Result<(), Trouble> {
@@ -114,9 +118,7 @@ where
         let config = timely_config(options)?;
         let leads = options.process == 0;
         let stop = Stop::default();
-        let warning = voice.clone();
-        signals::stop_on_signals(&stop, move |line| warning.say(line))
-            .map_err(|error| unusable(&error))?;
+        signals::stop_on_signals(&stop, voice).map_err(|error| unusable(&error))?;
 
         // Everything that can be refused is looked at before anything is written.
         let table = Arc::new(self.table);
@@ -131,8 +133,11 @@ where
         };
         let mut world =
             World::of(options, clock).map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
-        let source = KafkaSource::new(kafka_settings(options, &world, voice))
-            .map_err(|error| unusable(&error))?;
+        let settings = KafkaSettings {
+            telemetry: view.telemetry().clone(),
+            ..kafka_settings(options, &world, voice)
+        };
+        let source = KafkaSource::new(settings).map_err(|error| unusable(&error))?;
         let out = Directory::local(&options.out);
         let mut keeping = match world.is_embedded() {
             // The data dies with the process.
@@ -149,6 +154,10 @@ where
         // Before anything there is touched: a job that runs writes there.
         let out_lock = leads.then(|| Lock::acquire(&options.out)).transpose();
         let _out_lock = out_lock.map_err(|error| unusable(&error))?;
+        if leads {
+            demonstration::keep_apart(&out, world.is_embedded(), options.replace)
+                .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
+        }
         sink::prepare(&out, existing, leads.then_some(&latest))
             .map_err(|error| unusable(&error))?;
         let run = RunId::fresh(clock);
@@ -366,8 +375,10 @@ fn introduce(
 ) {
     let topic = &options.topic;
     if world.is_embedded() {
+        let miss = demonstration::near_miss().map(|miss| format!(" ({miss})"));
         voice.say(&format!(
-            "broker   embedded in this process at {}, topic {topic}, for demonstration only",
+            "broker   none was given{}: this is the demonstration, on a broker in this process at {}, topic {topic}",
+            miss.unwrap_or_default(),
             world.bootstrap
         ));
     } else {
@@ -380,8 +391,9 @@ fn introduce(
         ));
     }
     voice.say(&format!(
-        "job      {} workers, windows of {}, watermark {}",
+        "job      {} worker{}, windows of {}, watermark {}",
         options.workers(),
+        if options.workers() == 1 { "" } else { "s" },
         duration::text(options.window),
         duration::text(options.watermark)
     ));

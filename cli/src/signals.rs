@@ -1,31 +1,54 @@
-//! SIGINT and SIGTERM: the first asks the job to stop in order, the second ends it at once.
+//! Signals that end a program: the first asks the job to stop in order, the second ends it at once.
 
 use std::io;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strandline_engine::job::Stop;
+
+use crate::status::Voice;
 
 /// The exit code of a program that a second signal ended: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Watches for signals on a thread of its own, also where the program was started with SIGINT
-/// ignored (as a shell does for a background job).
+/// Watches for SIGINT, SIGTERM, SIGQUIT and SIGHUP on a thread of its own, also where the program
+/// was started with SIGINT ignored (as a shell does for a background job). Where SIGHUP is ignored,
+/// as under `nohup`, it stays so.
 ///
 /// # Errors
 ///
 /// If the system does not take the handlers.
-pub(crate) fn stop_on_signals(stop: &Stop, say: impl Fn(&str) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let stop = stop.clone();
+pub(crate) fn stop_on_signals(stop: &Stop, voice: &Voice) -> io::Result<()> {
+    let mut signals = Signals::new(ending())?;
+    let (stop, voice) = (stop.clone(), voice.clone());
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
             if stop.is_requested() {
-                std::process::exit(INTERRUPTED);
+                voice.flush();
+                // Nothing is run at the end: another thread may hold what it needs.
+                signal_hook::low_level::exit(INTERRUPTED);
             }
             stop.request();
-            say("stopping: completing the outputs (once more ends at once)");
+            voice.say("stopping: completing the outputs (once more ends at once)");
         }
     })?;
     Ok(())
+}
+
+/// The signals that end a program.
+pub(crate) fn ending() -> Vec<i32> {
+    let hangup = (!ignores(SIGHUP)).then_some(SIGHUP);
+    [SIGINT, SIGTERM, SIGQUIT].into_iter().chain(hangup).collect()
+}
+
+/// Whether this process was told to ignore a signal. Where the system does not say, it was not.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no file of a job: the system's word on this process"
+)]
+fn ignores(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }

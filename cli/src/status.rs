@@ -1,66 +1,50 @@
 //! The status line: one line that is kept up to date on a terminal, and a line now and then where
 //! there is none.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use strandline_engine::clock::Clock;
-use strandline_engine::view::{Snapshot, View};
+use strandline_engine::report::Log;
+use strandline_engine::view::{Snapshot, View, date_time};
 
 /// How often the line changes on a terminal.
 const TERMINAL_EVERY: Duration = Duration::from_secs(1);
 /// How often a line is written elsewhere.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+/// How long the end of the program waits for the log to be written.
+const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 
-/// What a program says while it runs. Clones share the line.
+/// What a program says while it runs. Clones share the line. Nothing waits for who reads it.
 #[derive(Clone, Debug)]
 pub(crate) struct Voice {
     quiet: bool,
-    /// Whether a status line stands on the terminal and has to be wiped before anything else.
-    line_stands: Arc<Mutex<bool>>,
+    log: Log,
 }
 
 impl Voice {
     pub(crate) fn new(quiet: bool) -> Voice {
-        Voice { quiet, line_stands: Arc::new(Mutex::new(false)) }
+        Voice { quiet, log: Log::stderr().clone() }
     }
 
     /// Says something that a quiet program does not say.
     pub(crate) fn say(&self, line: &str) {
         if !self.quiet {
-            self.write(line);
+            self.log.line(line);
         }
     }
 
     /// Says something that has to be said.
     pub(crate) fn warn(&self, line: &str) {
-        self.write(line);
+        self.log.line(line);
     }
 
-    /// Says something although this thread may be in the middle of saying something else.
-    pub(crate) fn last_word(&self, line: &str) {
-        let stands = self.line_stands.try_lock().is_ok_and(|line_stands| *line_stands);
-        let wipe = if stands { "\r\x1b[2K" } else { "" };
-        // If nobody listens, it is not said.
-        let _ = writeln!(std::io::stderr(), "{wipe}{line}");
-    }
-
-    fn write(&self, line: &str) {
-        let mut line_stands = self.line_stands.lock().unwrap_or_else(PoisonError::into_inner);
-        let wipe = if std::mem::take(&mut *line_stands) { "\r\x1b[2K" } else { "" };
-        // A job does not end because nobody reads its log any more.
-        let _ = writeln!(std::io::stderr(), "{wipe}{line}");
-    }
-
-    fn keep(&self, line: &str) {
-        let mut line_stands = self.line_stands.lock().unwrap_or_else(PoisonError::into_inner);
-        *line_stands = true;
-        let mut stderr = std::io::stderr().lock();
-        // If the terminal is gone, nobody misses the line.
-        let _ = write!(stderr, "\r\x1b[2K{line}").and_then(|()| stderr.flush());
+    /// Gives what was said a moment to be written, before the process ends. Whether it was.
+    pub(crate) fn flush(&self) -> bool {
+        self.log.flush(FLUSH_LIMIT)
     }
 
     /// Keeps a status line about `view` until the returned guard is dropped.
@@ -81,7 +65,7 @@ impl Voice {
                     && !said_untimed
                 {
                     said_untimed = true;
-                    voice.write(&format!(
+                    voice.log.line(&format!(
                         "partition {} has messages without a Kafka timestamp: --max-future cannot \
                          be applied to such messages",
                         partition.partition.0
@@ -90,7 +74,7 @@ impl Voice {
                 if next <= clock.elapsed() {
                     next += every;
                     let line = line(&snapshot, &clock);
-                    if terminal { voice.keep(&line) } else { voice.write(&line) }
+                    if terminal { voice.log.status(&line) } else { voice.log.line(&line) }
                 }
             }
         });
@@ -114,23 +98,58 @@ impl Drop for Following {
     }
 }
 
+/// The condition of the job, with everything that is wrong; then the numbers.
 fn line(snapshot: &Snapshot, clock: &Clock) -> String {
-    let watermark = match snapshot.watermark {
+    let conditions = snapshot.conditions.all();
+    let troubles = conditions.iter().filter(|condition| condition.kind.is_trouble());
+    let mut shown: Vec<String> = troubles.map(ToString::to_string).collect();
+    if shown.is_empty() {
+        let headline = snapshot.conditions.headline();
+        // Since when it runs is no news.
+        shown.push(match headline.detail.as_str() {
+            "" => headline.kind.title().to_owned(),
+            detail => format!("{}: {detail}", headline.kind.title()),
+        });
+    }
+    let watermark = match snapshot.watermark.and_then(|time| Some((time, date_time(time)?))) {
         None => "none yet".to_owned(),
-        Some(watermark) => {
-            let behind = clock.wall().since(watermark).as_secs();
-            let time = chrono::DateTime::from_timestamp_millis(watermark.as_millis());
-            let time =
-                time.map_or_else(String::new, |time| format!("{} ", time.format("%H:%M:%S")));
-            format!("{time}({behind} s behind)")
+        Some((watermark, time)) => {
+            format!("{time} ({} s behind)", clock.wall().since(watermark).as_secs())
         }
     };
     format!(
-        "{:.0} records/s · watermark {watermark} · lag {} · late {} · dead letters {} · final rows {}",
+        "{} · {:.0} records/s · watermark {watermark} · lag {} · late {} · dead letters {} · final rows {}",
+        shown.join(" · "),
         snapshot.records_per_second,
         snapshot.lag(),
         snapshot.ledger.late,
         snapshot.ledger.dead_letters(),
         snapshot.final_rows,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use strandline_engine::condition::ConditionKind;
+    use strandline_engine::table::Table;
+    use strandline_operators::time::EventTime;
+
+    use super::*;
+
+    #[test]
+    fn the_status_line_says_what_the_job_waits_for_and_dates_its_watermark() {
+        let table = Table::new::<(u64,)>("key", "rows", &["count"]);
+        let (at, clock) = (EventTime::from_millis(1_769_860_800_000), Clock::set_by_hand);
+        let (clock, _hand) = clock(at);
+        let view = View::new(Snapshot::empty("topic", table.into(), at));
+        assert!(line(&view.latest(), &clock).starts_with("starting · 0 records/s"));
+        let kafka = ConditionKind::WaitingForKafka;
+        view.telemetry().raise(kafka, "", "Connection refused", at);
+        let watermark = Some(EventTime::from_millis(17_000));
+        view.publish(Snapshot { watermark, ..Snapshot::clone(&view.latest()) });
+        let said = line(&view.latest(), &clock);
+        let headline = view.latest().conditions.headline().to_string();
+        assert!(said.starts_with(&format!("{headline} · 0 records/s · ")), "{said}");
+        assert!(said.contains("watermark 1970-01-01 00:00:17 UTC (1769860783 s behind)"), "{said}");
+    }
 }

@@ -11,18 +11,19 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strandline_engine::clock::Clock;
+use strandline_engine::report::Log;
 
-use crate::duration;
+use crate::{duration, signals};
 
 /// The exit code of a command that can do nothing with its options, ports or directories: starting
 /// it again would change nothing.
@@ -31,6 +32,8 @@ const UNUSABLE: u8 = 2;
 const WELL_AFTER: Duration = Duration::from_secs(60);
 /// Signals that wait to be looked at; of more than that, one of a kind waits in the system.
 const SIGNALS_MAX: usize = 16;
+/// How long the end waits for the log to be written.
+const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 /// What is added to a signal's number for the exit code, as shells do.
 const KILLED: i32 = 128;
 
@@ -68,6 +71,12 @@ impl Supervise {
     ///
     /// Returns the command's exit code; of one that was killed by a signal, 128 and its number.
     pub fn run(&self) -> ExitCode {
+        let code = self.run_until_done();
+        Log::stderr().flush(FLUSH_LIMIT);
+        code
+    }
+
+    fn run_until_done(&self) -> ExitCode {
         if self.backoff_min.is_zero() || self.backoff_max < self.backoff_min {
             say("--backoff-min has to be more than 0ms, and no more than --backoff-max");
             return ExitCode::from(UNUSABLE);
@@ -80,7 +89,7 @@ impl Supervise {
 
     fn restart_until_done(&self) -> io::Result<ExitCode> {
         // Before the first start, so that no signal is lost.
-        let (clock, signals) = (Clock::system(), signals()?);
+        let (clock, signals) = (Clock::system(), caught()?);
         let mut backoff = Backoff::new(self.backoff_min, self.backoff_max);
         let mut has_run = false;
         loop {
@@ -140,6 +149,7 @@ impl Supervised {
             Err(error) => {
                 let name = self.command.first().map(|name| name.display().to_string());
                 say(&format!("cannot run {}: {error}", name.unwrap_or_default()));
+                Log::stderr().flush(FLUSH_LIMIT);
                 ExitCode::from(UNUSABLE)
             }
         }
@@ -160,13 +170,13 @@ impl Supervised {
 }
 
 fn say(line: &str) {
-    // What is supervised does not end because nobody reads the log any more.
-    let _ = writeln!(io::stderr(), "supervise: {line}");
+    // What is supervised neither ends nor waits because nobody reads the log any more.
+    Log::stderr().line(&format!("supervise: {line}"));
 }
 
 /// The signals that this process gets from now on.
-fn signals() -> io::Result<Receiver<i32>> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD])?;
+fn caught() -> io::Result<Receiver<i32>> {
+    let mut signals = Signals::new(signals::ending().into_iter().chain([SIGCHLD]))?;
     let (sender, receiver) = sync_channel(SIGNALS_MAX);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
@@ -189,6 +199,8 @@ fn watch(child: &mut Child, signals: &Receiver<i32>) -> io::Result<(ExitStatus, 
         let signal = match signals.recv().map_err(io::Error::other)? {
             SIGINT => Signal::INT,
             SIGTERM => Signal::TERM,
+            SIGQUIT => Signal::QUIT,
+            SIGHUP => Signal::HUP,
             _ => continue,
         };
         stopped = true;

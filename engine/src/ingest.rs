@@ -16,8 +16,6 @@ mod pace;
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use strandline_operators::aggregate::Aggregate;
@@ -40,6 +38,7 @@ use crate::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
 use crate::job::Stop;
 use crate::source::{Reader, Source, Wake};
+use crate::telemetry::Telemetry;
 use crate::view::PartitionState;
 
 /// Most messages that are read of a partition before the others have their turn.
@@ -71,17 +70,21 @@ pub(crate) struct Ingested<'s, V: Clone + 'static, P: Clone + 'static> {
 }
 
 /// Counts what the workers of one process have read, for what is shown between epochs.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Meter(Arc<AtomicU64>);
+#[derive(Clone, Debug)]
+pub(crate) struct Meter(Telemetry);
 
 impl Meter {
-    fn count(&self, records: u64) {
-        self.0.fetch_add(records, Ordering::Relaxed);
+    pub(crate) fn new(telemetry: Telemetry) -> Meter {
+        Meter(telemetry)
+    }
+
+    fn count(&self, records: u64, bytes: u64) {
+        self.0.count_read(records, bytes);
     }
 
     /// Records read so far by the workers of this process.
     pub(crate) fn records(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.records_read()
     }
 }
 
@@ -220,14 +223,16 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                     waiting = true;
                     continue;
                 }
+                let mut bytes = 0;
                 let read = log.read(line.partition, MESSAGES_PER_READ, |message| {
+                    bytes += message.payload.map_or(0, <[u8]>::len) as u64;
                     line.take(message, &mut intake);
                 });
                 match read {
                     Ok(progress) => {
                         more |= 0 < progress.messages;
                         line.advance(progress, &clock);
-                        meter.count(progress.messages as u64);
+                        meter.count(progress.messages as u64, bytes);
                     }
                     Err(error) => return failure.report(error),
                 }

@@ -23,13 +23,16 @@ use crate::board::Board;
 use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::manifest::{CutRecord, PartitionCut};
 use crate::clock::Clock;
+use crate::condition::Conditions;
+use crate::condition::observer::{Observer, Patience, Seen};
 use crate::control::{Assignment, Order, Turn};
 use crate::coordinator::Coordinator;
 use crate::ingest::Meter;
 use crate::job::{JobError, JobOptions, Stop, Summary};
+use crate::report::Report;
 use crate::source::PartitionStart;
 use crate::table::Table;
-use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, Phase, Snapshot, View};
+use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, PartitionView, Phase, Snapshot, View};
 
 /// Epochs that may be incomplete at once.
 const EPOCHS_IN_FLIGHT_MAX: u64 = 2;
@@ -115,6 +118,7 @@ pub(crate) struct Leader<P, O> {
     clock: Clock,
     stop: Stop,
     meter: Meter,
+    observer: Observer,
     epoch: u64,
     next_turn_at: Duration,
     /// Before that, no turn is made for a lift alone.
@@ -128,7 +132,6 @@ pub(crate) struct Leader<P, O> {
     /// Records read, and when: at the last complete epochs.
     rates: VecDeque<(Duration, u64)>,
     seen_complete: Option<u64>,
-    published: u64,
 }
 
 /// How far an orderly stop has come.
@@ -160,8 +163,14 @@ impl<P, O> Leader<P, O> {
         clock: Clock,
         stop: Stop,
         meter: Meter,
+        report: Report,
     ) -> Leader<P, O> {
         let now = clock.elapsed();
+        let patience = Patience {
+            idle_after: options.job.idle_after,
+            epoch_every: options.job.epoch_every,
+            checkpoint_every: keeper.as_ref().map_or(Duration::ZERO, Keeper::every),
+        };
         let workers = options.workers;
         let partitions = kept.map(|kept| kept.partitions.clone()).unwrap_or_default();
         Leader {
@@ -185,6 +194,7 @@ impl<P, O> Leader<P, O> {
             clock,
             stop,
             meter,
+            observer: Observer::new(patience, report),
             epoch: kept.map_or(0, |kept| kept.epoch),
             next_turn_at: now,
             lift_at: now,
@@ -194,7 +204,6 @@ impl<P, O> Leader<P, O> {
             stopping: Stopping::No,
             rates: VecDeque::new(),
             seen_complete: None,
-            published: 0,
         }
     }
 
@@ -205,7 +214,7 @@ impl<P, O> Leader<P, O> {
             self.inputs = None;
         }
         if let Some(keeper) = &mut self.keeper
-            && keeper.keep(&self.coordinator, self.clock.wall())
+            && keeper.keep(&self.coordinator, self.clock.wall(), now)
         {
             // The last manifest of a run that has come to its end.
             self.keeper = None;
@@ -431,11 +440,24 @@ impl<P, O> Leader<P, O> {
             .filter(|partition| partition.worker < self.options.local_workers)
             .map(|partition| partition.ledger.read)
             .sum();
-        self.published += 1;
+        let records_per_second = self.records_per_second();
+        let conditions = Conditions::of(self.observer.observe(&Seen {
+            now: self.clock.elapsed(),
+            wall: self.clock.wall(),
+            phase,
+            partitions: &partitions,
+            lag: Some(partitions.iter().map(PartitionView::lag).sum()),
+            records_per_second,
+            complete_epoch: self.coordinator.complete_epoch(),
+            open_windows: open.len() as u64,
+            checkpoints: self.keeper.as_ref().map(Keeper::completed),
+        }));
         let snapshot = Snapshot {
-            number: self.published,
+            // The view counts.
+            number: 0,
             at: self.clock.wall(),
             phase,
+            conditions,
             topic: self.options.topic.clone(),
             table: Arc::clone(&self.options.table),
             window: self.board.display(),
@@ -445,7 +467,7 @@ impl<P, O> Leader<P, O> {
             in_flight: (self.meter.records() + self.read_before).saturating_sub(local_read),
             final_rows: self.board.final_rows(),
             committed_before: self.committed_before,
-            records_per_second: self.records_per_second(),
+            records_per_second,
             open_windows: open_windows.collect(),
             open_windows_count: open.len() as u64,
             partitions,

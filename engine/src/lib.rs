@@ -11,12 +11,16 @@
 //! | [`sink`] | durable outputs: Parquet, late and dead-letter files, `latest.json` |
 //! | [`store`] | every file operation |
 //! | [`clock`] | every look at the time |
+//! | [`peers`] | the other processes of a job |
+//! | [`telemetry`] | what the parts of a job report of themselves |
+//! | [`condition`] | in what condition a job is: one value, which everything shows |
 //! | [`view`] | snapshots of a running job, and its final rows as they come: its only outward face |
 
 pub mod background;
 mod board;
 pub mod checkpoint;
 pub mod clock;
+pub mod condition;
 mod control;
 mod coordinator;
 mod failure;
@@ -26,11 +30,12 @@ mod ingest;
 pub mod job;
 mod leader;
 pub mod outputs;
-mod peers;
+pub mod peers;
 pub mod report;
 mod scribe;
 pub mod sink;
 pub mod source;
 pub mod store;
 pub mod table;
+pub mod telemetry;
 pub mod view;

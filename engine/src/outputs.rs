@@ -18,6 +18,7 @@ use strandline_operators::window::Row;
 pub use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
 use crate::checkpoint::section::BlobWriter;
 use crate::sink::RunId;
+use crate::telemetry::OutputMeasures;
 
 /// Why an output does not do something just now. One line that says what to do.
 pub type Trouble = Arc<dyn Error + Send + Sync>;
@@ -86,6 +87,11 @@ pub trait Output<R>: Send + 'static {
     /// How it is.
     fn condition(&self) -> Condition {
         Condition::default()
+    }
+
+    /// How much waits in it, by the names of its parts.
+    fn measures(&self) -> Vec<(String, OutputMeasures)> {
+        Vec::new()
     }
 
     /// Everything that was written up to now belongs to epochs before this one.

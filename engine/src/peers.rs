@@ -3,7 +3,8 @@
 //! Timely has one way to say that a connection broke: the thread that serves it panics, with a text
 //! that it keeps for those who look for it, and the workers that share its queues panic after it.
 //! One death comes out as half a dozen panics. A panic hook hears of the first of them before any
-//! worker does, and makes it the failure of the job; what follows from it is not worth a line.
+//! worker does, and [`explains`] it as the failure of the job; what follows from it is not worth a
+//! line. The hook is the program's to set: it is one for the whole process.
 
 mod meeting;
 
@@ -11,6 +12,7 @@ use std::any::Any;
 use std::io;
 use std::net::TcpStream;
 use std::panic::PanicHookInfo;
+use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
 
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
@@ -28,17 +30,29 @@ const CONNECTIONS: [&str; 2] = ["timely:recv-", "timely:send-"];
 /// How timely's text begins when a connection breaks.
 const BROKEN: &str = "timely communication error: ";
 
+/// The failure of the job that has peers, of which there is one in a process.
+static WATCHED: Mutex<Option<Failure>> = Mutex::new(None);
+
 /// From now on, another process that is gone is a failure of the job.
 pub(crate) fn watch(failure: &Failure) {
-    let (failure, say) = (failure.clone(), std::panic::take_hook());
-    std::panic::set_hook(Box::new(move |panic| {
-        let thread = std::thread::current();
-        if let Some(error) = gone(&thread, panic) {
+    *WATCHED.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+}
+
+/// For the panic hook of a program that runs a job of several processes: whether a panic of the
+/// current thread is how another process that is gone is noticed, or follows from a failure of the
+/// job. The job ends with an error that says so; the panic is not worth a line, and no bug.
+pub fn explains(panic: &PanicHookInfo<'_>) -> bool {
+    let Ok(watched) = WATCHED.try_lock() else { return false };
+    let Some(failure) = watched.clone() else { return false };
+    drop(watched);
+    let thread = std::thread::current();
+    match gone(&thread, panic) {
+        Some(error) => {
             failure.report(error);
-        } else if !(is_timelys(&thread) && failure.happened()) {
-            say(panic);
+            true
         }
-    }));
+        None => is_timelys(&thread) && failure.happened(),
+    }
 }
 
 /// What workers of this process are made of that talk to others over these connections.

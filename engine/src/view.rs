@@ -4,9 +4,10 @@
 //! the newest [`Snapshot`] and can neither hold up nor change a worker. Nor can whoever follows the
 //! final rows ([`View::follow`]).
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::DateTime;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,9 +16,11 @@ use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::Window;
 
+use crate::condition::{ConditionKind, Conditions, JobCondition, observer};
 use crate::feed::Feed;
 pub use crate::feed::{FEED_ROWS_MAX, FinalRow, Follower, Heard};
 use crate::table::{CellRow, Table};
+use crate::telemetry::Telemetry;
 
 /// Where every record went, up to one consistent cut:
 /// `read = windowed + late + dead_letters`.
@@ -144,6 +147,8 @@ pub struct Snapshot {
     pub at: EventTime,
     /// Whether the job runs.
     pub phase: Phase,
+    /// In what condition the job is.
+    pub conditions: Conditions,
     /// The topic read.
     pub topic: String,
     /// The names of the columns.
@@ -185,6 +190,7 @@ impl Snapshot {
             number: 0,
             at,
             phase: Phase::Running,
+            conditions: Conditions::of(vec![JobCondition::plain(ConditionKind::Starting, at)]),
             topic: topic.to_owned(),
             table,
             window: None,
@@ -204,6 +210,12 @@ impl Snapshot {
     /// Records between the positions and the ends of all partitions.
     pub fn lag(&self) -> u64 {
         self.partitions.iter().map(PartitionView::lag).sum()
+    }
+
+    /// The partition that the watermark waits for: the one with the least watermark among those
+    /// that hold it at all, the lowest number among equals.
+    pub fn holding_back(&self) -> Option<Partition> {
+        observer::holding_back(&self.partitions).map(|view| view.partition)
     }
 
     /// The document of `latest.json` and `/metrics`, to be written out. Times are epoch
@@ -239,6 +251,7 @@ impl Serialize for Document<'_> {
         });
         let is_final = snapshot.window.as_ref().is_some_and(|view| view.is_final);
         let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("conditions", &snapshot.conditions)?;
         map.serialize_entry("window", &window)?;
         map.serialize_entry("final", &is_final)?;
         if let Some(committed) = snapshot.committed_before {
@@ -280,42 +293,85 @@ impl Serialize for NamedRow<'_> {
     }
 }
 
+/// A moment as text, such as `2026-01-31 12:00:00 UTC`; `None` for what is none.
+pub fn date_time(time: EventTime) -> Option<String> {
+    let is_time = time != EventTime::MIN && time != EventTime::MAX;
+    let time = DateTime::from_timestamp_millis(time.as_millis()).filter(|_| is_time)?;
+    Some(time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// Where the newest snapshot stands, and where final rows can be followed. Cheap to clone; all clones
 /// show the same job.
 #[derive(Clone, Debug)]
 pub struct View {
-    shown: Arc<(Mutex<Arc<Snapshot>>, Condvar)>,
+    shown: Arc<Shown>,
+    telemetry: Telemetry,
     feed: Feed,
+}
+
+#[derive(Debug)]
+struct Shown {
+    newest: Mutex<Newest>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Newest {
+    snapshot: Arc<Snapshot>,
+    /// The conditions of what was published last, without those that were raised.
+    published: Vec<JobCondition>,
 }
 
 impl View {
     /// A view that shows `first` until something newer is published.
     pub fn new(first: Snapshot) -> View {
-        let shown = Arc::new((Mutex::new(Arc::new(first)), Condvar::new()));
-        View { shown, feed: Feed::default() }
+        let published = first.conditions.all().to_vec();
+        let newest = Mutex::new(Newest { snapshot: Arc::new(first), published });
+        let shown = Arc::new(Shown { newest, changed: Condvar::new() });
+        let telemetry = Telemetry::default();
+        let (there, raising) = (Arc::downgrade(&shown), telemetry.clone());
+        // Not for as long as the telemetry lives: whoever reports may outlive the view.
+        let raising = move || {
+            if let Some(shown) = there.upgrade() {
+                shown.publish_raised(&raising);
+            }
+        };
+        telemetry.on_change(raising);
+        View { shown, telemetry, feed: Feed::default() }
+    }
+
+    /// Where the parts of the job report to: what they raise is part of what is shown.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// The newest snapshot.
     pub fn latest(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.shown.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.shown.lock().snapshot)
     }
 
-    /// Replaces the snapshot and wakes whoever waits for it.
-    pub fn publish(&self, snapshot: Snapshot) {
-        *self.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
-        self.shown.1.notify_all();
+    /// Replaces the snapshot and wakes whoever waits for it. Its number becomes greater than that of
+    /// the one before, and what parts of the job have raised joins its conditions.
+    pub fn publish(&self, mut snapshot: Snapshot) {
+        let mut newest = self.shown.lock();
+        snapshot.number = snapshot.number.max(newest.snapshot.number + 1);
+        newest.published = snapshot.conditions.all().to_vec();
+        snapshot.conditions = joined(&newest.published, self.telemetry.all_raised());
+        newest.snapshot = Arc::new(snapshot);
+        drop(newest);
+        self.shown.changed.notify_all();
     }
 
     /// Waits until there is a snapshot other than `seen`, or until `limit` has passed; the newest
     /// one either way.
     pub fn newer_than(&self, seen: u64, limit: Duration) -> Arc<Snapshot> {
-        let guard = self.shown.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.shown.lock();
         let (guard, _) = self
             .shown
-            .1
-            .wait_timeout_while(guard, limit, |snapshot| snapshot.number == seen)
+            .changed
+            .wait_timeout_while(guard, limit, |newest| newest.snapshot.number == seen)
             .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&guard)
+        Arc::clone(&guard.snapshot)
     }
 
     /// Follows the final rows from now on: each is pushed in the moment in which it becomes final,
@@ -327,5 +383,84 @@ impl View {
     /// Where the job pushes final rows.
     pub(crate) fn feed(&self) -> &Feed {
         &self.feed
+    }
+}
+
+impl Shown {
+    fn lock(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the newest snapshot once more, with what is raised now.
+    fn publish_raised(&self, telemetry: &Telemetry) {
+        let mut newest = self.lock();
+        let conditions = joined(&newest.published, telemetry.all_raised());
+        if conditions == newest.snapshot.conditions {
+            return;
+        }
+        let number = newest.snapshot.number + 1;
+        newest.snapshot =
+            Arc::new(Snapshot { number, conditions, ..Snapshot::clone(&newest.snapshot) });
+        drop(newest);
+        self.changed.notify_all();
+    }
+}
+
+/// What was published, with what parts of the job have raised: who raises something knows more about
+/// it. Nothing troubles a job that has finished.
+fn joined(published: &[JobCondition], raised: Vec<JobCondition>) -> Conditions {
+    let is_finished = published.iter().any(|one| one.kind == ConditionKind::Finished);
+    let mut all = raised;
+    all.retain(|one| !is_finished || one.kind == ConditionKind::Failed);
+    let kinds: Vec<ConditionKind> = all.iter().map(|one| one.kind).collect();
+    all.extend(published.iter().filter(|one| !kinds.contains(&one.kind)).cloned());
+    Conditions::of(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> View {
+        let table = Table::new::<(u64,)>("key", "rows", &["count"]);
+        View::new(Snapshot::empty("topic", table.into(), EventTime::from_millis(0)))
+    }
+
+    #[test]
+    fn what_is_raised_is_shown_at_once_and_until_it_is_cleared() {
+        let view = view();
+        let telemetry = view.telemetry().clone();
+        let (kind, at) = (ConditionKind::WaitingForKafka, EventTime::from_millis(1000));
+        telemetry.raise(kind, "", "Connection refused", at);
+        let shown = view.latest();
+        assert_eq!((shown.number, shown.conditions.headline().kind), (1, kind));
+        assert_eq!(shown.conditions.headline().since, at);
+        // Whatever is published meanwhile.
+        view.publish(Snapshot { number: 0, ..Snapshot::clone(&shown) });
+        assert_eq!(view.latest().number, 2);
+        assert_eq!(view.latest().conditions.all().len(), 2);
+        telemetry.raise(kind, "", "No route", EventTime::from_millis(9000));
+        assert_eq!(view.latest().conditions.headline().since, at);
+        assert_eq!(view.latest().conditions.headline().detail, "No route");
+        telemetry.clear(kind, "");
+        assert_eq!(view.latest().conditions.headline().kind, ConditionKind::Starting);
+    }
+
+    #[test]
+    fn a_part_of_the_job_knows_more_than_who_watches_it() {
+        let view = view();
+        let (kind, at) = (ConditionKind::CheckpointingSuspended, EventTime::from_millis(0));
+        let seen = Conditions::of(vec![
+            JobCondition::plain(ConditionKind::Running, at),
+            JobCondition::plain(kind, at),
+        ]);
+        view.telemetry().raise(kind, "", "No space left on device", at);
+        view.publish(Snapshot { conditions: seen, ..Snapshot::clone(&view.latest()) });
+        let shown = view.latest();
+        assert_eq!(shown.conditions.all().len(), 2);
+        assert_eq!(shown.conditions.headline().detail, "No space left on device");
+        let finished = vec![JobCondition::plain(ConditionKind::Finished, at)];
+        view.publish(Snapshot { conditions: Conditions::of(finished), ..Snapshot::clone(&shown) });
+        assert_eq!(view.latest().conditions.headline().kind, ConditionKind::Finished);
     }
 }

@@ -16,6 +16,7 @@ use crate::coordinator::Coordinator;
 use crate::leader::Say;
 use crate::outputs::Recovery;
 use crate::scribe::{Desk, Letter};
+use crate::telemetry::Telemetry;
 
 /// Cuts that may be on their way at once.
 const CUTS_IN_FLIGHT_MAX: usize = 1;
@@ -33,6 +34,11 @@ pub(crate) struct Keeper<P, O> {
     last: Manifest,
     /// The epochs of cuts that were asked for and are not over.
     in_flight: Vec<u64>,
+    /// When the last cut was asked for, by the clock.
+    asked_at: Duration,
+    /// How many cuts of this run have become checkpoints.
+    completed: u64,
+    telemetry: Telemetry,
     /// Manifests on their way to the disk.
     putting: Vec<Manifest>,
     committed: Committed,
@@ -51,6 +57,7 @@ impl<P, O> Keeper<P, O> {
         claim: Manifest,
         recovery: Recovery,
         committed: Committed,
+        telemetry: Telemetry,
     ) -> Keeper<P, O> {
         words.say(Word::Recover(recovery, claim.number));
         let committed_before = claim.cut.as_ref().map_or(EventTime::MIN, closed_by_all);
@@ -61,6 +68,9 @@ impl<P, O> Keeper<P, O> {
             words,
             last: claim,
             in_flight: Vec::new(),
+            asked_at: now,
+            completed: 0,
+            telemetry,
             putting: Vec::new(),
             committed,
             committed_before,
@@ -86,6 +96,7 @@ impl<P, O> Keeper<P, O> {
         };
         if asks {
             self.next_cut_at = now + self.every;
+            self.asked_at = now;
             self.in_flight.push(epoch);
             coordinator.expect_cut(epoch);
         }
@@ -93,7 +104,7 @@ impl<P, O> Keeper<P, O> {
     }
 
     /// Takes the cuts that are durable a step further. Whether that was the end of the run.
-    pub(crate) fn keep(&mut self, coordinator: &Coordinator, at: EventTime) -> bool {
+    pub(crate) fn keep(&mut self, coordinator: &Coordinator, at: EventTime, now: Duration) -> bool {
         while let Some(cut) = coordinator.next_durable_cut() {
             let number = self.last.number + 1;
             let manifest = Manifest { number, written_at: at, cut: Some(cut), ..self.last.clone() };
@@ -114,11 +125,35 @@ impl<P, O> Keeper<P, O> {
             self.words.say(Word::Commit(epoch));
             self.committed_before = self.committed_before.max(closed_by_all(cut));
             self.committed_epoch = Some(epoch);
+            self.completed += 1;
+            self.measure(cut, at, now);
             let positions = cut.partitions.iter().map(|cut| (cut.partition, cut.next_offset));
             (self.committed)(&positions.collect::<Vec<_>>());
             finished |= cut.finished;
         }
         finished
+    }
+
+    fn measure(&self, cut: &CutRecord, at: EventTime, now: Duration) {
+        let sections = cut.processes.iter().flat_map(|process| &process.state);
+        let state_bytes = sections.map(|(_, section)| section.bytes).sum();
+        self.telemetry.measure(|measures| {
+            let checkpoints = &mut measures.checkpoints;
+            checkpoints.completed = self.completed;
+            checkpoints.last_completed_at = Some(at);
+            checkpoints.last_duration = Some(now.saturating_sub(self.asked_at));
+            checkpoints.last_state_bytes = state_bytes;
+        });
+    }
+
+    /// How often a checkpoint is made.
+    pub(crate) fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// How many cuts of this run have become checkpoints.
+    pub(crate) fn completed(&self) -> u64 {
+        self.completed
     }
 
     /// The last epoch of this run whose cut has become a checkpoint.

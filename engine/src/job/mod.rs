@@ -19,13 +19,14 @@ pub use self::started::{JobWorker, Started};
 use crate::background::Background;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
+use crate::condition::{ConditionKind, Conditions, JobCondition};
 use crate::failure::Failure;
 use crate::outputs::Outputs;
 use crate::peers::{self, Meeting, Terms};
 use crate::report::Report;
 use crate::source::{PartitionStart, Source, SourceError};
 use crate::table::{Cells, Table};
-use crate::view::{Ledger, View};
+use crate::view::{Ledger, Snapshot, View};
 
 /// How long after a failure a worker may take to end. One that takes longer waits for something
 /// that does not come, and is left behind.
@@ -278,12 +279,16 @@ where
                 let terms = self.terms_of_processes(place.threads);
                 let (addresses, report) = (&*addresses, &self.report);
                 let process = place.process;
-                Some(Meeting { process, addresses, terms, stop, report }.hold()?)
+                let telemetry = view.telemetry();
+                Some(Meeting { process, addresses, terms, stop, report, telemetry }.hold()?)
             }
             None => None,
         };
         let discover_every = self.options.discover_every;
         let mut started = self.start(place, clock, view, stop)?;
+        if place.process != 0 {
+            show_follower(place.process, clock, view);
+        }
         let discovery = started
             .known_partitions()
             .map(|known| Discovery::start(&started.job.source, known, discover_every));
@@ -333,6 +338,17 @@ where
         }
         started.end(summary)
     }
+}
+
+/// A process that does not lead knows what its own parts tell, and nothing of the whole job.
+fn show_follower(process: usize, clock: &Clock, view: &View) {
+    let at = clock.wall();
+    let condition = JobCondition {
+        detail: format!("process {process} works for the job; process 0 shows it"),
+        ..JobCondition::plain(ConditionKind::Running, at)
+    };
+    let conditions = Conditions::of(vec![condition]);
+    view.publish(Snapshot { at, conditions, ..Snapshot::clone(&view.latest()) });
 }
 
 /// Tells whoever follows the final rows that there are no more, however a run ends.

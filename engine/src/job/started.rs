@@ -114,6 +114,7 @@ where
             report: self.report.clone(),
             failure: failure.clone(),
             stop: stop.clone(),
+            telemetry: view.telemetry().clone(),
         };
         let scribe = scribe::start(options, &self.background)
             .map_err(|error| JobError::Start(error.to_string()))?;
@@ -124,7 +125,7 @@ where
             clock: clock.clone(),
             view: view.clone(),
             stop: stop.clone(),
-            meter: Meter::default(),
+            meter: Meter::new(view.telemetry().clone()),
             lead: Mutex::new(lead),
             continued,
             scribe: Mutex::new(Some(scribe)),
@@ -257,6 +258,7 @@ where
                         claim,
                         recovery,
                         Box::new(move |positions| source.committed(positions)),
+                        self.view.telemetry().clone(),
                     )
                 },
             );
@@ -280,6 +282,7 @@ where
                 self.clock.clone(),
                 self.stop.clone(),
                 self.meter.clone(),
+                self.job.report.clone(),
             )
         });
         JobWorker { leader, leaves, desk, failure: self.failure.clone() }

@@ -10,15 +10,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+use crate::condition::ConditionKind;
 use crate::job::{JobError, Stop};
 use crate::report::Report;
 use crate::source::SourceError;
+use crate::telemetry::Telemetry;
 
 /// What a connection between two processes begins with.
 const GREETING: &[u8; 16] = b"strandline hello";
@@ -56,6 +58,7 @@ pub(crate) struct Meeting<'a> {
     pub(crate) terms: Terms,
     pub(crate) stop: &'a Stop,
     pub(crate) report: &'a Report,
+    pub(crate) telemetry: &'a Telemetry,
 }
 
 impl Meeting<'_> {
@@ -71,7 +74,8 @@ impl Meeting<'_> {
         self.terms.insert(PROCESSES.to_owned(), processes.to_string());
         let hello = hello(self.process, &self.terms);
         let listener = self.listen()?;
-        let (clock, mut said) = (Clock::system(), false);
+        let (clock, mut said) = (Clock::system(), String::new());
+        let mut unresolved: Vec<Option<String>> = vec![None; processes];
         let mut met: Vec<Option<(TcpStream, Terms)>> = (0..processes).map(|_| None).collect();
         loop {
             for (process, met) in met.iter_mut().enumerate().take(self.process) {
@@ -79,7 +83,10 @@ impl Meeting<'_> {
                     continue;
                 }
                 // One that is not there yet is tried again, and so is one that is somebody else.
-                let Ok((stream, other)) = self.connect(process, &hello) else { continue };
+                let reached = self.resolve(process).map_err(|error| error.to_string());
+                unresolved[process] = reached.as_ref().err().cloned();
+                let Ok(at) = reached else { continue };
+                let Ok((stream, other)) = self.connect(process, &at, &hello) else { continue };
                 self.same_number_of_processes(&other)?;
                 *met = Some((stream, other.terms));
             }
@@ -100,13 +107,17 @@ impl Meeting<'_> {
             if self.stop.is_requested() {
                 return Err(SourceError::Stopped.into());
             }
-            if !said && PATIENCE <= clock.elapsed() {
-                said = true;
-                self.report.say(&format!("waiting for {}", self.names(&missing)));
+            let names = self.names(&missing, &unresolved);
+            if said != names && PATIENCE <= clock.elapsed() {
+                self.report.say(&format!("waiting for {names}"));
+                let waiting = ConditionKind::WaitingForProcesses;
+                self.telemetry.raise(waiting, "", &names, Clock::system().wall());
+                said = names;
             }
             std::thread::park_timeout(MEET_POLL);
         }
-        if said {
+        if !said.is_empty() {
+            self.telemetry.clear(ConditionKind::WaitingForProcesses, "");
             self.report.say("all processes of the job are there");
         }
         let all = met.iter().enumerate().map(|(process, other)| {
@@ -147,11 +158,26 @@ impl Meeting<'_> {
         }
     }
 
+    /// Where a process is. A name may be known later: processes start at the same time as what
+    /// gives them their names.
+    fn resolve(&self, process: usize) -> io::Result<Vec<SocketAddr>> {
+        let found: Vec<SocketAddr> = self.addresses[process].to_socket_addrs()?.collect();
+        match found.is_empty() {
+            true => Err(io::Error::other("the name has no address")),
+            false => Ok(found),
+        }
+    }
+
     /// Goes to a process with a lower number.
-    fn connect(&self, process: usize, hello: &[u8]) -> io::Result<(TcpStream, Hello)> {
+    fn connect(
+        &self,
+        process: usize,
+        at: &[SocketAddr],
+        hello: &[u8],
+    ) -> io::Result<(TcpStream, Hello)> {
         let mut reached = Err(io::ErrorKind::NotFound.into());
-        for address in self.addresses[process].to_socket_addrs()? {
-            reached = TcpStream::connect_timeout(&address, CONNECT_WITHIN);
+        for address in at {
+            reached = TcpStream::connect_timeout(address, CONNECT_WITHIN);
             if reached.is_ok() {
                 break;
             }
@@ -219,8 +245,14 @@ impl Meeting<'_> {
         agree(&all)
     }
 
-    fn names(&self, processes: &[usize]) -> String {
-        let name = |process: &usize| format!("process {process} at {}", self.addresses[*process]);
+    fn names(&self, processes: &[usize], unresolved: &[Option<String>]) -> String {
+        let name = |process: &usize| {
+            let named = format!("process {process} at {}", self.addresses[*process]);
+            match &unresolved[*process] {
+                Some(error) => format!("{named}, a name that cannot be resolved ({error})"),
+                None => named,
+            }
+        };
         processes.iter().map(name).collect::<Vec<_>>().join(", ")
     }
 }
@@ -284,7 +316,9 @@ mod tests {
                     scope.spawn(move || {
                         let (stop, report) = (Stop::default(), Report::silent());
                         let (stop, report) = (&stop, &report);
-                        let met = Meeting { process, addresses, terms, stop, report }.hold();
+                        let telemetry = &Telemetry::default();
+                        let met =
+                            Meeting { process, addresses, terms, stop, report, telemetry }.hold();
                         met.map(|streams| {
                             assert!(streams[process].is_none());
                             streams.iter().flatten().count()
@@ -321,7 +355,9 @@ mod tests {
             std::thread::spawn(move || {
                 let (stop, report, terms) = (Stop::default(), Report::silent(), terms("5s"));
                 let (addresses, stop, report) = (&*addresses, &stop, &report);
-                Meeting { process, addresses, terms, stop, report }.hold().unwrap_err().to_string()
+                let telemetry = &Telemetry::default();
+                let met = Meeting { process, addresses, terms, stop, report, telemetry }.hold();
+                met.unwrap_err().to_string()
             })
         };
         for process in [of(0, 2), of(1, 3)] {
@@ -340,7 +376,8 @@ mod tests {
         let (leader_stop, leader_at) = (stop.clone(), addresses.clone());
         let leader = std::thread::spawn(move || {
             let (addresses, stop, report) = (&*leader_at, &leader_stop, &report);
-            Meeting { process: 0, addresses, terms: terms("5s"), stop, report }.hold()
+            let telemetry = &Telemetry::default();
+            Meeting { process: 0, addresses, terms: terms("5s"), stop, report, telemetry }.hold()
         });
         let mut stranger = loop {
             match TcpStream::connect(&addresses[0]) {
@@ -361,5 +398,31 @@ mod tests {
         assert!(matches!(ended, JobError::Source(SourceError::Stopped)), "{ended}");
         let waits = format!("waiting for process 1 at {}", addresses[1]);
         assert_eq!(*said.lock().unwrap(), [waits]);
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_resolved_is_named_with_the_reason() {
+        let said = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let heard = std::sync::Arc::clone(&said);
+        let (stop, report) =
+            (Stop::default(), Report::new(move |line| heard.lock().unwrap().push(line.to_owned())));
+        // No name of a host has such characters.
+        let addresses = ["no such host:2101".to_owned(), addresses(1).remove(0)];
+        let telemetry = Telemetry::default();
+        std::thread::scope(|scope| {
+            let (addresses, stop, report) = (&addresses, &stop, &report);
+            let (terms, telemetry) = (terms("5s"), &telemetry);
+            let meeting = Meeting { process: 1, addresses, terms, stop, report, telemetry };
+            let waits = scope.spawn(move || meeting.hold().map(drop));
+            while said.lock().unwrap().is_empty() {
+                std::thread::park_timeout(MEET_POLL);
+            }
+            let raised = telemetry.all_raised();
+            stop.request();
+            waits.join().unwrap().unwrap_err();
+            let expected = "process 0 at no such host:2101, a name that cannot be resolved (";
+            assert!(said.lock().unwrap()[0].starts_with(&format!("waiting for {expected}")));
+            assert!(raised[0].detail.starts_with(expected), "{raised:?}");
+        });
     }
 }

@@ -17,6 +17,7 @@
 mod cut;
 mod desk;
 mod recovery;
+mod told;
 mod unable;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,6 +32,7 @@ use strandline_operators::window::{LAST_EPOCH, Snapshot};
 use self::cut::Sealing;
 pub(crate) use self::desk::{Desk, Letter, Lost};
 use self::desk::{Ending, Fate, bytes_of_rejected, bytes_of_rows};
+use self::told::Told;
 use self::unable::Unable;
 use crate::background::{Background, Bell, Join, Step, Task};
 use crate::checkpoint::blobs::Blobs;
@@ -42,6 +44,7 @@ use crate::finals::SharedRows;
 use crate::job::{JobError, Stop};
 use crate::outputs::{Condition, OpenOutputs, Recovery, Trouble};
 use crate::report::Report;
+use crate::telemetry::Telemetry;
 
 /// How long after a failure a store is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -63,6 +66,7 @@ pub(crate) struct ScribeOptions<O> {
     pub(crate) report: Report,
     pub(crate) failure: Failure,
     pub(crate) stop: Stop,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// What a scribe needs for checkpoints.
@@ -184,6 +188,8 @@ struct Scribe<P, O> {
     blocked: bool,
     /// Why the store does not take something, while it does not: the user has been told.
     store_trouble: Option<Trouble>,
+    /// What is told of troubles and amounts.
+    told: Told,
 }
 
 impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P, O> {
@@ -238,6 +244,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             retry_at: None,
             blocked: false,
             store_trouble: None,
+            told: Told::default(),
             desk: Desk::new(bell, stop, bounded, kept),
             lost: Arc::default(),
             options,
@@ -252,6 +259,9 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         let failed = tried.into_iter().filter_map(Result::err);
         if let Some(trouble) = failed.reduce(Unable::worse) {
             self.retry_at = Some(self.options.clock.elapsed().saturating_add(RETRY_AFTER));
+            if matches!(trouble, Unable::Store(_)) {
+                self.options.telemetry.measure(|measures| measures.checkpoints.failures += 1);
+            }
             // Outputs speak for themselves.
             if let Unable::Store(error) = trouble
                 && self.store_trouble.is_none()
@@ -392,8 +402,9 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         }
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
         self.desk.show(self.condition());
+        self.tell();
     }
 
     /// Completes everything. `false`: not yet.

@@ -14,6 +14,7 @@ use crate::outputs::{
 use crate::report::Report;
 use crate::store::Directory;
 use crate::table::{Cells, Table};
+use crate::telemetry::OutputMeasures;
 
 /// `OUT/parquet`, `OUT/late` and `OUT/dead_letters`. The workers of a process share them, so that a
 /// roll is one file, not one a worker.
@@ -92,6 +93,12 @@ impl Output<Rejected> for Both {
             is_full: late.is_full || dead.is_full,
             waiting: late.waiting + dead.waiting,
         }
+    }
+
+    fn measures(&self) -> Vec<(String, OutputMeasures)> {
+        let mut measures = self.late.measures();
+        measures.append(&mut self.dead_letters.measures());
+        measures
     }
 
     fn enter(&mut self, epoch: u64) {

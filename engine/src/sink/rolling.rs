@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::outputs::{Condition, Output, Recovery, Trouble, Visibility};
 use crate::report::Report;
 use crate::store::{Directory, StoreError};
+use crate::telemetry::OutputMeasures;
 
 /// When a file is rolled: whatever comes first.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -83,6 +84,11 @@ pub struct RollingFiles<L: Layout> {
     waiting: VecDeque<WaitingFile>,
     failure: Option<Failure>,
     committed: Committed,
+    /// Since when complete files wait, by the clock.
+    waiting_since: Option<Duration>,
+    /// How often the disk began to refuse files, and how often it was tried again.
+    failures: u64,
+    retries: u64,
     /// Counts writes, to find the file that has been left alone the longest.
     writes: u64,
 }
@@ -114,6 +120,9 @@ impl<L: Layout> RollingFiles<L> {
             waiting: VecDeque::new(),
             failure: None,
             committed: Committed::default(),
+            waiting_since: None,
+            failures: 0,
+            retries: 0,
             writes: 0,
         }
     }
@@ -218,6 +227,7 @@ impl<L: Layout> RollingFiles<L> {
         let Some(writer) = file.writer else { return };
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
         let name = self.take_name();
+        self.waiting_since.get_or_insert_with(|| self.clock.elapsed());
         self.waiting.push_back(WaitingFile::new(file.folder, name, file.rows, bytes));
     }
 
@@ -286,6 +296,9 @@ impl<L: Layout> RollingFiles<L> {
                 }
             }
         }
+        if self.waiting.is_empty() {
+            self.waiting_since = None;
+        }
         self.note(first_failure);
     }
 
@@ -299,7 +312,9 @@ impl<L: Layout> RollingFiles<L> {
                 self.report.say(&format!("{directory}: written again, no row was lost"));
             }
             (Some(cause), before) => {
+                self.retries += u64::from(before.is_some());
                 if before.is_none() {
+                    self.failures += 1;
                     let rows = self.rows();
                     self.report.say(&format!("{cause} ({rows} rows wait in memory until then)"));
                 }
@@ -354,6 +369,23 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
             is_full: !fits,
             waiting: self.rows(),
         }
+    }
+
+    fn measures(&self) -> Vec<(String, OutputMeasures)> {
+        let waiting_bytes: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
+        let open_bytes: usize = self.open.iter().map(OpenFile::bytes).sum();
+        // An open file is rolled a fixed time after its first row has come.
+        let first_row = |file: &OpenFile<L>| file.roll_at.saturating_sub(self.roll.every);
+        let oldest = self.open.iter().map(first_row).chain(self.waiting_since).min();
+        let age = |since| self.clock.elapsed().saturating_sub(since);
+        let measures = OutputMeasures {
+            rows_waiting: self.rows(),
+            bytes_waiting: (waiting_bytes + open_bytes) as u64,
+            oldest_waiting_since: oldest.map(|since| self.clock.wall() - age(since)),
+            failures: self.failures,
+            retries: self.retries,
+        };
+        vec![(self.output.to_string(), measures)]
     }
 
     fn enter(&mut self, epoch: u64) {

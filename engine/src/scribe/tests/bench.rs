@@ -20,6 +20,7 @@ use crate::scribe::*;
 use crate::sink::{FileOutputs, Roll};
 use crate::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use crate::table::Table;
+use crate::telemetry::Telemetry;
 
 pub(super) type Out = (u64,);
 
@@ -154,6 +155,7 @@ impl Bench {
             report,
             failure: failure.clone(),
             stop: stop.clone(),
+            telemetry: Telemetry::default(),
         };
         let scribe = Scribe::new(options, Bell::default(), false);
         let desk = scribe.desk.clone();

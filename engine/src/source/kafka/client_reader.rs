@@ -9,7 +9,7 @@ use strandline_operators::record::{Message, Offset, Partition};
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
 use crate::source::kafka::ears::Ears;
-use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, TopicConsumer, memory};
+use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, TopicConsumer};
 use crate::source::kafka::reader::{Assigned, Way};
 use crate::source::kafka::settings::config_error;
 use crate::source::{PartitionStart, SourceError, Wake};
@@ -33,7 +33,6 @@ impl ClientWay {
         if let Some(consumer) = &self.consumer {
             return Ok(Rc::clone(consumer));
         }
-        memory::keep_freed();
         let settings = &connection.settings;
         let client = settings
             .config(connection.partitions())

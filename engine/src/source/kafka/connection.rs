@@ -16,6 +16,7 @@ use std::time::Duration;
 use strandline_operators::record::{Offset, Partition};
 
 use crate::clock::Clock;
+use crate::condition::ConditionKind;
 use crate::source::kafka::cursor::Loss;
 use crate::source::kafka::lookup::{At, Lookup, Trouble};
 use crate::source::kafka::settings::KafkaSettings;
@@ -317,16 +318,20 @@ impl Connection {
 
     /// Says that fetching from a broker fails though the cluster answers; once for all readers.
     pub(super) fn say_broken(&self, broker: i32, address: &str, reason: &str) {
+        self.settings.telemetry.measure(|measures| measures.kafka.errors += 1);
         if self.state().broken.insert(broker, address.to_owned()).is_none() {
-            self.settings.report.say(&format!(
-                "Kafka answers, but fetching from {address} fails: {reason}; trying again"
-            ));
+            let line =
+                format!("Kafka answers, but fetching from {address} fails: {reason}; trying again");
+            self.raise(address, &line);
+            self.settings.report.say(&line);
         }
     }
 
     /// Says that it does no longer, if it was said.
     pub(super) fn say_mended(&self, broker: i32) {
-        if let Some(address) = self.state().broken.remove(&broker) {
+        let mended = self.state().broken.remove(&broker);
+        if let Some(address) = mended {
+            self.settings.telemetry.clear(ConditionKind::WaitingForKafka, &address);
             self.settings.report.say(&format!("fetching from {address} goes on"));
         }
     }
@@ -355,18 +360,32 @@ impl Connection {
     }
 
     fn say_away(&self, reason: &str) {
+        self.settings.telemetry.measure(|measures| {
+            measures.kafka.errors += 1;
+            measures.kafka.is_connected = Some(false);
+        });
         if !std::mem::replace(&mut self.state().away, true) {
-            self.settings.report.say(&format!(
+            let line = format!(
                 "cannot reach Kafka at {}: {reason}; trying again",
                 self.settings.bootstrap
-            ));
+            );
+            self.raise("", &line);
+            self.settings.report.say(&line);
         }
+    }
+
+    /// The job waits for a broker, or for all of them.
+    fn raise(&self, address: &str, line: &str) {
+        let at = Clock::system().wall();
+        self.settings.telemetry.raise(ConditionKind::WaitingForKafka, address, line, at);
     }
 
     /// Says that the cluster answers, if it was away; returns whether it was.
     fn say_back(&self) -> bool {
         let was_away = std::mem::take(&mut self.state().away);
+        self.settings.telemetry.measure(|measures| measures.kafka.is_connected = Some(true));
         if was_away {
+            self.settings.telemetry.clear(ConditionKind::WaitingForKafka, "");
             self.settings.report.say(&format!("Kafka at {} answers", self.settings.bootstrap));
         }
         was_away

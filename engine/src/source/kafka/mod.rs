@@ -48,6 +48,7 @@ use crate::source::kafka::connection::Connection;
 use crate::source::kafka::group::Group;
 use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 
+pub use self::native::memory::keep_freed_memory;
 pub use self::reader::KafkaReader;
 pub use self::settings::{Fetch, KafkaSettings, Start};
 

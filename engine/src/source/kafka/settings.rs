@@ -21,6 +21,7 @@ use strandline_operators::time::EventTime;
 use crate::report::Report;
 use crate::source::SourceError;
 use crate::source::kafka::{bootstrap, direct};
+use crate::telemetry::Telemetry;
 
 /// Bytes of payload that wait in all queues of a process, by default.
 pub const QUEUED_BYTES_PER_PROCESS: u64 = 256 << 20;
@@ -91,6 +92,9 @@ pub struct KafkaSettings {
     pub embedded: bool,
     /// Where lines for a person go.
     pub report: Report,
+    /// Where the source says whether the cluster answers:
+    /// [`View::telemetry`](crate::view::View::telemetry) of the job.
+    pub telemetry: Telemetry,
     /// The consumer group under which [`committed`](crate::source::Source::committed) positions are
     /// put, for whoever watches the lag.
     pub group: Option<String>,
@@ -108,6 +112,7 @@ impl KafkaSettings {
             bounded: false,
             embedded: false,
             report: Report::to_stderr(),
+            telemetry: Telemetry::default(),
             group: None,
         }
     }

@@ -11,11 +11,11 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_BYTES: i32 = 32 << 20;
 
-/// Keeps what the client library frees for its next answers. It is set for the process, once, where
-/// glibc's allocator is used, and not if the user has set it by the environment. Called before there is a
-/// client that reads.
+/// Keeps what Kafka's client library frees for its next answers: for a program to call before its
+/// job runs, because it is set for the whole process. Only where glibc's allocator is used, and not if
+/// the user has set it by the environment.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(in crate::source::kafka) fn keep_freed() {
+pub fn keep_freed_memory() {
     use std::sync::Once;
 
     const BY_USER: [&str; 3] =
@@ -35,4 +35,4 @@ pub(in crate::source::kafka) fn keep_freed() {
 
 /// Other allocators are left as they are.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(in crate::source::kafka) fn keep_freed() {}
+pub fn keep_freed_memory() {}

@@ -1,0 +1,278 @@
+//! Finds out what only shows over time: that nothing moves any more, and because of what.
+//!
+//! The leader lets it look at every snapshot. It is given the clock, so that a test can move it.
+
+use std::time::Duration;
+
+use strandline_operators::record::Partition;
+use strandline_operators::time::EventTime;
+
+use super::{ConditionKind, JobCondition};
+use crate::report::Report;
+use crate::view::{PartitionState, PartitionView, Phase, date_time};
+
+/// How long a partition's watermark may stand still, while others wait for it, before it counts as
+/// holding them back; at least twice the time after which a silent partition is idle.
+const HELD_BACK_AFTER: Duration = Duration::from_secs(10);
+/// How long no epoch may be completed before the job counts as stalled, beside how often they begin.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
+/// How long no checkpoint may be completed, at least, before checkpointing counts as suspended.
+const CHECKPOINT_LATE_AFTER: Duration = Duration::from_secs(30);
+/// The same, in intervals between checkpoints.
+const CHECKPOINT_LATE_INTERVALS: u32 = 3;
+/// A job catches up while the lag is what it reads in this time, or more, ...
+const CATCHING_UP_FROM: Duration = Duration::from_secs(5);
+/// ... until it is what it reads in this time.
+const CAUGHT_UP_BELOW: Duration = Duration::from_secs(2);
+/// A lag of fewer records than this is none to catch up with.
+const CATCHING_UP_RECORDS_MIN: u64 = 1000;
+/// Over what time it is measured how fast the lag shrinks.
+const LAG_MEASURED_OVER: Duration = Duration::from_secs(10);
+
+/// What the leader sees at one moment.
+pub(crate) struct Seen<'a> {
+    /// By the clock.
+    pub(crate) now: Duration,
+    pub(crate) wall: EventTime,
+    pub(crate) phase: Phase,
+    pub(crate) partitions: &'a [PartitionView],
+    /// Records between positions and ends, if they are known.
+    pub(crate) lag: Option<u64>,
+    pub(crate) records_per_second: f64,
+    pub(crate) complete_epoch: Option<u64>,
+    pub(crate) open_windows: u64,
+    /// With checkpoints: how many of this run are complete.
+    pub(crate) checkpoints: Option<u64>,
+}
+
+/// When the observer takes something for long.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Patience {
+    pub(crate) idle_after: Duration,
+    pub(crate) epoch_every: Duration,
+    pub(crate) checkpoint_every: Duration,
+}
+
+/// Something that should move, and since when it does not.
+#[derive(Debug)]
+struct Standing<T> {
+    value: T,
+    since: Duration,
+}
+
+impl<T: PartialEq> Standing<T> {
+    /// How long it has been the same.
+    fn for_how_long(slot: &mut Option<Standing<T>>, value: T, now: Duration) -> Duration {
+        match slot {
+            Some(standing) if standing.value == value => now.saturating_sub(standing.since),
+            _ => {
+                *slot = Some(Standing { value, since: now });
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    patience: Patience,
+    report: Report,
+    holder: Option<Standing<(Partition, EventTime)>>,
+    /// Records read of all partitions when the holder began to stand.
+    read_then: u64,
+    epoch: Option<Standing<Option<u64>>>,
+    checkpoints: Option<Standing<u64>>,
+    catches_up: bool,
+    /// The lag, and when, the oldest first.
+    lags: std::collections::VecDeque<(Duration, u64)>,
+    /// What held when it looked last.
+    before: Vec<JobCondition>,
+}
+
+impl Observer {
+    /// Troubles that come and go are reported to `report`.
+    pub(crate) fn new(patience: Patience, report: Report) -> Observer {
+        Observer {
+            patience,
+            report,
+            holder: None,
+            read_then: 0,
+            epoch: None,
+            checkpoints: None,
+            catches_up: false,
+            lags: std::collections::VecDeque::new(),
+            before: Vec::new(),
+        }
+    }
+
+    /// What holds now: exactly one condition that is no trouble, and the troubles.
+    pub(crate) fn observe(&mut self, seen: &Seen<'_>) -> Vec<JobCondition> {
+        let mut found = vec![self.progress(seen)];
+        if seen.phase == Phase::Running {
+            let troubles = [self.stalled(seen), self.checkpoints_late(seen), self.held_back(seen)];
+            found.extend(troubles.into_iter().flatten());
+        }
+        for condition in &mut found {
+            let before = self.before.iter().find(|before| before.is_same_as(condition));
+            if let Some(before) = before {
+                condition.since = before.since;
+            } else if condition.kind.is_trouble() {
+                self.report.say(&condition.to_string());
+            }
+        }
+        for before in self.before.iter().filter(|before| before.kind.is_trouble()) {
+            if !found.iter().any(|condition| condition.is_same_as(before)) {
+                self.report.say(&format!("no longer {before}"));
+            }
+        }
+        self.before.clone_from(&found);
+        found
+    }
+
+    fn progress(&mut self, seen: &Seen<'_>) -> JobCondition {
+        let all = |state| seen.partitions.iter().all(|view: &PartitionView| view.state == state);
+        let at_rest = seen
+            .partitions
+            .iter()
+            .all(|view| matches!(view.state, PartitionState::Idle | PartitionState::Finished));
+        let (kind, detail) = match seen.phase {
+            Phase::Finished => (ConditionKind::Finished, "everything is final".to_owned()),
+            Phase::Stopping => (ConditionKind::Stopping, "the outputs are completed".to_owned()),
+            Phase::Running if seen.partitions.is_empty() => {
+                (ConditionKind::Starting, "no partition is being read yet".to_owned())
+            }
+            Phase::Running if at_rest && !all(PartitionState::Finished) => {
+                let windows = match seen.open_windows {
+                    0 => String::new(),
+                    1 => "; 1 open window waits for that".to_owned(),
+                    count => format!("; {count} open windows wait for that"),
+                };
+                let detail = format!("event time does not advance until a record comes{windows}");
+                (ConditionKind::AllIdle, detail)
+            }
+            Phase::Running => match self.catching_up(seen) {
+                Some(detail) => (ConditionKind::CatchingUp, detail),
+                None => (ConditionKind::Running, String::new()),
+            },
+        };
+        JobCondition { detail, ..JobCondition::plain(kind, seen.wall) }
+    }
+
+    /// How far it is behind, if it is.
+    fn catching_up(&mut self, seen: &Seen<'_>) -> Option<String> {
+        let Some(lag) = seen.lag else {
+            self.catches_up = false;
+            self.lags.clear();
+            return None;
+        };
+        self.lags.push_back((seen.now, lag));
+        while let Some((then, _)) = self.lags.front()
+            && LAG_MEASURED_OVER < seen.now.saturating_sub(*then)
+        {
+            self.lags.pop_front();
+        }
+        let bound = if self.catches_up { CAUGHT_UP_BELOW } else { CATCHING_UP_FROM };
+        self.catches_up = CATCHING_UP_RECORDS_MIN <= lag
+            && seen.records_per_second * bound.as_secs_f64() <= lag as f64;
+        self.catches_up.then(|| {
+            let left = match self.time_left(seen.now, lag) {
+                Some(left) => format!("about {} left", in_words(left)),
+                None => "the lag does not shrink".to_owned(),
+            };
+            format!("{lag} records behind, {left}")
+        })
+    }
+
+    /// How long it takes until the lag is gone, if it shrinks. New records count against it.
+    fn time_left(&self, now: Duration, lag: u64) -> Option<Duration> {
+        let (then, lag_then) = self.lags.front()?;
+        let seconds = now.saturating_sub(*then).as_secs_f64();
+        let shrunk = lag_then.checked_sub(lag).filter(|shrunk| *shrunk > 0)?;
+        Duration::try_from_secs_f64(lag as f64 * seconds / shrunk as f64).ok()
+    }
+
+    fn stalled(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
+        let long = Standing::for_how_long(&mut self.epoch, seen.complete_epoch, seen.now);
+        let epoch = seen.complete_epoch?;
+        (self.patience.epoch_every + STALLED_AFTER <= long).then(|| JobCondition {
+            detail: format!(
+                "no epoch was completed after epoch {epoch}: a worker waits for an output, or \
+                 another process does not answer"
+            ),
+            ..JobCondition::plain(ConditionKind::Stalled, seen.wall)
+        })
+    }
+
+    fn checkpoints_late(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
+        let count = seen.checkpoints?;
+        let long = Standing::for_how_long(&mut self.checkpoints, count, seen.now);
+        let every = self.patience.checkpoint_every;
+        let limit = CHECKPOINT_LATE_AFTER.max(every.saturating_mul(CHECKPOINT_LATE_INTERVALS));
+        (limit <= long).then(|| JobCondition {
+            detail: format!(
+                "none was completed for {}: a process, a disk or the store is slow",
+                in_words(limit)
+            ),
+            ..JobCondition::plain(ConditionKind::CheckpointingSuspended, seen.wall)
+        })
+    }
+
+    fn held_back(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
+        let Some(holder) = holding_back(seen.partitions) else {
+            self.holder = None;
+            return None;
+        };
+        let read: u64 = seen.partitions.iter().map(|view| view.ledger.read).sum();
+        let standing = (holder.partition, holder.watermark);
+        let long = Standing::for_how_long(&mut self.holder, standing, seen.now);
+        if long.is_zero() {
+            self.read_then = read;
+        }
+        let limit = HELD_BACK_AFTER.max(self.patience.idle_after.saturating_mul(2));
+        let is_paused = |view: &&PartitionView| view.state == PartitionState::Paused;
+        let paused = seen.partitions.iter().filter(is_paused).count();
+        let is_ahead = |view: &&PartitionView| holder.watermark < view.watermark;
+        let ahead = seen.partitions.iter().filter(is_ahead).count();
+        if long < limit || (read == self.read_then && paused == 0 && ahead == 0) {
+            return None;
+        }
+        let stands = match date_time(holder.watermark) {
+            Some(time) => format!("its watermark stands at {time}"),
+            None => "it has had no record with a time yet".to_owned(),
+        };
+        let others = match (paused, ahead) {
+            (0, 0) => String::new(),
+            (0, 1) => "; 1 partition is ahead of it".to_owned(),
+            (0, ahead) => format!("; {ahead} partitions are ahead of it"),
+            (1, _) => "; 1 partition is not read until it has come closer".to_owned(),
+            (paused, _) => format!("; {paused} partitions are not read until it has come closer"),
+        };
+        Some(JobCondition {
+            subject: holder.partition.0.to_string(),
+            detail: format!("by partition {}: {stands}{others}", holder.partition.0),
+            ..JobCondition::plain(ConditionKind::HeldBack, seen.wall)
+        })
+    }
+}
+
+/// The partition that the watermark waits for: the one with the least watermark among those that
+/// hold it at all, the lowest number among equals.
+pub(crate) fn holding_back(partitions: &[PartitionView]) -> Option<&PartitionView> {
+    let holds = |state| matches!(state, PartitionState::Active | PartitionState::Paused);
+    let holding = partitions.iter().filter(|view| holds(view.state));
+    holding.min_by_key(|view| (view.watermark, view.partition))
+}
+
+/// `42 s`, `3 min`, `5 h`, `2 d`.
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{} s", seconds.max(1)),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

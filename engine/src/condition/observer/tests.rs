@@ -1,0 +1,201 @@
+use std::sync::{Arc, Mutex};
+
+use strandline_operators::record::Offset;
+
+use super::*;
+use crate::view::Ledger;
+
+const PATIENCE: Patience = Patience {
+    idle_after: Duration::from_secs(5),
+    epoch_every: Duration::from_secs(1),
+    checkpoint_every: Duration::from_secs(5),
+};
+
+fn partition(number: u32, state: PartitionState, watermark_ms: i64) -> PartitionView {
+    PartitionView {
+        partition: Partition(number),
+        worker: 0,
+        position: Offset(0),
+        end: Offset(0),
+        max_event_time: None,
+        watermark: EventTime::from_millis(watermark_ms),
+        state,
+        last_record_at: None,
+        ledger: Ledger::default(),
+        skipped: 0,
+        untimed: 0,
+    }
+}
+
+/// A job that is observed once a second.
+struct Job {
+    observer: Observer,
+    said: Arc<Mutex<Vec<String>>>,
+    second: u64,
+    partitions: Vec<PartitionView>,
+    lag: Option<u64>,
+    records_per_second: f64,
+    epoch: u64,
+    checkpoints: Option<u64>,
+    phase: Phase,
+}
+
+impl Job {
+    fn of(partitions: Vec<PartitionView>) -> Job {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&said);
+        let report = Report::new(move |line| hears.lock().unwrap().push(line.to_owned()));
+        Job {
+            observer: Observer::new(PATIENCE, report),
+            said,
+            second: 0,
+            partitions,
+            lag: Some(0),
+            records_per_second: 0.0,
+            epoch: 0,
+            checkpoints: None,
+            phase: Phase::Running,
+        }
+    }
+
+    /// The conditions a second later.
+    fn next(&mut self) -> Vec<JobCondition> {
+        self.second += 1;
+        let seen = Seen {
+            now: Duration::from_secs(self.second),
+            wall: EventTime::from_millis(1000 * i64::try_from(self.second).unwrap()),
+            phase: self.phase,
+            partitions: &self.partitions,
+            lag: self.lag,
+            records_per_second: self.records_per_second,
+            complete_epoch: Some(self.epoch),
+            open_windows: 3,
+            checkpoints: self.checkpoints,
+        };
+        self.observer.observe(&seen)
+    }
+
+    fn kinds(&mut self) -> Vec<ConditionKind> {
+        self.next().into_iter().map(|condition| condition.kind).collect()
+    }
+}
+
+#[test]
+fn a_partition_whose_watermark_stands_while_another_is_ahead_holds_back() {
+    let mut job = Job::of(vec![
+        partition(0, PartitionState::Active, 17_000),
+        partition(1, PartitionState::Paused, 90_000),
+    ]);
+    for _ in 0..10 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+    job.epoch += 1;
+    let held = job.next().remove(1);
+    assert_eq!((held.kind, &*held.subject), (ConditionKind::HeldBack, "0"));
+    assert_eq!(
+        held.detail,
+        "by partition 0: its watermark stands at 1970-01-01 00:00:17 UTC; 1 partition is not read \
+         until it has come closer"
+    );
+    job.partitions[0].watermark = EventTime::from_millis(18_000);
+    assert_eq!(job.kinds(), [ConditionKind::Running]);
+    let said = job.said.lock().unwrap();
+    assert_eq!(*said, [held.to_string(), format!("no longer {held}")]);
+}
+
+#[test]
+fn a_silent_partition_that_nothing_waits_for_holds_nothing_back() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 17_000)]);
+    for _ in 0..60 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+    // Records come, and event time does not advance all the same.
+    job.partitions[0].ledger.read = 100;
+    job.epoch += 1;
+    assert_eq!(job.kinds(), [ConditionKind::Running, ConditionKind::HeldBack]);
+}
+
+#[test]
+fn partitions_that_are_all_idle_wait_for_records_alone() {
+    let mut job = Job::of(vec![
+        partition(0, PartitionState::Idle, 17_000),
+        partition(1, PartitionState::Finished, 90_000),
+    ]);
+    for _ in 0..30 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::AllIdle]);
+    }
+    assert!(job.next()[0].detail.ends_with("; 3 open windows wait for that"));
+    assert_eq!(job.next()[0].since, EventTime::from_millis(1000));
+}
+
+#[test]
+fn an_epoch_that_is_not_completed_is_a_stall() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
+    for _ in 0..11 {
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+    assert_eq!(job.kinds(), [ConditionKind::Running, ConditionKind::Stalled]);
+    job.epoch += 1;
+    assert_eq!(job.kinds(), [ConditionKind::Running]);
+}
+
+#[test]
+fn checkpoints_that_are_not_completed_are_suspended() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
+    job.checkpoints = Some(7);
+    for _ in 0..30 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+    job.epoch += 1;
+    assert_eq!(job.kinds(), [ConditionKind::Running, ConditionKind::CheckpointingSuspended]);
+    job.checkpoints = Some(8);
+    job.epoch += 1;
+    assert_eq!(job.kinds(), [ConditionKind::Running]);
+}
+
+#[test]
+fn a_backlog_is_caught_up_with_in_the_time_that_is_estimated() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
+    job.records_per_second = 1000.0;
+    for lag in [100_000, 99_000, 98_000] {
+        (job.lag, job.epoch) = (Some(lag), job.epoch + 1);
+        assert_eq!(job.kinds(), [ConditionKind::CatchingUp]);
+    }
+    job.lag = Some(97_000);
+    assert_eq!(job.next()[0].detail, "97000 records behind, about 97 s left");
+    job.lag = Some(3000);
+    assert_eq!(job.kinds(), [ConditionKind::CatchingUp]);
+    job.lag = Some(1900);
+    assert_eq!(job.kinds(), [ConditionKind::Running]);
+    // It does not begin again at once.
+    job.lag = Some(4000);
+    assert_eq!(job.kinds(), [ConditionKind::Running]);
+    // What is not known is no backlog.
+    job.lag = None;
+    assert_eq!(job.kinds(), [ConditionKind::Running]);
+}
+
+#[test]
+fn a_lag_that_grows_has_no_end() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
+    for lag in [100_000, 101_000] {
+        job.lag = Some(lag);
+        let detail = job.next().remove(0).detail;
+        assert_eq!(detail, format!("{lag} records behind, the lag does not shrink"));
+    }
+}
+
+#[test]
+fn a_job_that_stops_is_not_blamed() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
+    job.phase = Phase::Stopping;
+    for _ in 0..60 {
+        assert_eq!(job.kinds(), [ConditionKind::Stopping]);
+    }
+    job.phase = Phase::Finished;
+    assert_eq!(job.kinds(), [ConditionKind::Finished]);
+}
