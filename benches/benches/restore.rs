@@ -24,7 +24,7 @@ fn restore(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(keys));
         group.bench_function(format!("decode, {keys} panes"), |bencher| {
             bencher.iter(|| {
-                let bytes = section.of(&bytes).expect("whole");
+                let bytes = section.within(0, &bytes).expect("whole");
                 let panes = section.decode::<MainPane>(bytes).expect("whole");
                 assert_eq!(black_box(panes).len() as u64, keys);
             });

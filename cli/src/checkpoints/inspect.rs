@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 use serde_json::{Value, json};
 use strandline_engine::checkpoint::CheckpointError;
 use strandline_engine::checkpoint::blobs::{BlobError, Blobs};
-use strandline_engine::checkpoint::catalog::{self, Loaded};
+use strandline_engine::checkpoint::catalog;
 use strandline_engine::checkpoint::manifest::{CutRecord, Manifest, PartitionCut, Pending};
 use strandline_engine::checkpoint::section::Section;
 use strandline_operators::window::{KEY_GROUPS, KeyGroup};
@@ -20,14 +20,14 @@ pub(super) fn inspect(store: &Store, asked: &Inspect) -> Result<Answer, Checkpoi
             let (place, reason) = (store.blobs.place(), format!("there is no checkpoint {number}"));
             return Err(BlobError::Failed { place, reason }.into());
         }
-        Some(number) => Some(Loaded::read(&store.blobs, number)?),
+        Some(number) => Some(catalog::verified(&store.blobs, number)?),
         None => catalog::find(&store.blobs)?.newest,
     };
     let lines = match loaded {
-        Some(Loaded { manifest, .. }) if asked.place.json => {
+        Some(manifest) if asked.place.json => {
             object(store, &manifest, asked.groups).to_string() + "\n"
         }
-        Some(Loaded { manifest, .. }) => text(store, &manifest, asked.groups),
+        Some(manifest) => text(store, &manifest, asked.groups),
         None => String::new(),
     };
     Ok(Answer { lines, damaged: false })

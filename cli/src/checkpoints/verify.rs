@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use strandline_engine::checkpoint::CheckpointError;
-use strandline_engine::checkpoint::catalog::Loaded;
+use strandline_engine::checkpoint::catalog;
 use strandline_engine::checkpoint::manifest::{CutRecord, Manifest};
 
 use super::{Answer, Store, flaw, size};
@@ -12,10 +12,10 @@ pub(super) fn verify(store: &Store, as_json: bool) -> Result<Answer, CheckpointE
     let (mut lines, mut damaged) = (String::new(), false);
     let mut newest: Option<Manifest> = None;
     for number in store.numbers() {
-        let (what, bytes) = match Loaded::read(&store.blobs, number) {
-            Ok(loaded) => {
-                let bytes = store.bytes(&loaded.manifest);
-                newest = Some(loaded.manifest);
+        let (what, bytes) = match catalog::verified(&store.blobs, number) {
+            Ok(manifest) => {
+                let bytes = store.bytes(&manifest);
+                newest = Some(manifest);
                 (None, Some(bytes))
             }
             Err(error) => {

@@ -4,16 +4,31 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::CheckpointError;
-use super::blobs::{BlobError, Blobs};
+use super::blobs::{BlobEntry, BlobError, Blobs};
 use super::manifest::Manifest;
+use super::reading::read_sections;
 
 /// What the names of blobs that hold state begin with.
-pub(crate) const BLOB_PREFIX: &str = "cut-";
+pub(crate) const STATE_PREFIX: &str = "cut-";
+/// What the names of blobs that hold rows begin with, which wait for their file.
+pub(crate) const ROWS_PREFIX: &str = "rows-";
 
-/// The name of the blob in which a process keeps its part of a cut. `claim` is the number with
+/// The name of the blob in which a process keeps its state of a cut. `claim` is the number with
 /// which its run began, so no two runs write the same.
-pub(crate) fn blob_name(claim: u64, epoch: u64, process: usize) -> String {
-    format!("{BLOB_PREFIX}{claim:012}-{epoch:020}-{process:03}")
+pub(crate) fn state_name(claim: u64, epoch: u64, process: usize) -> String {
+    format!("{STATE_PREFIX}{claim:012}-{epoch:020}-{process:03}")
+}
+
+/// The name of the blob in which a process keeps the rows of a cut that wait for their file. They
+/// may wait for many cuts, and the state of this one need not be kept for as long.
+pub(crate) fn rows_name(claim: u64, epoch: u64, process: usize) -> String {
+    format!("{ROWS_PREFIX}{claim:012}-{epoch:020}-{process:03}")
+}
+
+/// The claim under which a blob was written; `None` for what is no blob of state or rows.
+fn claim_of(name: &str) -> Option<u64> {
+    let rest = name.strip_prefix(STATE_PREFIX).or_else(|| name.strip_prefix(ROWS_PREFIX))?;
+    rest.split('-').next()?.parse().ok()
 }
 
 /// Stores a blob that only this run writes under its name: if it is there already, an earlier try
@@ -40,47 +55,53 @@ pub(crate) fn put_manifest(store: &dyn Blobs, manifest: &Manifest) -> Result<(),
     }
     // Numbers become free again when old manifests are removed. Whoever removed this one has
     // written greater ones.
+    let newest = check_newest(store, number);
+    if let Err(CheckpointError::TakenOver { .. }) = &newest {
+        store.delete(&name)?;
+    }
+    newest
+}
+
+/// Looks whether no manifest has a greater number than this one.
+fn check_newest(store: &dyn Blobs, number: u64) -> Result<(), CheckpointError> {
     let entries = store.list()?;
     let numbers = entries.iter().filter_map(|entry| Manifest::number_of(&entry.name));
-    if numbers.max().is_some_and(|newest| number < newest) {
-        store.delete(&name)?;
-        return Err(CheckpointError::TakenOver { place, number });
+    match numbers.max() {
+        Some(newest) if number < newest => {
+            Err(CheckpointError::TakenOver { place: store.place(), number })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// A checkpoint that verifies, with everything it needs.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// What it says.
-    pub manifest: Manifest,
-    blobs: HashMap<Arc<str>, Vec<u8>>,
-}
-
-impl Loaded {
-    /// Reads a checkpoint, and everything that it needs, and checks every byte of it.
-    ///
-    /// # Errors
-    ///
-    /// What is missing or damaged, and what the store says.
-    pub fn read(store: &dyn Blobs, number: u64) -> Result<Loaded, CheckpointError> {
-        let manifest = Manifest::from_bytes(number, &store.get(&Manifest::name(number))?)?;
-        let mut blobs = HashMap::new();
-        for name in manifest.blobs() {
-            let bytes = store.get(&name)?;
-            blobs.insert(name, bytes);
-        }
-        let loaded = Loaded { manifest, blobs };
-        for section in loaded.manifest.sections() {
-            section.of(loaded.blob(&section.blob))?;
-        }
-        Ok(loaded)
+/// Reads a checkpoint, and everything that it needs, and checks every byte of it. Of what it needs
+/// nothing is kept.
+///
+/// # Errors
+///
+/// What is missing or damaged, and what the store says.
+pub fn verified(store: &dyn Blobs, number: u64) -> Result<Manifest, CheckpointError> {
+    let manifest = Manifest::from_bytes(number, &store.get(&Manifest::name(number))?)?;
+    let mut needed: BTreeMap<&str, u64> = BTreeMap::new();
+    for section in manifest.sections() {
+        let bytes = needed.entry(&section.blob).or_default();
+        *bytes = section.end().max(*bytes);
     }
-
-    /// The bytes of one of its blobs.
-    pub(crate) fn blob(&self, name: &str) -> &[u8] {
-        self.blobs.get(name).map_or(&[], Vec::as_slice)
+    let sizes: HashMap<String, u64> =
+        store.list()?.into_iter().map(|entry| (entry.name, entry.bytes)).collect();
+    for (name, bytes) in needed {
+        let name = name.to_owned();
+        match sizes.get(&name) {
+            None => return Err(BlobError::Absent { place: store.place(), name }.into()),
+            Some(size) if *size < bytes => {
+                let what = format!("it has {size} bytes, not {bytes}");
+                return Err(CheckpointError::Damaged { name, what });
+            }
+            Some(_) => {}
+        }
     }
+    read_sections(store, manifest.sections(), |_, _| Ok(()))?;
+    Ok(manifest)
 }
 
 /// Says what is wrong with a checkpoint, if it is the checkpoint: a store that does not answer is
@@ -98,7 +119,7 @@ fn flaw(error: CheckpointError) -> Result<String, CheckpointError> {
 #[derive(Debug, Default)]
 pub struct Found {
     /// The checkpoint that counts: the newest that verifies.
-    pub newest: Option<Loaded>,
+    pub newest: Option<Manifest>,
     /// What is wrong with those that are newer.
     pub damaged: Vec<String>,
     /// The greatest number taken, of those that are damaged too.
@@ -109,24 +130,24 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// [`CheckpointError::NoneVerifies`]: there are some, or parts of some, and none verifies. What
-/// the store says.
+/// [`CheckpointError::NoneVerifies`]: there are some, or parts of some, and none verifies.
+/// [`CheckpointError::NewerFormat`]: a newer version wrote one that would count. What the store says.
 pub fn find(store: &dyn Blobs) -> Result<Found, CheckpointError> {
     let entries = store.list()?;
     let numbers = entries.iter().filter_map(|entry| Manifest::number_of(&entry.name));
     let numbers: BTreeSet<u64> = numbers.collect();
     let mut found = Found { last_number: numbers.last().copied().unwrap_or(0), ..Found::default() };
     for number in numbers.iter().rev() {
-        match Loaded::read(store, *number) {
-            Ok(loaded) => {
-                found.newest = Some(loaded);
+        match verified(store, *number) {
+            Ok(manifest) => {
+                found.newest = Some(manifest);
                 break;
             }
             Err(error) => found.damaged.push(flaw(error)?),
         }
     }
     let state_without_manifest = || {
-        let blob = entries.iter().find(|entry| entry.name.starts_with(BLOB_PREFIX))?;
+        let blob = entries.iter().find(|entry| claim_of(&entry.name).is_some())?;
         Some(format!("{} is there, but no manifest", blob.name))
     };
     match (&found.newest, found.damaged.first().cloned().or_else(state_without_manifest)) {
@@ -177,40 +198,75 @@ pub(crate) struct Retention {
 struct Kept {
     /// Of the same cut; damaged ones are of none.
     cut: Option<(String, u64)>,
-    blobs: Vec<Arc<str>>,
+    /// What it needs; `None` where that cannot be read.
+    blobs: Option<Vec<Arc<str>>>,
+}
+
+impl Kept {
+    fn of(manifest: &Manifest) -> Kept {
+        let cut = manifest.cut.as_ref().map(|cut| (manifest.job.clone(), cut.epoch));
+        Kept { cut, blobs: Some(manifest.blobs()) }
+    }
 }
 
 impl Retention {
-    /// Looks at what there is, and removes the blobs that no manifest names: leftovers of runs that
-    /// ended before their checkpoint. Only after a claim, when nobody else writes.
+    /// Looks at what there is after the start that wrote the manifest of number `claim`, and removes
+    /// leftovers of runs that ended before their checkpoint: blobs of smaller claims that no
+    /// manifest names, as long as no manifest is damaged that may name them. A process that has
+    /// taken over meanwhile writes under a greater claim, and may name what was left over until
+    /// then: so nothing is removed unless this claim is still the newest.
     ///
     /// # Errors
     ///
     /// What the store says.
-    pub(crate) fn survey(store: &dyn Blobs, keep: usize) -> Result<Retention, CheckpointError> {
+    pub(crate) fn survey(
+        store: &dyn Blobs,
+        keep: usize,
+        claim: u64,
+    ) -> Result<Retention, CheckpointError> {
         let mut retention = Retention { keep, ..Retention::default() };
-        for Listed { number, manifest } in list(store)? {
-            match manifest {
-                Ok(manifest) => retention.add(&manifest),
-                Err(_) => {
-                    retention.manifests.insert(number, Kept { cut: None, blobs: Vec::new() });
-                }
-            }
+        let entries = store.list()?;
+        for number in entries.iter().filter_map(|entry| Manifest::number_of(&entry.name)) {
+            let name = Manifest::name(number);
+            let kept = match store.get(&name).map_err(CheckpointError::from) {
+                // Removed meanwhile.
+                Err(CheckpointError::Blobs(BlobError::Absent { .. })) => continue,
+                read => match read.and_then(|bytes| Manifest::from_bytes(number, &bytes)) {
+                    Ok(manifest) => Kept::of(&manifest),
+                    Err(CheckpointError::NewerFormat { .. } | CheckpointError::Damaged { .. }) => {
+                        Kept { cut: None, blobs: None }
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            retention.manifests.insert(number, kept);
+        }
+        if retention.is_pinned() {
+            return Ok(retention);
         }
         let named = retention.named();
-        for entry in store.list()? {
-            if entry.name.starts_with(BLOB_PREFIX) && !named.contains(&*entry.name) {
-                store.delete(&entry.name)?;
+        let is_left_over = |entry: &&BlobEntry| {
+            claim_of(&entry.name).is_some_and(|of| of < claim) && !named.contains(&*entry.name)
+        };
+        for entry in entries.iter().filter(is_left_over) {
+            match check_newest(store, claim) {
+                // The first checkpoint of this run will find its number taken.
+                Err(CheckpointError::TakenOver { .. }) => break,
+                newest => newest?,
             }
+            store.delete(&entry.name)?;
         }
         Ok(retention)
     }
 
+    /// Whether there is a manifest of which it is not known what it needs.
+    fn is_pinned(&self) -> bool {
+        self.manifests.values().any(|kept| kept.blobs.is_none())
+    }
+
     /// There is one more.
     pub(crate) fn add(&mut self, manifest: &Manifest) {
-        let cut = manifest.cut.as_ref().map(|cut| (manifest.job.clone(), cut.epoch));
-        let kept = Kept { cut, blobs: manifest.blobs() };
-        self.manifests.insert(manifest.number, kept);
+        self.manifests.insert(manifest.number, Kept::of(manifest));
     }
 
     /// Removes the manifests before the newest `keep` cuts, and the blobs that only they name.
@@ -234,8 +290,11 @@ impl Retention {
             // The manifest goes first: none may name what is gone.
             store.delete(&Manifest::name(number))?;
             if let Some(gone) = self.manifests.remove(&number) {
-                self.surplus.extend(gone.blobs);
+                self.surplus.extend(gone.blobs.into_iter().flatten());
             }
+        }
+        if self.is_pinned() {
+            return Ok(());
         }
         let named = self.named();
         self.surplus.retain(|blob| !named.contains(blob));
@@ -247,6 +306,6 @@ impl Retention {
     }
 
     fn named(&self) -> BTreeSet<Arc<str>> {
-        self.manifests.values().flat_map(|kept| &kept.blobs).cloned().collect()
+        self.manifests.values().flat_map(|kept| &kept.blobs).flatten().cloned().collect()
     }
 }

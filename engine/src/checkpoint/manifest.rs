@@ -5,7 +5,12 @@
 //! job. Each start writes one as well (a *claim*: the same cut under the next number), so whoever
 //! ran before finds its number taken and cannot commit any more.
 //!
-//! It is a line of JSON, for people too, and a line with its checksum.
+//! It is a line of JSON, for people too, and a line with its checksum. What is stored is described
+//! in [`stored`]; [`Manifest`] is what the program works with. Manifests of format 1 are read, and
+//! are written as format 2. A newer format is refused: it is no damage, and nothing that it names
+//! may be removed.
+
+mod stored;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,19 +21,24 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::KeyGroup;
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::stored::Stored;
 use super::CheckpointError;
 use super::section::Section;
 use crate::source::{PartitionStart, TopicIdentity};
 use crate::view::Ledger;
 
 /// The version of the format of manifests.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+/// The first format, which is still read.
+const FORMAT_1: u32 = 1;
 const PREFIX: &str = "manifest-";
 
 /// What one cut of a job holds, or that there is none yet.
+///
+/// Serialised as it is, it is a manifest of format 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT`] of the version that wrote it.
+    /// The format in which it was stored, or is to be: [`FORMAT`].
     pub format: u32,
     /// Its number; each is written once.
     pub number: u64,
@@ -61,7 +71,7 @@ pub struct OutputIdentity {
 
 impl OutputIdentity {
     /// Whether the rows of `then` are here. One that was emptied is known by its place.
-    fn holds(&self, then: &OutputIdentity) -> bool {
+    pub fn holds(&self, then: &OutputIdentity) -> bool {
         match &self.id {
             Some(_) => self.id == then.id,
             None => self.path == then.path,
@@ -139,6 +149,9 @@ pub struct ProcessCut {
     pub closed_by_some: EventTime,
     /// Final rows since this process started.
     pub final_rows: u64,
+    /// Where its outputs are, if that can be told. Format 1 did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<OutputIdentity>,
     /// The open windows, by key group; groups without any are left out.
     pub state: Vec<(KeyGroup, Section)>,
     /// What its outputs hold.
@@ -175,6 +188,12 @@ pub struct Staged {
     pub name: String,
     /// Its rows.
     pub rows: u64,
+    /// Its length, bytes. Format 1 did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// XXH3 of its bytes. Format 1 did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<u64>,
 }
 
 /// Rows that wait for a file.
@@ -202,9 +221,10 @@ impl Manifest {
         (Manifest::name(number) == name).then_some(number)
     }
 
-    /// As it is stored.
+    /// As it is stored, in [`FORMAT`].
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("plain data can be encoded");
+        let stored = Stored::from(self.clone());
+        let mut bytes = serde_json::to_vec(&stored).expect("plain data can be encoded");
         let checksum = xxh3_64(&bytes);
         bytes.extend_from_slice(format!("\nxxh3 {checksum:016x}\n").as_bytes());
         bytes
@@ -214,7 +234,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Damaged`].
+    /// [`CheckpointError::Damaged`], and [`CheckpointError::NewerFormat`] for one that a newer version
+    /// wrote.
     pub fn from_bytes(number: u64, bytes: &[u8]) -> Result<Manifest, CheckpointError> {
         let damaged =
             |what: String| CheckpointError::Damaged { name: Manifest::name(number), what };
@@ -232,13 +253,14 @@ impl Manifest {
         }
         let unreadable = |error: serde_json::Error| damaged(format!("it cannot be read: {error}"));
         let Version { format } = serde_json::from_str(json).map_err(unreadable)?;
-        if format != FORMAT {
-            return Err(damaged(format!(
-                "it has format {format}, and this version knows {FORMAT}: use the version that \
-                 wrote it"
-            )));
-        }
-        let manifest: Manifest = serde_json::from_str(json).map_err(unreadable)?;
+        let manifest: Manifest = match format {
+            FORMAT_1 => serde_json::from_str(json).map_err(unreadable)?,
+            FORMAT => {
+                let stored: Stored = serde_json::from_str(json).map_err(unreadable)?;
+                stored.into_manifest().map_err(damaged)?
+            }
+            _ => return Err(CheckpointError::NewerFormat { name: Manifest::name(number), format }),
+        };
         if manifest.number != number {
             return Err(damaged(format!("it says that it is number {}", manifest.number)));
         }
@@ -296,70 +318,4 @@ impl CutRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn manifest() -> Manifest {
-        Manifest {
-            format: FORMAT,
-            number: 7,
-            job: "0000000000001-00000002".into(),
-            start: "0000000000003-00000004".into(),
-            written_at: EventTime::from_millis(1),
-            shape: BTreeMap::from([("window".to_owned(), "10s".to_owned())]),
-            topic: TopicIdentity::named("t"),
-            outputs: None,
-            cut: None,
-        }
-    }
-
-    #[test]
-    fn what_was_stored_is_read() {
-        let manifest = manifest();
-        assert_eq!(Manifest::from_bytes(7, &manifest.to_bytes()).unwrap(), manifest);
-        assert_eq!(Manifest::number_of(&Manifest::name(7)), Some(7));
-        for name in ["manifest-7", "manifest-00000000000x", "manifest-000000000007.tmp", "lock"] {
-            assert_eq!(Manifest::number_of(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn it_is_continued_where_its_rows_are() {
-        let identity = |id: Option<&str>, path: &str| OutputIdentity {
-            id: id.map(ToOwned::to_owned),
-            path: path.to_owned(),
-        };
-        let rows_in_a = Manifest { outputs: Some(identity(Some("1"), "/a")), ..manifest() };
-        for (here, may) in [
-            (identity(Some("1"), "/a"), true),
-            (identity(Some("1"), "/moved"), true),
-            (identity(None, "/a"), true), // it was emptied
-            (identity(None, "/b"), false),
-            (identity(Some("2"), "/b"), false),
-            (identity(Some("2"), "/a"), false), // another was put in its place
-        ] {
-            assert_eq!(rows_in_a.check_outputs("x", &here).is_ok(), may, "{here:?}");
-            let older = manifest();
-            assert!(older.check_outputs("x", &here).is_ok(), "an older one does not say");
-        }
-    }
-
-    #[test]
-    fn every_damaged_byte_is_found() {
-        let mut bytes = manifest().to_bytes();
-        for index in 0..bytes.len() {
-            bytes[index] ^= 1;
-            Manifest::from_bytes(7, &bytes).unwrap_err();
-            bytes[index] ^= 1;
-            Manifest::from_bytes(7, &bytes[..index]).unwrap_err();
-        }
-        Manifest::from_bytes(8, &bytes).unwrap_err();
-    }
-
-    #[test]
-    fn a_manifest_of_a_later_format_says_so() {
-        let later = Manifest { format: FORMAT + 1, ..manifest() };
-        let error = Manifest::from_bytes(7, &later.to_bytes()).unwrap_err().to_string();
-        assert!(error.contains("format 2"), "{error}");
-    }
-}
+mod tests;

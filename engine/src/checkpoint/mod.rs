@@ -26,6 +26,7 @@ pub(crate) mod keeper;
 pub mod lock;
 pub mod manifest;
 pub mod object;
+pub mod reading;
 pub mod section;
 
 use std::collections::BTreeMap;
@@ -69,6 +70,18 @@ pub enum CheckpointError {
         name: String,
         /// How that shows.
         what: String,
+    },
+    /// A newer version wrote it. That is no damage: nothing that it names may be removed.
+    #[error(
+        "{name} was written by a newer version (its format is {format}, and this version knows up \
+         to {}): start that version, or name another directory with --checkpoint",
+        manifest::FORMAT
+    )]
+    NewerFormat {
+        /// Which.
+        name: String,
+        /// Its format.
+        format: u32,
     },
     /// There are checkpoints, and none of them can be read.
     #[error(

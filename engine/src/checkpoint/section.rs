@@ -1,6 +1,7 @@
 //! The bytes of a checkpoint: sections in blobs, each with a checksum.
 //!
-//! A process writes one blob a checkpoint. A section is a list of records of one kind (the panes
+//! A process writes two blobs a checkpoint: one of state, and one of rows that wait for their file,
+//! which later checkpoints may need longer than that state. A section is a list of records of one kind (the panes
 //! of a key group, rows that wait for their file), encoded one after the other by postcard, whose
 //! wire format is specified. Where a section is, how many records it holds and what its checksum
 //! is stands in the manifest, so whoever reads a section knows what to expect.
@@ -15,6 +16,9 @@ use super::CheckpointError;
 
 /// What every blob begins with: that it is one of ours, and the version of its format.
 const MAGIC: &[u8; 8] = b"strand\x00\x01";
+
+/// How long that is, bytes.
+pub(crate) const HEADER_BYTES: u64 = MAGIC.len() as u64;
 
 /// A part of a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,27 +93,45 @@ impl BlobWriter {
     }
 }
 
+/// Looks whether a blob begins as one of ours does, of a format that is known.
+///
+/// # Errors
+///
+/// [`CheckpointError::Damaged`].
+pub(crate) fn check_header(name: &str, blob: &[u8]) -> Result<(), CheckpointError> {
+    let damaged =
+        |what: &str| Err(CheckpointError::Damaged { name: name.to_owned(), what: what.to_owned() });
+    if !blob.starts_with(&MAGIC[..6]) {
+        return damaged("it is not a blob of a checkpoint");
+    }
+    if !blob.starts_with(MAGIC) {
+        return damaged("it has a format that this version does not know");
+    }
+    Ok(())
+}
+
 impl Section {
-    /// The section's bytes within those of its blob.
+    /// Where it ends in its blob, bytes.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.bytes)
+    }
+
+    /// The section's bytes within `piece`, which begins at `from` in its blob.
     ///
     /// # Errors
     ///
     /// [`CheckpointError::Damaged`]: they are not what the manifest says.
-    pub fn of<'a>(&self, blob: &'a [u8]) -> Result<&'a [u8], CheckpointError> {
+    pub fn within<'a>(&self, from: u64, piece: &'a [u8]) -> Result<&'a [u8], CheckpointError> {
         let damaged = |what: &str| CheckpointError::Damaged {
             name: self.blob.to_string(),
             what: what.to_owned(),
         };
-        if !blob.starts_with(&MAGIC[..6]) {
-            return Err(damaged("it is not a blob of a checkpoint"));
-        }
-        if !blob.starts_with(MAGIC) {
-            return Err(damaged("it has a format that this version does not know"));
-        }
-        let range = usize::try_from(self.start)
-            .ok()
+        let range = self
+            .start
+            .checked_sub(from)
+            .and_then(|start| usize::try_from(start).ok())
             .zip(usize::try_from(self.bytes).ok())
-            .and_then(|(start, bytes)| blob.get(start..start.checked_add(bytes)?));
+            .and_then(|(start, bytes)| piece.get(start..start.checked_add(bytes)?));
         let bytes = range.ok_or_else(|| damaged("it is cut short"))?;
         if xxh3_64(bytes) != self.xxh3 {
             return Err(damaged("its checksum does not match"));
@@ -117,7 +139,7 @@ impl Section {
         Ok(bytes)
     }
 
-    /// Reads the records back from the section's bytes, which [`of`](Self::of) gave.
+    /// Reads the records back from the section's bytes.
     ///
     /// # Errors
     ///
@@ -157,7 +179,8 @@ mod tests {
         section: &Section,
         blob: &[u8],
     ) -> Result<Vec<R>, CheckpointError> {
-        section.decode(section.of(blob)?)
+        check_header(&section.blob, blob)?;
+        section.decode(section.within(0, blob)?)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use strandline_operators::decode::Decode;
 use strandline_operators::window::LAST_EPOCH;
 
 use super::{Job, JobError, Stop};
-use crate::checkpoint::catalog::{self, Found, Loaded, Retention};
+use crate::checkpoint::catalog::{self, Found, Retention};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
@@ -32,7 +32,7 @@ pub(super) struct CheckpointBeginning {
     /// The manifest that was written for this run.
     pub(super) claim: Manifest,
     /// What is continued.
-    pub(super) continued: Option<Arc<Loaded>>,
+    pub(super) continued: Option<Arc<Manifest>>,
     pub(super) recovery: Recovery,
     pub(super) retention: Retention,
 }
@@ -64,11 +64,11 @@ where
         };
         let found = catalog::find(&*checkpoints.blobs)?;
         let continued = self.continued(checkpoints, &found)?;
-        let cut = continued.as_ref().and_then(|loaded| loaded.manifest.cut.as_ref());
+        let cut = continued.as_ref().and_then(|manifest| manifest.cut.as_ref());
         let kept = cut.map(starts).unwrap_or_default();
         let Plan { topic, mut partitions } = self.source.plan(&kept, &stopped)?;
-        if let Some(loaded) = &continued {
-            same_topic(checkpoints, &loaded.manifest.topic, &topic, &kept, &partitions)?;
+        if let Some(manifest) = &continued {
+            same_topic(checkpoints, &manifest.topic, &topic, &kept, &partitions)?;
         }
         for start in &mut partitions {
             // A bounded run that is continued ends where it was to end.
@@ -82,10 +82,9 @@ where
         let claim = Manifest {
             format: FORMAT,
             number: found.last_number + 1,
-            job: continued.as_ref().map_or_else(
-                || checkpoints.start.to_string(),
-                |loaded| loaded.manifest.job.clone(),
-            ),
+            job: continued
+                .as_ref()
+                .map_or_else(|| checkpoints.start.to_string(), |manifest| manifest.job.clone()),
             start: checkpoints.start.to_string(),
             written_at: clock.wall(),
             shape: self.shape(checkpoints),
@@ -94,7 +93,7 @@ where
             cut: cut.cloned(),
         };
         catalog::put_manifest(&*checkpoints.blobs, &claim)?;
-        let retention = Retention::survey(&*checkpoints.blobs, checkpoints.keep)?;
+        let retention = Retention::survey(&*checkpoints.blobs, checkpoints.keep, claim.number)?;
         let recovery = recovery(&claim);
         let checkpoint = CheckpointBeginning { claim, continued, recovery, retention };
         Ok(Beginning { partitions, checkpoint: Some(checkpoint) })
@@ -105,11 +104,11 @@ where
         &self,
         checkpoints: &Checkpoints,
         found: &Found,
-    ) -> Result<Option<Arc<Loaded>>, JobError> {
+    ) -> Result<Option<Arc<Manifest>>, JobError> {
         let Some(newest) = &found.newest else { return Ok(None) };
         let place = checkpoints.blobs.place();
         if checkpoints.fresh {
-            let left = newest.manifest.cut.as_ref().map_or_else(String::new, |cut| {
+            let left = newest.cut.as_ref().map_or_else(String::new, |cut| {
                 format!(
                     " (epoch {}, {} records read, {} final rows)",
                     cut.epoch,
@@ -117,7 +116,7 @@ where
                     cut.final_rows
                 )
             });
-            let number = newest.manifest.number;
+            let number = newest.number;
             self.report.say(&format!(
                 "starting over: checkpoint {number} in {place}{left} is left behind, and so are \
                  the rows that were written by it"
@@ -127,23 +126,23 @@ where
         for damaged in &found.damaged {
             self.report.say(&format!(
                 "{place}: {damaged}; going on from checkpoint {} instead",
-                newest.manifest.number
+                newest.number
             ));
         }
-        let differences = differences(&newest.manifest.shape, &self.shape(checkpoints));
+        let differences = differences(&newest.shape, &self.shape(checkpoints));
         let name = self.source.topic();
-        let other_topic = (newest.manifest.topic.name != name)
-            .then(|| format!("topic {} (here {name})", newest.manifest.topic.name));
+        let other_topic = (newest.topic.name != name)
+            .then(|| format!("topic {} (here {name})", newest.topic.name));
         let differences: Vec<String> = differences.into_iter().chain(other_topic).collect();
         if !differences.is_empty() {
             let differences = differences.join("; ");
             return Err(CheckpointError::OtherJob { place, differences }.into());
         }
-        if newest.manifest.cut.as_ref().is_some_and(|cut| cut.finished) {
+        if newest.cut.as_ref().is_some_and(|cut| cut.finished) {
             // It may have ended before its last rows were shown.
             let OpenOutputs { mut final_rows, mut rejected } =
                 self.outputs.open(0, Visibility::WithCheckpoints);
-            let recovery = recovery(&newest.manifest);
+            let recovery = recovery(newest);
             final_rows
                 .recover(&recovery)
                 .and_then(|()| rejected.recover(&recovery))

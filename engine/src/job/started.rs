@@ -5,6 +5,7 @@
 //! on each worker, and drives them.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,10 +22,10 @@ use timely::worker::Worker;
 use super::begin::{Beginning, CheckpointBeginning};
 use super::{Job, JobError, Place, Stop, Summary};
 use crate::board::Board;
-use crate::checkpoint::catalog::Loaded;
 use crate::checkpoint::durable::{Outgoing, durable};
 use crate::checkpoint::keeper::Keeper;
-use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::manifest::{Manifest, Pending};
+use crate::checkpoint::reading::read_sections;
 use crate::clock::Clock;
 use crate::control::Leave;
 use crate::coordinator::Coordinator;
@@ -53,7 +54,7 @@ where
     /// What only worker 0 has; it takes it.
     lead: Mutex<Option<Lead>>,
     /// What the run continues, in the process that leads.
-    continued: Option<Arc<Loaded>>,
+    continued: Option<Arc<Manifest>>,
     scribe: Mutex<Option<ScribeHandle<A::Partial, A::Output>>>,
 }
 
@@ -107,7 +108,7 @@ where
             outputs: self.outputs.open(place.process, visibility),
             checkpoints: self.checkpoints.as_ref().map(|checkpoints| ScribeCheckpoints {
                 blobs: Arc::clone(&checkpoints.blobs),
-                continued: continued.clone(),
+                pending: continued.as_deref().map(pending).unwrap_or_default(),
                 retention,
             }),
             clock: clock.clone(),
@@ -181,7 +182,7 @@ where
         let lead = (index == 0)
             .then(|| self.lead.lock().unwrap_or_else(PoisonError::into_inner).take())
             .flatten();
-        let continued = self.continued.as_ref().and_then(|loaded| loaded.manifest.cut.as_ref());
+        let continued = self.continued.as_ref().and_then(|manifest| manifest.cut.as_ref());
         let leaves = Rc::new(Cell::new(None));
         let coordinator = Coordinator::new(options.watermark, worker.peers(), continued);
         let board = Board::new(options.windows, continued, self.view.feed().clone());
@@ -290,19 +291,20 @@ where
 
     /// Brings back this worker's share of what the run continues.
     fn restore(&self, worker: usize, restored: &mut Say<PaneState<A::Partial>>) {
-        let Some(loaded) = &self.continued else { return };
-        let processes = loaded.manifest.cut.iter().flat_map(|cut| &cut.processes);
+        let (Some(manifest), Some(checkpoints)) = (&self.continued, &self.job.checkpoints) else {
+            return;
+        };
+        let processes = manifest.cut.iter().flat_map(|cut| &cut.processes);
         let mine = processes
             .flat_map(|process| &process.state)
-            .filter(|(group, _)| KeyGroup::worker(*group, self.place.threads) == worker);
-        for (_, section) in mine {
-            let panes = section
-                .of(loaded.blob(&section.blob))
-                .and_then(|bytes| section.decode::<PaneState<A::Partial>>(bytes));
-            match panes {
-                Ok(panes) => restored.say_all(panes),
-                Err(error) => return self.failure.report(JobError::Checkpoint(error)),
-            }
+            .filter(|(group, _)| KeyGroup::worker(*group, self.place.threads) == worker)
+            .map(|(_, section)| section);
+        let read = read_sections(&*checkpoints.blobs, mine, |section, bytes| {
+            restored.say_all(section.decode::<PaneState<A::Partial>>(bytes)?);
+            Ok(())
+        });
+        if let Err(error) = read {
+            self.failure.report(JobError::Checkpoint(error));
         }
     }
 
@@ -381,6 +383,12 @@ impl<P, O> JobWorker<P, O> {
         }
         self.leader.map(Leader::conclude)
     }
+}
+
+/// The rows that waited for their file in a cut.
+fn pending(manifest: &Manifest) -> VecDeque<Pending> {
+    let processes = manifest.cut.iter().flat_map(|cut| &cut.processes);
+    processes.flat_map(|process| process.outputs.pending.clone()).collect()
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

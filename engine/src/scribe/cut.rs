@@ -1,6 +1,6 @@
-//! A cut on its way to the store: what it holds becomes one blob, and its manifest follows.
+//! A cut on its way to the store: what it holds becomes blobs, and its manifest follows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ use strandline_operators::window::{KeyGroup, PaneState, Snapshot};
 
 use super::{Scribe, Unable};
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::catalog::{self, blob_name};
+use crate::checkpoint::catalog::{self, rows_name, state_name};
 use crate::checkpoint::manifest::ProcessCut;
 use crate::checkpoint::section::{BlobWriter, Encoded};
 use crate::job::JobError;
@@ -19,8 +19,8 @@ use crate::outputs::OpenOutputs;
 pub(super) struct Sealing {
     pub(super) epoch: u64,
     cut: ProcessCut,
-    /// Until it is stored.
-    blob: Option<(Arc<str>, Vec<u8>)>,
+    /// Those that are not stored yet.
+    blobs: VecDeque<(Arc<str>, Vec<u8>)>,
 }
 
 impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
@@ -40,9 +40,11 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         rejected.seal(closing)?;
 
         let parts = self.snapshots.remove(&epoch).unwrap_or_default();
-        let mut blob = BlobWriter::new(&blob_name(self.claim, epoch, self.options.process));
+        let process = self.options.process;
+        let mut state = BlobWriter::new(&state_name(self.claim, epoch, process));
+        let mut rows = BlobWriter::new(&rows_name(self.claim, epoch, process));
         let mut cut = ProcessCut {
-            process: self.options.process,
+            process,
             workers: self.options.workers,
             closed_by_all: EventTime::MAX,
             closed_by_some: EventTime::MIN,
@@ -53,23 +55,26 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             cut.closed_by_all = cut.closed_by_all.min(*closed_before);
             cut.closed_by_some = cut.closed_by_some.max(*closed_before);
             for (group, encoded) in by_group(panes) {
-                cut.state.push((group, blob.section(&encoded)));
+                cut.state.push((group, state.section(&encoded)));
             }
         }
         cut.state.sort_unstable_by_key(|(group, _)| *group);
-        cut.outputs = final_rows.list(epoch, &mut blob);
-        cut.outputs.append(rejected.list(epoch, &mut blob));
-        self.sealing = Some(Sealing { epoch, cut, blob: blob.finish() });
+        cut.outputs = final_rows.list(epoch, &mut rows);
+        cut.outputs.append(rejected.list(epoch, &mut rows));
+        let blobs = [state.finish(), rows.finish()].into_iter().flatten().collect();
+        self.sealing = Some(Sealing { epoch, cut, blobs });
         Ok(true)
     }
 
-    /// Stores the blob of the cut that is being sealed, and announces it.
+    /// Stores the blobs of the cut that is being sealed, and announces it.
     pub(super) fn store_sealing(&mut self) -> Result<(), Unable> {
-        let (Some(sealing), Some(checkpoints)) = (&self.sealing, &self.options.checkpoints) else {
+        let (Some(sealing), Some(checkpoints)) = (&mut self.sealing, &self.options.checkpoints)
+        else {
             return Ok(());
         };
-        if let Some((name, bytes)) = &sealing.blob {
+        while let Some((name, bytes)) = sealing.blobs.front() {
             catalog::put(&*checkpoints.blobs, name, bytes)?;
+            sealing.blobs.pop_front();
         }
         if let Some(Sealing { epoch, cut, .. }) = self.sealing.take() {
             self.desk.announce_sealed(epoch, Some(cut));

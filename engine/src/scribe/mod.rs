@@ -6,8 +6,8 @@
 //! every worker of the process has passed the current one. At a cut it
 //!
 //! 1. lets the outputs make complete files durable, hidden;
-//! 2. writes one blob with the state of the process's workers, by key group, and the rows that
-//!    wait for their file;
+//! 2. writes a blob with the state of the process's workers, by key group, and one with the rows
+//!    that wait for their file;
 //! 3. announces the cut as sealed.
 //!
 //! The coordinator's process writes the manifest when all processes have sealed theirs, and after
@@ -36,13 +36,13 @@ use self::told::Told;
 use self::unable::Unable;
 use crate::background::{Background, Bell, Join, Step, Task};
 use crate::checkpoint::blobs::Blobs;
-use crate::checkpoint::catalog::{Loaded, Retention};
+use crate::checkpoint::catalog::Retention;
 use crate::checkpoint::manifest::Manifest;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
 use crate::job::{JobError, Stop};
-use crate::outputs::{Condition, OpenOutputs, Recovery, Trouble};
+use crate::outputs::{Condition, OpenOutputs, Pending, Recovery, Trouble};
 use crate::report::Report;
 use crate::telemetry::Telemetry;
 
@@ -72,8 +72,9 @@ pub(crate) struct ScribeOptions<O> {
 /// What a scribe needs for checkpoints.
 pub(crate) struct ScribeCheckpoints {
     pub(crate) blobs: Arc<dyn Blobs>,
-    /// The cut that the run continues, where this process takes its rows back.
-    pub(crate) continued: Option<Arc<Loaded>>,
+    /// Rows that waited for their file in the cut that the run continues, where this process takes
+    /// them back.
+    pub(crate) pending: VecDeque<Pending>,
     /// Only where manifests are written.
     pub(crate) retention: Option<Retention>,
 }

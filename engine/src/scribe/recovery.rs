@@ -1,13 +1,17 @@
 //! What a run that continues does before it writes anything.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::desk::Fate;
-use super::{Lost, Scribe, Unable};
+use super::{Lost, Scribe, ScribeCheckpoints, Unable};
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::blobs::{BlobError, Blobs};
+use crate::checkpoint::reading::read_sections;
 use crate::job::JobError;
-use crate::outputs::{OpenOutputs, Trouble};
+use crate::outputs::{OpenOutputs, Pending};
 
 impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     /// Shows what was committed before the start and removes what was not.
@@ -18,35 +22,45 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         }
         let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
         final_rows.recover(recovery).and_then(|()| rejected.recover(recovery))?;
-        let continued = self.options.checkpoints.as_ref().and_then(|c| c.continued.clone());
-        if let Some(loaded) = continued {
-            let cut = loaded.manifest.cut.iter().flat_map(|cut| &cut.processes);
-            for pending in cut.flat_map(|process| &process.outputs.pending) {
-                let rows = pending.rows.iter().map(|section| {
-                    let blob = loaded.blob(&section.blob);
-                    section.of(blob).map_err(|error| Arc::new(error) as Trouble)
-                });
-                let rows = rows.collect::<Result<Vec<_>, _>>();
-                let restored = rows.and_then(|rows| {
-                    final_rows.restore(pending, rows.clone())?;
-                    rejected.restore(pending, rows)
-                });
-                if let Err(error) = restored {
-                    // It was verified, so no retry mends it.
-                    self.options.failure.report(JobError::Output(Box::new(Lost {
-                        cause: error.to_string(),
-                        rows: 0,
-                        fate: Fate::ComputedAgain,
-                    })));
-                }
-            }
-        }
         if let Some(checkpoints) = &mut self.options.checkpoints {
-            checkpoints.continued = None;
+            let ScribeCheckpoints { blobs, pending, .. } = checkpoints;
+            while let Some(next) = pending.front() {
+                let restored = rows_of(&**blobs, next).and_then(|rows| {
+                    let rows: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
+                    let restored = final_rows.restore(next, rows.clone());
+                    Ok(restored.and_then(|()| rejected.restore(next, rows)))
+                });
+                let damage = match restored {
+                    Ok(Ok(())) => None,
+                    Ok(Err(trouble)) => Some(trouble.to_string()),
+                    Err(CheckpointError::Blobs(error @ BlobError::Failed { .. })) => {
+                        return Err(error.into());
+                    }
+                    Err(error) => Some(error.to_string()),
+                };
+                if let Some(cause) = damage {
+                    // It was verified, so no retry mends it.
+                    let (rows, fate) = (0, Fate::ComputedAgain);
+                    let lost = Lost { cause, rows, fate };
+                    self.options.failure.report(JobError::Output(Box::new(lost)));
+                }
+                pending.pop_front();
+            }
         }
         self.recovered = true;
         self.current = recovery.epoch.map_or(0, |epoch| epoch + 1);
         self.enter(self.current);
         Ok(())
     }
+}
+
+/// The rows that waited for a file when the cut was made: of each section, its bytes.
+fn rows_of(blobs: &dyn Blobs, pending: &Pending) -> Result<Vec<Vec<u8>>, CheckpointError> {
+    let mut read = HashMap::new();
+    read_sections(blobs, &pending.rows, |section, bytes| {
+        read.insert((Arc::clone(&section.blob), section.start), bytes.to_vec());
+        Ok(())
+    })?;
+    let rows = pending.rows.iter().map(|section| (Arc::clone(&section.blob), section.start));
+    Ok(rows.map(|place| read.remove(&place).unwrap_or_default()).collect())
 }

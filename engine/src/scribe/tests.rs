@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use self::bench::{Bench, JOB, Out, late, visible};
 use super::*;
-use crate::checkpoint::catalog::blob_name;
+use crate::checkpoint::catalog::{rows_name, state_name, verified};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
 use crate::source::TopicIdentity;
 
@@ -86,11 +86,11 @@ fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     bench.run();
     let manifest = manifest(2, 2, second);
     bench.blobs.put_new(&Manifest::name(2), manifest.to_bytes()).unwrap();
-    let loaded = Arc::new(Loaded::read(&*bench.blobs, 2).unwrap());
+    let loaded = verified(&*bench.blobs, 2).unwrap();
     let blobs = Arc::clone(&bench.blobs);
     drop(bench);
     assert_eq!(visible(out.path()), (vec![], 1), "what was not committed is left over");
-    let mut bench = Bench::continuing(out.path(), true, blobs, Some(loaded));
+    let mut bench = Bench::continuing(out.path(), true, blobs, Some(&loaded));
     bench.recover(Some(2), Vec::new());
     bench.hand.advance(Duration::from_secs(1));
     bench.rows(3, 5..6);
@@ -117,9 +117,9 @@ fn a_file_that_waits_is_as_old_as_it_was_before_the_restart() {
     let cut = bench.sealed(1).unwrap();
     assert_eq!(cut.outputs.pending[0].age_ms, 45_000);
     bench.blobs.put_new(&Manifest::name(2), manifest(2, 1, cut).to_bytes()).unwrap();
-    let loaded = Arc::new(Loaded::read(&*bench.blobs, 2).unwrap());
+    let loaded = verified(&*bench.blobs, 2).unwrap();
     let blobs = Arc::clone(&bench.blobs);
-    let mut bench = Bench::continuing(out.path(), true, blobs, Some(loaded));
+    let mut bench = Bench::continuing(out.path(), true, blobs, Some(&loaded));
     bench.recover(Some(1), Vec::new());
     bench.run();
     bench.hand.advance(Duration::from_secs(14));
@@ -253,7 +253,7 @@ fn whoever_finds_its_number_taken_commits_nothing() {
 fn only_the_newest_cuts_are_kept_and_what_they_need() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);
-    let retention = Retention::survey(&*bench.blobs, 2).unwrap();
+    let retention = Retention::survey(&*bench.blobs, 2, 1).unwrap();
     bench.scribe.options.checkpoints.as_mut().unwrap().retention = Some(retention);
     for epoch in 1..6 {
         bench.rows(epoch, epoch..epoch + 1); // waits for its file: all cuts need all blobs
@@ -264,8 +264,9 @@ fn only_the_newest_cuts_are_kept_and_what_they_need() {
         bench.run();
     }
     let names: Vec<String> = bench.blobs.list().unwrap().into_iter().map(|b| b.name).collect();
-    let expected = [blob_name(1, 4, 0), blob_name(1, 5, 0), Manifest::name(5), Manifest::name(6)];
-    assert_eq!(names, expected);
+    let manifests = [Manifest::name(5), Manifest::name(6)];
+    let (states, rows) = ([4, 5].map(|e| state_name(1, e, 0)), [4, 5].map(|e| rows_name(1, e, 0)));
+    assert_eq!(names, [states, manifests, rows].concat());
 }
 
 #[test]
@@ -373,7 +374,7 @@ fn a_cut_without_files_does_not_say_that_files_can_be_shown_again() {
 fn blobs_that_could_not_be_removed_are_removed_later() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);
-    let retention = Retention::survey(&*bench.blobs, 1).unwrap();
+    let retention = Retention::survey(&*bench.blobs, 1, 1).unwrap();
     bench.scribe.options.checkpoints.as_mut().unwrap().retention = Some(retention);
     for epoch in 1..4 {
         bench.blobs.sticky.store(epoch < 3, Ordering::SeqCst);
@@ -384,7 +385,7 @@ fn blobs_that_could_not_be_removed_are_removed_later() {
         bench.run();
     }
     let names: Vec<String> = bench.blobs.list().unwrap().into_iter().map(|b| b.name).collect();
-    assert_eq!(names, [blob_name(1, 3, 0), Manifest::name(4)]);
+    assert_eq!(names, [state_name(1, 3, 0), Manifest::name(4)]);
 }
 
 #[test]

@@ -412,6 +412,8 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
                 hidden: file.sealed.as_ref()?.hidden_name(),
                 name: file.name.to_string(),
                 rows: file.rows,
+                size: Some(file.size),
+                checksum: Some(file.checksum),
             })
         });
         let staged = staged.collect();

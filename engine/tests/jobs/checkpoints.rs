@@ -371,3 +371,104 @@ fn a_checkpoint_of_the_first_format_is_continued() {
     let found = place.rows();
     assert!(found.is_subset(&rows) && rows.len() / 2 < found.len(), "{} rows", found.len());
 }
+
+/// What 0176609 left behind when it was killed after a manifest and before its renames: two files
+/// are hidden, and rows of all three outputs wait for theirs.
+fn killed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/killed-format-1")
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_all(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_killed_job_of_the_first_format_is_continued_with_the_same_rows() {
+    let (expected, rows) = undisturbed();
+    let place = Place::new();
+    copy_all(&killed().join("checkpoints"), &place.checkpoints());
+    copy_all(&killed().join("out"), &place.out());
+    let log = SimulatedLog::new("t", PARTITIONS);
+    append(&log, 0..RECORDS);
+    let summary = place.run(&log.bounded(), 3, &Stop::default()).unwrap();
+    assert_eq!((summary.ledger, summary.read_before), (expected.ledger, 1_000));
+    assert_eq!((summary.final_rows, place.rows()), (expected.final_rows, rows));
+    let rejected = |output| parquet_files(&place.out().join(output)).into_iter().map(count);
+    assert_eq!(rejected("late").sum::<u64>(), expected.ledger.late);
+    assert_eq!(rejected("dead_letters").sum::<u64>(), expected.ledger.dead_letters());
+    assert_eq!(place.said(), [""; 0]);
+    // From here on it is a job of this format.
+    let newest = place.manifests().pop().unwrap();
+    assert!(fs::read_to_string(newest).unwrap().starts_with(r#"{"format":2,"#));
+}
+
+/// The rows of a file.
+fn count(file: PathBuf) -> u64 {
+    let file = fs::File::open(file).unwrap();
+    let metadata = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    metadata.metadata().file_metadata().num_rows() as u64
+}
+
+#[test]
+fn a_manifest_of_a_newer_format_is_refused_and_nothing_is_removed() {
+    let place = Place::new();
+    let log = SimulatedLog::new("t", PARTITIONS);
+    for until in [800, 1_600] {
+        append(&log, log_length(&log)..until);
+        place.run_until(&log, 2, until);
+    }
+    // A newer version has gone on.
+    let newest = place.manifests().pop().unwrap();
+    let text = fs::read_to_string(&newest).unwrap();
+    let json = text.split('\n').next().unwrap().replace(r#"{"format":2,"#, r#"{"format":3,"#);
+    let checksum = xxhash_rust::xxh3::xxh3_64(json.as_bytes());
+    fs::write(&newest, format!("{json}\nxxh3 {checksum:016x}\n")).unwrap();
+    let before = (listed(&place.checkpoints()), listed(&place.out()));
+    let error = place.run(&log, 2, &Stop::default()).unwrap_err();
+    let newer = matches!(error, JobError::Checkpoint(CheckpointError::NewerFormat { .. }));
+    assert!(newer && error.to_string().contains("start that version"), "{error}");
+    assert_eq!((listed(&place.checkpoints()), listed(&place.out())), before);
+}
+
+/// All files, with their sizes.
+fn listed(path: &Path) -> BTreeSet<(PathBuf, u64)> {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(path).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => files.extend(listed(&entry.path())),
+            false => drop(files.insert((entry.path(), entry.metadata().unwrap().len()))),
+        }
+    }
+    files
+}
+
+#[test]
+fn a_damaged_manifest_pins_what_it_may_name() {
+    let place = Place::new();
+    let log = SimulatedLog::new("t", PARTITIONS);
+    for until in [800, 1_600] {
+        append(&log, log_length(&log)..until);
+        place.run_until(&log, 2, until);
+    }
+    let newest = place.manifests().pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let number = Manifest::number_of(newest.file_name().unwrap().to_str().unwrap()).unwrap();
+    let named = Manifest::from_bytes(number, &bytes).unwrap().blobs();
+    assert!(!named.is_empty());
+    bytes[9] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    // Whatever is done to bring it back, what it names is there.
+    let stop = Stop::default();
+    stop.request();
+    let _ = place.run(&log, 2, &stop);
+    for blob in named {
+        assert!(place.checkpoints().join(&*blob).exists(), "{blob}");
+    }
+}

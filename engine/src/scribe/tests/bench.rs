@@ -12,7 +12,7 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::{PaneState, Row, Tumbling, Window};
 
 use crate::checkpoint::blobs::{BlobEntry, BlobError};
-use crate::checkpoint::catalog::BLOB_PREFIX;
+use crate::checkpoint::catalog::STATE_PREFIX;
 use crate::checkpoint::manifest::ProcessCut;
 use crate::clock::ClockHand;
 use crate::outputs::{Outputs, Staged, Visibility};
@@ -67,7 +67,7 @@ impl Blobs for Memory {
         Ok(blobs.iter().map(entry).collect())
     }
     fn delete(&self, name: &str) -> Result<(), BlobError> {
-        if self.sticky.load(Ordering::SeqCst) && name.starts_with(BLOB_PREFIX) {
+        if self.sticky.load(Ordering::SeqCst) && name.starts_with(STATE_PREFIX) {
             return Err(BlobError::Failed { place: self.place(), reason: "not now".into() });
         }
         self.blobs.lock().unwrap().remove(name);
@@ -112,7 +112,7 @@ impl Bench {
         out: &Path,
         checkpoints: bool,
         blobs: Arc<Memory>,
-        continued: Option<Arc<Loaded>>,
+        continued: Option<&Manifest>,
     ) -> Bench {
         let disk_fails = Arc::new(AtomicBool::new(false));
         let renames_fail = Arc::new(AtomicBool::new(false));
@@ -148,7 +148,7 @@ impl Bench {
             outputs: Outputs::<Out>::open(&outputs, 0, visibility),
             checkpoints: checkpoints.then(|| ScribeCheckpoints {
                 blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
-                continued,
+                pending: continued.map(pending_of).unwrap_or_default(),
                 retention: Some(Retention::default()),
             }),
             clock,
@@ -224,6 +224,12 @@ impl Bench {
     pub(super) fn sealed(&self, epoch: u64) -> Option<ProcessCut> {
         self.desk.sealed(epoch).flatten()
     }
+}
+
+/// The rows that wait for their file.
+fn pending_of(manifest: &Manifest) -> VecDeque<Pending> {
+    let cut = manifest.cut.iter().flat_map(|cut| &cut.processes);
+    cut.flat_map(|process| process.outputs.pending.clone()).collect()
 }
 
 /// The rows that are visible, and how many files are hidden.

@@ -1,5 +1,7 @@
 //! A complete file on its way to its name: in memory, hidden on the medium, visible.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::sink::names::{DateFolder, FileName};
 use crate::store::{Directory, SealedFile, StoreError};
 
@@ -12,6 +14,8 @@ pub(super) struct WaitingFile {
     pub(super) bytes: Vec<u8>,
     /// How many they are.
     pub(super) size: u64,
+    /// XXH3 of them.
+    pub(super) checksum: u64,
     pub(super) sealed: Option<SealedFile>,
     /// Its hidden name, once that is on the medium too.
     hidden: String,
@@ -33,6 +37,7 @@ impl WaitingFile {
             name,
             rows,
             size: bytes.len() as u64,
+            checksum: xxh3_64(&bytes),
             bytes,
             sealed: None,
             hidden: String::new(),

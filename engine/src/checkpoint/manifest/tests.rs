@@ -1,0 +1,177 @@
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::window::KeyGroup;
+
+use super::*;
+
+fn manifest() -> Manifest {
+    Manifest {
+        format: FORMAT,
+        number: 7,
+        job: "0000000000001-00000002".into(),
+        start: "0000000000003-00000004".into(),
+        written_at: EventTime::from_millis(1),
+        shape: BTreeMap::from([("window".to_owned(), "10s".to_owned())]),
+        topic: TopicIdentity::named("t"),
+        outputs: None,
+        cut: None,
+    }
+}
+
+#[test]
+fn what_was_stored_is_read() {
+    let manifest = manifest();
+    assert_eq!(Manifest::from_bytes(7, &manifest.to_bytes()).unwrap(), manifest);
+    assert_eq!(Manifest::number_of(&Manifest::name(7)), Some(7));
+    for name in ["manifest-7", "manifest-00000000000x", "manifest-000000000007.tmp", "lock"] {
+        assert_eq!(Manifest::number_of(name), None, "{name}");
+    }
+}
+
+#[test]
+fn it_is_continued_where_its_rows_are() {
+    let identity = |id: Option<&str>, path: &str| OutputIdentity {
+        id: id.map(ToOwned::to_owned),
+        path: path.to_owned(),
+    };
+    let rows_in_a = Manifest { outputs: Some(identity(Some("1"), "/a")), ..manifest() };
+    for (here, may) in [
+        (identity(Some("1"), "/a"), true),
+        (identity(Some("1"), "/moved"), true),
+        (identity(None, "/a"), true), // it was emptied
+        (identity(None, "/b"), false),
+        (identity(Some("2"), "/b"), false),
+        (identity(Some("2"), "/a"), false), // another was put in its place
+    ] {
+        assert_eq!(rows_in_a.check_outputs("x", &here).is_ok(), may, "{here:?}");
+        let older = manifest();
+        assert!(older.check_outputs("x", &here).is_ok(), "an older one does not say");
+    }
+}
+
+#[test]
+fn every_damaged_byte_is_found() {
+    let mut bytes = manifest().to_bytes();
+    for index in 0..bytes.len() {
+        bytes[index] ^= 1;
+        Manifest::from_bytes(7, &bytes).unwrap_err();
+        bytes[index] ^= 1;
+        Manifest::from_bytes(7, &bytes[..index]).unwrap_err();
+    }
+    Manifest::from_bytes(8, &bytes).unwrap_err();
+}
+
+#[test]
+fn a_manifest_of_a_newer_format_is_refused() {
+    let json = Manifest { format: FORMAT + 1, ..manifest() };
+    let error = Manifest::from_bytes(7, &as_format_1(&json)).unwrap_err();
+    let newer = matches!(error, CheckpointError::NewerFormat { format: 3, .. });
+    assert!(newer, "it is no damage: {error}");
+    assert!(error.to_string().contains("a newer version"), "{error}");
+    assert!(!error.to_string().contains('\n'), "{error}");
+    // Whose checksum does not match may be anything.
+    let mut damaged = as_format_1(&json);
+    damaged[1] ^= 1;
+    let error = Manifest::from_bytes(7, &damaged).unwrap_err();
+    assert!(matches!(error, CheckpointError::Damaged { .. }), "{error}");
+}
+
+/// A manifest as it is serialised: what format 1 was.
+fn as_format_1(manifest: &Manifest) -> Vec<u8> {
+    let json = serde_json::to_string(manifest).unwrap();
+    format!("{json}\nxxh3 {:016x}\n", xxh3_64(json.as_bytes())).into_bytes()
+}
+
+#[test]
+fn a_manifest_of_the_first_format_is_read_and_stored_in_the_second() {
+    let mut then = with_a_cut();
+    then.format = 1;
+    for process in &mut then.cut.as_mut().unwrap().processes {
+        process.place = None;
+        for staged in &mut process.outputs.staged {
+            (staged.size, staged.checksum) = (None, None);
+        }
+    }
+    let read = Manifest::from_bytes(7, &as_format_1(&then)).unwrap();
+    assert_eq!(read, then);
+    let stored = Manifest::from_bytes(7, &read.to_bytes()).unwrap();
+    assert_eq!(stored, Manifest { format: FORMAT, ..then });
+}
+
+#[test]
+fn what_is_stored_is_by_the_name_of_source_node_and_sink() {
+    let manifest = with_a_cut();
+    let bytes = manifest.to_bytes();
+    assert_eq!(Manifest::from_bytes(7, &bytes).unwrap(), manifest);
+    let json = std::str::from_utf8(&bytes).unwrap().lines().next().unwrap();
+    let stored: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(stored["format"], 2);
+    let source = &stored["sources"]["source"];
+    assert_eq!(source["identity"]["name"], "t");
+    assert_eq!(source["shape"]["watermark"], "5s");
+    assert_eq!(source["partitions"][0]["next_offset"], 12);
+    assert_eq!(stored["nodes"]["windows"]["shape"]["window"], "10s");
+    assert_eq!(stored["nodes"]["windows"]["processes"][0]["state"][0][0], 3);
+    let process = &stored["sinks"]["files"]["processes"][0];
+    assert_eq!(process["place"]["id"], "1");
+    assert_eq!(process["staged"][0]["checksum"], 77);
+    assert_eq!(stored["cut"]["components"][0]["sources"][0], "source");
+    assert_eq!(stored["cut"]["components"][0]["closed_before"], 5);
+    assert_eq!(stored["shape"]["extra"], "x");
+}
+
+#[test]
+fn a_manifest_of_more_than_this_version_runs_is_not_taken_for_less() {
+    let stored = String::from_utf8(with_a_cut().to_bytes()).unwrap();
+    let json = stored.lines().next().unwrap();
+    let with_another =
+        json.replace(r#""sinks":{"#, r#""sinks":{"other":{"place":null,"processes":[]},"#);
+    assert_ne!(json, with_another);
+    let bytes = format!("{with_another}\nxxh3 {:016x}\n", xxh3_64(with_another.as_bytes()));
+    let error = Manifest::from_bytes(7, bytes.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("it has `other` beside `files`"), "{error}");
+}
+
+/// One with a cut of one process.
+fn with_a_cut() -> Manifest {
+    let section =
+        |start| Section { blob: "cut".into(), start, bytes: 2, records: 1, xxh3: u64::MAX };
+    let staged = Staged {
+        output: "parquet".into(),
+        folder: "date=2024-11-03".into(),
+        hidden: ".hidden".into(),
+        name: "strandline.parquet".into(),
+        rows: 9,
+        size: Some(1_000),
+        checksum: Some(77),
+    };
+    let pending = Pending {
+        output: "late".into(),
+        folder: "date=2024-11-03".into(),
+        age_ms: 3,
+        rows: vec![section(10)],
+    };
+    let start = PartitionStart { partition: Partition(0), next_offset: Offset(12), end: None };
+    let process = ProcessCut {
+        process: 0,
+        workers: 2,
+        closed_by_all: EventTime::from_millis(4),
+        closed_by_some: EventTime::from_millis(5),
+        final_rows: 9,
+        place: Some(OutputIdentity { id: Some("1".into()), path: "/a".into() }),
+        state: vec![(KeyGroup(3), section(8))],
+        outputs: OutputCut { staged: vec![staged], pending: vec![pending] },
+    };
+    let shape = [("window", "10s"), ("watermark", "5s"), ("extra", "x")];
+    Manifest {
+        shape: shape.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        cut: Some(CutRecord {
+            epoch: 6,
+            finished: false,
+            closed_before: EventTime::from_millis(5),
+            final_rows: 9,
+            partitions: vec![PartitionCut::begin(start, EventTime::MIN)],
+            processes: vec![process],
+        }),
+        ..manifest()
+    }
+}
