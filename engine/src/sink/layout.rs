@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use arrow_array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
 use parquet::file::properties::WriterPropertiesBuilder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -9,8 +9,9 @@ use std::fmt;
 use std::mem::take;
 use std::sync::Arc;
 
-use arrow::array::{BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringBuilder};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_array::builder::{BinaryBuilder, StringBuilder};
+use arrow_array::{Int32Array, Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::file::properties::{EnabledStatistics, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use strandline_operators::record::{Offset, Partition, Rejected};

@@ -234,8 +234,8 @@ fn pending_of(manifest: &Manifest) -> VecDeque<Pending> {
 
 /// The rows that are visible, and how many files are hidden.
 pub(super) fn visible(out: &Path) -> (Vec<u64>, usize) {
-    use arrow::array::AsArray;
-    use arrow::datatypes::Int64Type;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
     let (mut rows, mut hidden) = (Vec::new(), 0);
     let Ok(entries) = fs::read_dir(out.join("parquet/date=1970-01-01")) else {
         return (rows, hidden);
