@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each package may know of the others.
-const MAY_KNOW: [(&str, &[&str]); 7] = [
+const MAY_KNOW: [(&str, &[&str]); 8] = [
     ("strandline-operators", &[]),
     ("strandline-engine", &["strandline-operators"]),
     ("strandline-dashboard", &["strandline-engine", "strandline-operators"]),
@@ -18,6 +18,7 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
         &["strandline-dashboard", "strandline-engine", "strandline-operators", "strandline-sim"],
     ),
     ("strandline-examples", &["strandline"]),
+    ("strandline-course", &["strandline-operators"]),
     ("strandline-benches", &["strandline"]),
 ];
 

@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
-use strandline::operators::aggregate::Count;
-use strandline::operators::record::{Events, Offset, Partition};
-use strandline::operators::time::{EventTime, Time};
-use strandline::operators::watermark::{Activity, PartitionWatermark, Watermarks};
-use strandline::operators::window::{Tumbling, WindowAggregate, WindowInputs};
+use strandline_operators::aggregate::Count;
+use strandline_operators::record::{Events, Offset, Partition};
+use strandline_operators::time::{EventTime, Time};
+use strandline_operators::watermark::{Activity, PartitionWatermark, Watermarks};
+use strandline_operators::window::{Tumbling, WindowAggregate, WindowInputs};
 use timely::container::NoopBuilder;
 use timely::dataflow::operators::core::{Inspect, UnorderedInput};
 

@@ -1,0 +1,1 @@
+//! Holds no code: the lessons are programs. `README.md` beside this file lists them.
