@@ -14,6 +14,7 @@ mod broker;
 mod brokers;
 mod log;
 mod readers;
+mod script;
 mod topics;
 
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! A Kafka of one test, also of other packages, which include this file.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A broker of one test, which may be killed.
@@ -17,13 +17,18 @@ impl Broker {
         broker
     }
 
+    /// Where its data is: in a folder whose name a program can misread.
+    fn folder(&self) -> PathBuf {
+        self.data.path().join("größer, anders")
+    }
+
     /// Runs `scripts/kafka` with a command.
     pub(crate) fn run(&self, command: &str) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka");
         let output = Command::new(script)
             .arg(command)
             .env("STRANDLINE_KAFKA_PORT", self.port.to_string())
-            .env("STRANDLINE_KAFKA_DATA", self.data.path())
+            .env("STRANDLINE_KAFKA_DATA", self.folder())
             .env("STRANDLINE_KAFKA_HEAP", "512m")
             .output()
             .unwrap();
