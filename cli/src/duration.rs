@@ -17,6 +17,9 @@ const MILLIS_MAX: u64 = 1 << 53;
 ///
 /// One line that says how a duration is written.
 pub fn parse(text: &str) -> Result<Duration, String> {
+    if text.strip_prefix('-').is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit())) {
+        return Err("a duration cannot be negative".into());
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let millis_each: u64 = match unit {

@@ -13,12 +13,15 @@
 //! | [`sim`] | the world around a job: devices, an embedded broker, an oracle |
 //! | [`options`] | what a program can be told |
 //! | [`program`] | a job as a program |
+//! | [`commands`] | the command line of the program `strandline` |
 //! | [`supervise`] | starts a program again that failed |
 //! | [`checkpoints`] | shows and verifies what a job would continue |
 
 pub mod checkpoints;
+pub mod commands;
 pub mod demonstration;
 pub mod duration;
+mod one_line;
 pub mod options;
 mod panics;
 pub mod program;

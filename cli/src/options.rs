@@ -1,13 +1,14 @@
 //! What a program built on Strandline can be told: by its command line, by the environment, by a
 //! file. The first that says something counts, in that order; then there are the defaults.
 
+use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::builder::{BoolishValueParser, Resettable, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -18,6 +19,13 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::KEY_GROUPS;
 
 use crate::duration;
+use crate::one_line::one_line;
+
+/// Bare numbers of `--from` between 0 and this are refused: in milliseconds they are in 1970 to 1973, and
+/// in seconds up to the year 5138.
+const FROM_MILLIS_MIN: i64 = 100_000_000_000;
+/// The end of the year 9999.
+const FROM_MILLIS_MAX: i64 = 253_402_300_799_999;
 
 /// The options. Durations are an integer and one of ms, s, m, h, d.
 #[derive(Clone, Debug, Parser)]
@@ -143,6 +151,11 @@ pub enum Checkpoint {
 }
 
 impl Options {
+    /// All options, with their variables and defaults.
+    pub fn command_line() -> clap::Command {
+        Options::command().mut_args(with_environment)
+    }
+
     /// Reads the options of the program `name` from its arguments (the first is the program), the
     /// environment and the file that `--config` names.
     ///
@@ -158,7 +171,7 @@ impl Options {
         let plain = Options::command()
             .name(name.to_owned())
             .about(about.to_owned())
-            .mut_args(|argument| argument.allow_negative_numbers(true));
+            .mut_args(with_negative_values);
         let mut command = plain.clone().mut_args(with_environment);
         check_environment(&plain, &mut command)?;
         // The file's values take the place of the defaults, so everything else wins over them.
@@ -270,6 +283,14 @@ impl Options {
     }
 }
 
+/// A value may begin with a minus sign where it is a number, a duration or a time, so that its own
+/// error says what is wrong with it. Elsewhere it is the next option.
+fn with_negative_values(argument: Arg) -> Arg {
+    let value = argument.get_value_parser().type_id();
+    let is_parsed = value == TypeId::of::<Duration>() || value == TypeId::of::<Start>();
+    argument.allow_negative_numbers(true).allow_hyphen_values(is_parsed)
+}
+
 /// Every option can be given by the environment: `STRANDLINE_` and its name. A variable that is
 /// empty counts as not set.
 fn with_environment(mut argument: Arg) -> Arg {
@@ -325,12 +346,10 @@ fn check_value(plain: &clap::Command, option: &str, value: &str) -> Result<(), S
             .map_err(|_| format!("{option}: `{value}` is neither true nor false"));
     }
     let line = [plain.get_name().to_owned(), format!("--{option}={value}")];
-    let error = match plain.clone().try_get_matches_from(line) {
-        Ok(_) => return Ok(()),
-        Err(error) => error.to_string(),
-    };
-    let line = error.lines().next().unwrap_or_default();
-    Err(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+    match plain.clone().try_get_matches_from(line) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(one_line(&error)),
+    }
 }
 
 /// Makes what a TOML file says the defaults of `command`.
@@ -422,15 +441,35 @@ fn start(text: &str) -> Result<Start, String> {
         "latest" => return Ok(Start::Latest),
         _ => {}
     }
-    if let Ok(millis) = text.parse::<u32>().map(i64::from).or_else(|_| text.parse::<i64>())
-        && 0 <= millis
-    {
-        return Ok(Start::Timestamp(EventTime::from_millis(millis)));
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        return epoch_millis(text).map(|millis| Start::Timestamp(EventTime::from_millis(millis)));
     }
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| {
         "earliest, latest, a time such as 2026-01-31T12:00:00Z, or epoch milliseconds".to_owned()
     })?;
     Ok(Start::Timestamp(EventTime::from_millis(time.timestamp_millis())))
+}
+
+/// A bare number is in milliseconds. One that was meant in another unit would begin decades away, and
+/// nobody would see why, so it is refused.
+fn epoch_millis(text: &str) -> Result<i64, String> {
+    let refused = |what: &str| {
+        format!("{what}: give milliseconds since 1970, or a time such as 2026-01-31T12:00:00Z")
+    };
+    let number: i64 = text.parse().map_err(|_| refused("the number is too large"))?;
+    let date = |time: Option<DateTime<Utc>>| {
+        time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)).unwrap_or_default()
+    };
+    match number {
+        0 | FROM_MILLIS_MIN..=FROM_MILLIS_MAX => Ok(number),
+        ..FROM_MILLIS_MIN => Err(refused(&format!(
+            "in milliseconds that is {}; if it is meant in seconds, that is {}, which is \
+             {number}000",
+            date(DateTime::from_timestamp_millis(number)),
+            date(DateTime::from_timestamp(number, 0)),
+        ))),
+        _ => Err(refused("in milliseconds that is after the year 9999; is it in microseconds?")),
+    }
 }
 
 fn listen(text: &str) -> Result<Listen, String> {
@@ -506,6 +545,16 @@ mod tests {
             (&["-n", "2", "-p", "2", "--bootstrap", "x:1"], "from 0 to 1"),
             (&["--config", "/does/not/exist.toml"], "exist.toml: there is no such file"),
             (&["--no-such-option"], "unexpected"),
+            (&["--window", "-5s"], "a duration cannot be negative"),
+            (&["--window=-5s"], "a duration cannot be negative"),
+            (&["--idle-after", "-1"], "a duration cannot be negative"),
+            (&["--window", "--bounded"], "one of ms s m h d"),
+            (&["--from", "-5"], "2026-01-31T12:00:00Z"),
+            (&["--from", "-5m"], "2026-01-31T12:00:00Z"),
+            (&["--from", "1730638574"], "is meant in seconds, that is 2024-11-03T12:56:14Z"),
+            (&["--from", "1730638574"], "which is 1730638574000"),
+            (&["--from", "1730638574123456"], "microseconds"),
+            (&["--from", "99999999999999999999"], "too large"),
         ] {
             let error = read(arguments).unwrap_err();
             assert!(error.contains(hint), "{arguments:?}: {error}");
@@ -555,6 +604,7 @@ mod tests {
         for (text, expected) in [
             ("latest", Start::Latest),
             ("1730638574123", at(1_730_638_574_123)),
+            ("0", at(0)),
             ("1970-01-01T00:00:01Z", at(1_000)),
             ("1970-01-01T01:00:01+01:00", at(1_000)),
         ] {

@@ -26,6 +26,7 @@ use strandline_operators::window::Tumbling;
 
 use crate::demonstration::{self, World};
 use crate::duration;
+use crate::one_line::one_line;
 use crate::options::{Checkpoint, Listen, Options};
 use crate::panics;
 use crate::signals;
@@ -82,8 +83,8 @@ where
         let options = match Options::read(self.name, self.about, std::env::args_os()) {
             Ok(options) => options,
             Err(error) if error.use_stderr() => {
-                let (text, voice) = (error.to_string(), Voice::new(false));
-                voice.warn(text.lines().next().unwrap_or("wrong options"));
+                let voice = Voice::new(false);
+                voice.warn(&format!("error: {}", one_line(&error)));
                 voice.flush();
                 return ExitCode::from(UNUSABLE);
             }

@@ -12,11 +12,13 @@
 //! | [`log`] | what a fleet sends, as a log in memory: for tests |
 //! | [`oracle`] | what a job's outputs must be, computed the naive way |
 //! | [`judge`] | reads a job's outputs back and holds them against the oracle's |
+//! | [`arguments`] | the command line of `strandline-sim` |
 //! | [`random`] | random numbers that are the same everywhere |
 //! | [`simulation`] | a whole job under one seeded scheduler, crashed anywhere |
 //!
 //! The program `strandline-sim` is [`fleet`] and [`producer`] behind a command line.
 
+pub mod arguments;
 pub mod embedded;
 pub mod fleet;
 pub mod judge;

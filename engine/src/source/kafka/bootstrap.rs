@@ -15,7 +15,7 @@ const SCHEMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 /// # Errors
 ///
 /// What is wrong with an entry, in a line.
-pub(super) fn addresses(bootstrap: &str, protocol: &str) -> Result<Vec<String>, String> {
+pub fn addresses(bootstrap: &str, protocol: &str) -> Result<Vec<String>, String> {
     let entries = bootstrap.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     let addresses = entries
         .map(|entry| {

@@ -26,7 +26,7 @@
 //! `native`, the only place with `unsafe`, and `direct` without the client. Both go by a `cursor` for
 //! each partition, and by `out_of_range` where a broker does not have an offset.
 
-mod bootstrap;
+pub mod bootstrap;
 mod client_reader;
 mod connection;
 mod cursor;

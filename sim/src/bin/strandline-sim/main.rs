@@ -11,14 +11,11 @@ use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use strandline_engine::clock::Clock;
+use strandline_sim::arguments::{Arguments, Refused};
 use strandline_sim::fleet::Fleet;
 use strandline_sim::producer::{
     FleetProducer, Pace, ProduceError, Report, Tally, Topic, start_to_end_now,
 };
-
-mod arguments;
-
-use arguments::{Arguments, Refused};
 
 /// Exit code of a run in which messages were not delivered, or that failed.
 const FAILED: u8 = 1;

@@ -1,5 +1,6 @@
-//! The command line: what can be asked for, and what is refused in one line.
+//! The command line of `strandline-sim`: what can be asked for, and what is refused in one line.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -7,25 +8,33 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::Resettable;
 use clap::builder::TypedValueParser as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser};
+use strandline_engine::source::kafka::bootstrap;
 use strandline_operators::time::EventTime;
-use strandline_sim::fleet::FleetOptions;
-use strandline_sim::producer::{Compression, ProducerOptions};
+
+use crate::fleet::FleetOptions;
+use crate::producer::{Compression, ProducerOptions};
 
 /// What the program was asked to do, checked.
 #[derive(Debug)]
-pub(crate) struct Arguments {
-    pub(crate) fleet: FleetOptions,
-    pub(crate) producer: ProducerOptions,
-    pub(crate) partitions: u32,
-    pub(crate) messages: Option<u64>,
-    pub(crate) start: Option<EventTime>,
-    pub(crate) quiet: bool,
+pub struct Arguments {
+    /// The devices and what they send.
+    pub fleet: FleetOptions,
+    /// How that is sent.
+    pub producer: ProducerOptions,
+    /// How many partitions the topic gets if it is created.
+    pub partitions: u32,
+    /// How many messages are sent at full speed; without it the fleet sends in real time.
+    pub messages: Option<u64>,
+    /// The first event time, with `messages`.
+    pub start: Option<EventTime>,
+    /// Whether only errors are printed.
+    pub quiet: bool,
 }
 
 /// Why there is nothing to run.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// Help or the version was asked for: print this.
     Asked(String),
     /// The command line makes no sense, for this reason in one line.
@@ -120,13 +129,22 @@ struct Options {
 }
 
 impl Arguments {
+    /// All options, with their variables and defaults.
+    pub fn command() -> Command {
+        Options::command()
+    }
+
     /// Reads a command line, the program's name first.
-    pub(crate) fn read(line: Vec<OsString>) -> Result<Arguments, Refused> {
-        let command = Options::command().mut_args(|argument| {
+    ///
+    /// # Errors
+    ///
+    /// The help that was asked for, or what is wrong, in a line.
+    pub fn read(line: Vec<OsString>) -> Result<Arguments, Refused> {
+        let command = Arguments::command().mut_args(|argument| {
             let variable = argument.get_env().and_then(std::env::var_os);
             // One that is empty counts as not set.
             let is_empty = variable.is_some_and(|value| value.is_empty());
-            let argument = argument.allow_negative_numbers(true);
+            let argument = with_negative_values(argument);
             if is_empty { argument.env(Resettable::Reset) } else { argument }
         });
         let matches = command.try_get_matches_from(line);
@@ -158,6 +176,12 @@ impl Arguments {
         fleet
             .time_for(options.messages.unwrap_or(0))
             .map_err(|error| Refused::Wrong(error.to_string()))?;
+        let named = options.kafka_options.iter().rfind(|(name, _)| name == "security.protocol");
+        let protocol = named.map_or("plaintext", |(_, protocol)| protocol);
+        bootstrap::addresses(&options.bootstrap, protocol).map_err(Refused::Wrong)?;
+        if options.topic.trim().is_empty() {
+            return Err(Refused::Wrong("--topic: it is empty: give a name".to_owned()));
+        }
         let producer = ProducerOptions {
             linger: options.linger,
             compression: options.compression,
@@ -175,17 +199,33 @@ impl Arguments {
     }
 }
 
-/// What clap says about a wrong command line, without its usage lines.
+/// A value may begin with a minus sign where it is a number or a duration, so that its own error says
+/// what is wrong with it. Elsewhere it is the next option.
+fn with_negative_values(argument: Arg) -> Arg {
+    let is_duration = argument.get_value_parser().type_id() == TypeId::of::<Duration>();
+    argument.allow_negative_numbers(true).allow_hyphen_values(is_duration)
+}
+
+/// What clap says about a wrong command line, with its hints, in one line.
 fn in_one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let said = text.split("\n\nUsage:").next().unwrap_or_default();
     let said = said.split("\n\nFor more information").next().unwrap_or_default();
-    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let parts = said.split("\n\n").map(|part| {
+        let words: Vec<&str> = part.split_whitespace().collect();
+        words.join(" ")
+    });
+    // There is nothing that such a value could be passed to.
+    let parts = parts.filter(|part| !part.starts_with("tip: to pass"));
+    let line = parts.collect::<Vec<_>>().join("; ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
 /// An integer and a unit: `250ms`, `2s`, `1m`.
 fn duration(text: &str) -> Result<Duration, String> {
+    if text.strip_prefix('-').is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit())) {
+        return Err("a duration cannot be negative".to_owned());
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit_ms: u64 = match unit {
@@ -274,6 +314,15 @@ mod tests {
             ("--messages -5", "-5"),
             ("--compression rar", "rar"),
             ("--kafka-option acks", "K=V"),
+            ("--disorder -5s", "cannot be negative"),
+            ("--late-by=-5s", "cannot be negative"),
+            ("--bootstrap localhost:99999", "`99999` is no port"),
+            ("--bootstrap http://localhost:9092", "`http` is no protocol"),
+            ("--bootstrap ,", "no Kafka broker is named"),
+            ("--bootstrap ssl://b:1", "security.protocol"),
+            ("--bootstrap= --topic t", "no Kafka broker is named"),
+            ("--topic=", "--topic: it is empty"),
+            ("--messges 5", "a similar argument exists: '--messages'"),
             ("--bogus", "--bogus"),
             ("extra", "extra"),
         ] {

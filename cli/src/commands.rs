@@ -1,0 +1,33 @@
+//! The command line of the program `strandline`: what is to be done around jobs.
+
+use clap::{Command, CommandFactory as _, Parser};
+
+use crate::checkpoints::Checkpoints;
+use crate::one_line::one_line;
+use crate::supervise::{SUPERVISED, Supervise, Supervised};
+
+/// What is to be done around Strandline jobs
+#[derive(Debug, Parser)]
+#[command(name = "strandline", version, disable_help_subcommand = true)]
+pub enum Commands {
+    /// Run a command, and start it again when it fails
+    Supervise(Supervise),
+    /// Look at the checkpoints of a job
+    #[command(subcommand)]
+    Checkpoints(Checkpoints),
+    /// What `supervise` starts first, in the process that becomes the command
+    #[command(name = SUPERVISED, hide = true)]
+    Supervised(Supervised),
+}
+
+impl Commands {
+    /// All commands, with their options.
+    pub fn command_line() -> Command {
+        Commands::command()
+    }
+
+    /// What is wrong with the arguments, in a line with what to do.
+    pub fn wrong(error: &clap::Error) -> String {
+        format!("error: {}", one_line(error))
+    }
+}
