@@ -8,7 +8,7 @@ use strandline::operators::decode::Metrics;
 use strandline::operators::record::{Events, Offset, Partition};
 use strandline::operators::time::{EventTime, Time};
 use strandline::operators::window::{
-    Cut, PaneState, Snapshot, Span, WindowAggregate, WindowInputs,
+    Cut, PaneState, PlacementSeed, Snapshot, Span, WindowAggregate, WindowInputs,
 };
 use timely::container::{CapacityContainerBuilder, NoopBuilder};
 use timely::dataflow::operators::ActivateCapability;
@@ -76,8 +76,12 @@ impl Held {
                 scope.new_unordered_input::<CapacityContainerBuilder<Vec<Cut>>>();
             let (restored, restored_stream) =
                 scope.new_unordered_input::<CapacityContainerBuilder<Vec<MainPane>>>();
-            let inputs =
-                WindowInputs { pulses: empty(scope), cuts: cut_stream, restored: restored_stream };
+            let inputs = WindowInputs {
+                pulses: empty(scope),
+                cuts: cut_stream,
+                restored: restored_stream,
+                placement: PlacementSeed::default(),
+            };
             let windowed = event_stream.window(windows(), main_aggregate(), inputs);
             let (probe, _) = windowed.finals.probe();
             windowed.snapshots.inspect(move |snapshot| {

@@ -22,7 +22,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::record::Rejected;
 use strandline_operators::time::{EventTime, Time};
-use strandline_operators::window::{Fold, Shipment, Tumbling};
+use strandline_operators::window::{Fold, PlacementSeed, Shipment, Tumbling};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -59,6 +59,8 @@ pub(crate) struct IngestOptions {
     pub(crate) idle_after: Duration,
     /// How far a partition may run ahead of the frontier.
     pub(crate) max_drift: Duration,
+    /// Where keys lie in memory.
+    pub(crate) placement: PlacementSeed,
 }
 
 /// What comes out of the sources of all workers.
@@ -140,6 +142,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         // The epoch in which it was last said that a partition waits for the others.
         let mut waited_in = None;
         let fold = Fold::new(worker, options.windows, aggregate);
+        let fold = fold.with_placement(options.placement);
         let mut intake = Intake { options, decoder, fold, rejected: Vec::new() };
         let mut reader = match reader {
             Ok(reader) => Some(reader),

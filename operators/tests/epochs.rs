@@ -9,8 +9,8 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::record::{Events, Offset, Partition};
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{
-    Cut, EpochCount, LAST_EPOCH, Live, PaneState, Pulse, Snapshot, Span, Tumbling, WindowAggregate,
-    WindowInputs,
+    Cut, EpochCount, LAST_EPOCH, Live, PaneState, PlacementSeed, Pulse, Snapshot, Span, Tumbling,
+    WindowAggregate, WindowInputs,
 };
 use timely::container::{CapacityContainerBuilder, NoopBuilder};
 use timely::dataflow::operators::core::{UnorderedHandle, UnorderedInput};
@@ -75,8 +75,12 @@ impl Bench {
             let ((cuts, cut_capability), cut_stream) = scope.new_unordered_input();
             let ((restored, restored_capability), restored_stream) = scope.new_unordered_input();
             let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
-            let inputs =
-                WindowInputs { pulses: pulse_stream, cuts: cut_stream, restored: restored_stream };
+            let inputs = WindowInputs {
+                pulses: pulse_stream,
+                cuts: cut_stream,
+                restored: restored_stream,
+                placement: PlacementSeed::default(),
+            };
             let windowed = stream.window(windows, Count, inputs);
             let (sender, finals) = std::sync::mpsc::channel();
             windowed.finals.inspect_core(move |event| {

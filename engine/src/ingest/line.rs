@@ -214,7 +214,7 @@ fn is_future(time: EventTime, message: Message<'_>, options: &IngestOptions) -> 
 
 #[cfg(test)]
 mod tests {
-    use strandline_operators::window::Tumbling;
+    use strandline_operators::window::{PlacementSeed, Tumbling};
 
     use super::*;
 
@@ -226,6 +226,7 @@ mod tests {
             max_future: Duration::ZERO,
             idle_after: Duration::ZERO,
             max_drift: Duration::ZERO,
+            placement: PlacementSeed::default(),
         };
         let start = PartitionStart {
             partition: Partition(0),

@@ -4,7 +4,9 @@ mod begin;
 mod started;
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
 use std::error::Error;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
-use strandline_operators::window::Tumbling;
+use strandline_operators::window::{PlacementSeed, Tumbling};
 use timely::worker::Worker;
 
 pub use self::started::{JobWorker, Started};
@@ -176,6 +178,7 @@ pub struct Job<S, D, A, W> {
     terms: Terms,
     background: Background,
     report: Report,
+    placement: PlacementSeed,
 }
 
 impl<S, D, A, W> Job<S, D, A, W>
@@ -206,6 +209,7 @@ where
             terms: Terms::new(),
             background: Background::threads(),
             report: Report::to_stderr(),
+            placement: PlacementSeed::from_random(RandomState::new().hash_one(0)),
         }
     }
 
@@ -236,6 +240,14 @@ where
     #[must_use]
     pub fn with_report(mut self, report: Report) -> Self {
         self.report = report;
+        self
+    }
+
+    /// Where keys lie in memory: as a seed says that nobody can guess, unless this says otherwise. No
+    /// result depends on it.
+    #[must_use]
+    pub fn with_placement(mut self, placement: PlacementSeed) -> Self {
+        self.placement = placement;
         self
     }
 

@@ -210,6 +210,7 @@ where
                         max_future: options.max_future,
                         idle_after: options.idle_after,
                         max_drift: options.max_drift,
+                        placement: self.job.placement,
                     },
                     self.clock.clone(),
                     self.failure.clone(),
@@ -221,6 +222,7 @@ where
                     pulses: pulse_stream.broadcast(),
                     cuts: cut_stream.broadcast(),
                     restored: restored_stream,
+                    placement: self.job.placement,
                 };
                 let aggregate = self.job.aggregate.clone();
                 let windowed = ingested.shipments.merge_windows(options.windows, aggregate, inputs);

@@ -14,6 +14,7 @@
 //! window): partial results combine, so that costs a message and changes nothing.
 
 use super::held::HeldWindows;
+use super::index::PlacementSeed;
 use super::lone::Lone;
 use super::shipment::{Content, PartialPane, Shipment};
 use super::slots::{Found, Slot, Slots, route};
@@ -106,11 +107,18 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             current: Current::NONE,
             before: Current::NONE,
             aggregate,
-            slots: Slots::default(),
+            slots: Slots::new(PlacementSeed::default()),
             names: Vec::new(),
             lone: Lone::default(),
             held: HeldWindows::default(),
         }
+    }
+
+    /// The same, whose keys lie in memory as this seed says.
+    #[must_use]
+    pub fn with_placement(mut self, seed: PlacementSeed) -> Fold<V, A> {
+        self.slots = Slots::new(seed);
+        self
     }
 
     /// Adds one record. Those of a partition come in the order of their offsets.

@@ -30,6 +30,7 @@ use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
 use super::covered::Covered;
+use super::index::PlacementSeed;
 use super::lone::{LoneBatch, LoneRecord};
 use super::names::{KeyId, Names, TOGETHER};
 use super::near;
@@ -50,6 +51,7 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     aggregate: A,
 ) -> Windowed<'s, A::Partial, A::Output> {
     let mut builder = OperatorBuilder::new("MergeWindows".to_owned(), scope);
+    let placement = inputs.placement;
     let to_group =
         Exchange::new(|shipment: &Shipment<V, A::Partial>| u64::from(shipment.group().0));
     let mut input = builder.new_input(shipments, to_group);
@@ -72,7 +74,7 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
         let mut live = OutputBuilder::from(live);
         let mut counts = OutputBuilder::from(counts);
         let mut snapshots = OutputBuilder::from(snapshots);
-        let mut state = State::new(windows, aggregate);
+        let mut state = State::new(windows, aggregate, placement);
         move |frontiers| {
             let Some(capabilities) = &mut held else {
                 pulses.for_each(|_, pulses| pulses.clear());
@@ -271,12 +273,12 @@ struct State<V, A: Aggregate<V>> {
 }
 
 impl<V, A: Aggregate<V>> State<V, A> {
-    fn new(windows: Tumbling, aggregate: A) -> Self {
+    fn new(windows: Tumbling, aggregate: A, placement: PlacementSeed) -> Self {
         State {
             epoch: 0,
             windows,
             aggregate,
-            names: Names::default(),
+            names: Names::new(placement),
             open: OpenWindows::default(),
             aside: BTreeMap::new(),
             counts: BTreeMap::new(),

@@ -32,6 +32,7 @@ mod state;
 mod tumbling;
 
 pub use fold::Fold;
+pub use index::PlacementSeed;
 pub use shipment::Shipment;
 pub use state::{Cut, KEY_GROUPS, KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 pub use tumbling::Tumbling;
@@ -133,7 +134,8 @@ impl<'s, V: ExchangeData + Clone> WindowAggregate<'s, V> for Stream<'s, Time, Ev
         aggregate: A,
         inputs: WindowInputs<'s, A::Partial>,
     ) -> Windowed<'s, A::Partial, A::Output> {
-        let partials = partial::partial_windows(self, windows, aggregate.clone());
+        let placement = inputs.placement;
+        let partials = partial::partial_windows(self, windows, aggregate.clone(), placement);
         partials.merge_windows(windows, aggregate, inputs)
     }
 }

@@ -13,7 +13,7 @@
 
 use smol_str::SmolStr;
 
-use super::index::Index;
+use super::index::{Index, PlacementSeed};
 use super::near;
 use super::pages::Pages;
 use super::slots::{Slot, route};
@@ -56,7 +56,7 @@ pub(super) struct Names {
 }
 
 /// The keys of one group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
     index: Index,
     /// Numbers that it has, and no key.
@@ -70,18 +70,18 @@ pub(super) const KEY_PAGE: usize = 1 << 6;
 /// How many keys, or panes of keys, are looked up together.
 pub(super) const TOGETHER: usize = 32;
 
-impl Default for Names {
-    fn default() -> Names {
+impl Names {
+    /// None yet.
+    pub(super) fn new(seed: PlacementSeed) -> Names {
+        let group = || Group { index: Index::new(seed), free: Vec::new() };
         Names {
             senders: Vec::new(),
             entries: Pages::default(),
-            groups: (0..KEY_GROUPS).map(|_| Group::default()).collect(),
+            groups: (0..KEY_GROUPS).map(|_| group()).collect(),
             unreferenced: Vec::new(),
         }
     }
-}
 
-impl Names {
     fn group(&self, route: u64) -> &Group {
         &self.groups[KeyGroup::of_route(route).index()]
     }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn slots_of_one_key_have_one_name() {
-        let mut names = Names::default();
+        let mut names = Names::new(PlacementSeed::default());
         names.learn(0, 0, Partition(0), "k");
         names.learn(0, 1, Partition(1), "k");
         names.learn(1, 0, Partition(2), "k");
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_was_forgotten_stands_for_another_key() {
-        let mut names = Names::default();
+        let mut names = Names::new(PlacementSeed::default());
         names.learn(0, 0, Partition(0), "a");
         names.forget(0, 0);
         names.collect();
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_name_lives_while_a_pane_refers_to_it() {
-        let mut names = Names::default();
+        let mut names = Names::new(PlacementSeed::default());
         names.learn(3, 0, Partition(0), "k");
         let (id, _) = names.resolve(3, 0);
         names.retain(id);
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn keys_looked_up_together_are_those_looked_up_one_by_one() {
-        let mut names = Names::default();
+        let mut names = Names::new(PlacementSeed::default());
         let key = |number: u32| format!("device-{}", number % 5_000);
         let mut one_by_one = Vec::new();
         for round in 0..3 {
@@ -300,15 +300,16 @@ mod tests {
     /// The index holds half of a hash, so such keys are found where one in a hundred thousand is.
     #[test]
     fn keys_with_the_same_half_of_a_hash_are_told_apart() {
+        let index = Index::new(PlacementSeed::default());
         let mut halves = std::collections::HashMap::new();
         let (one, other) = (0..)
             .find_map(|number: u32| {
                 let key = format!("device-{number:06}");
-                let half = route((&*key).into()) & u64::from(u32::MAX);
+                let half = index.tag(route((&*key).into()));
                 halves.insert(half, key.clone()).map(|earlier| (earlier, key))
             })
             .unwrap();
-        let mut names = Names::default();
+        let mut names = Names::new(PlacementSeed::default());
         let ids = [names.acquire(&one), names.acquire(&other)];
         assert_ne!(ids[0], ids[1]);
         let both = [&one, &other].map(|key| (route((&**key).into()), Key::from(&**key)));
@@ -320,9 +321,25 @@ mod tests {
         assert_eq!((names.len(), names.acquire(&other)), (1, ids[1]));
     }
 
+    /// The keys of a group are alike in 8 bits anyway; these are in 7 more.
+    #[test]
+    fn names_whose_hashes_end_alike_are_found_as_fast_as_others() {
+        let mut names = Names::new(PlacementSeed::from_random(7));
+        let keys = (0..).map(|number: u32| format!("device-{number}"));
+        let of_group = KeyGroup::of("device-0");
+        let alike = keys.filter(|key| {
+            KeyGroup::of(key) == of_group && route((&**key).into()).trailing_zeros() >= 7
+        });
+        for key in alike.take(100) {
+            names.acquire(&key);
+        }
+        let searches = names.groups.iter().map(|group| group.index.longest_search());
+        assert!(searches.clone().max() < Some(24), "{:?} buckets", searches.max());
+    }
+
     #[test]
     fn the_keys_of_a_group_have_pages_of_numbers_for_themselves() {
-        let mut names = Names::default();
+        let mut names = Names::new(PlacementSeed::default());
         let mut pages = std::collections::HashMap::new();
         let mut of_group = vec![0; usize::from(KEY_GROUPS)];
         for number in 0..40_000 {
@@ -337,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_key_that_was_looked_up_for_nothing_is_forgotten() {
-        let mut names = Names::default();
+        let mut names = Names::new(PlacementSeed::default());
         let (key, mut ids) = (Key::from("k"), Vec::new());
         names.ids(&[(route(key), key), (route(key), key)], &mut ids);
         assert_eq!((names.len(), ids[0]), (1, ids[1]));

@@ -10,6 +10,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use super::Tumbling;
 use super::fold::Fold;
+use super::index::PlacementSeed;
 use super::shipment::Shipment;
 use crate::aggregate::Aggregate;
 use crate::record::Events;
@@ -22,6 +23,7 @@ pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     events: Stream<'s, Time, Events<V>>,
     windows: Tumbling,
     aggregate: A,
+    placement: PlacementSeed,
 ) -> StreamVec<'s, Time, Shipment<V, A::Partial>> {
     let scope = events.scope();
     let worker = scope.index();
@@ -30,7 +32,7 @@ pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
         "PartialWindows",
         move |_, info| {
             let activator = scope.activator_for(info.address);
-            let mut fold = Fold::new(worker, windows, aggregate);
+            let mut fold = Fold::new(worker, windows, aggregate).with_placement(placement);
             let mut held: Option<Capability<Time>> = None;
             move |(input, frontier), output| {
                 let port = output.output_index();

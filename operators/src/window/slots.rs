@@ -14,7 +14,7 @@
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::index::Index;
+use super::index::{Index, PlacementSeed};
 use crate::record::{Key, Partition};
 
 /// A (partition, key) pair of one sender.
@@ -64,7 +64,7 @@ pub(super) enum Found {
 }
 
 /// The sender's side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
     entries: Vec<SlotEntry>,
     index: Index,
@@ -110,6 +110,17 @@ impl Trial {
 }
 
 impl Slots {
+    /// None yet.
+    pub(super) fn new(seed: PlacementSeed) -> Slots {
+        Slots {
+            entries: Vec::new(),
+            index: Index::new(seed),
+            free: Vec::new(),
+            without: 0,
+            trial: Trial::default(),
+        }
+    }
+
     /// The slot of a key, whose [`route`] this is. Where hardly any key has one, most are not
     /// looked up, and go by their names.
     #[inline]
@@ -189,9 +200,22 @@ mod tests {
         slots.slot(route(key.into()), Partition(partition), key.into())
     }
 
+    /// A sender may choose such keys: to find them takes seconds.
+    #[test]
+    fn keys_whose_hashes_end_alike_are_found_as_fast_as_others() {
+        const LOW_BITS: u64 = (1 << 12) - 1;
+        let keys = (0..).map(|number: u32| format!("device-{number}"));
+        let alike = keys.filter(|key| route((&**key).into()) & LOW_BITS == 0).take(2_000);
+        let mut slots = Slots::new(PlacementSeed::from_random(7));
+        for key in alike {
+            assert!(matches!(slot(&mut slots, 0, &key), Found::New(_)));
+        }
+        assert!(slots.index.longest_search() < 64, "{} buckets", slots.index.longest_search());
+    }
+
     #[test]
     fn a_key_of_two_partitions_has_two_slots() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(PlacementSeed::default());
         assert_eq!(slot(&mut slots, 0, "k"), Found::New(0));
         assert_eq!(slot(&mut slots, 1, "k"), Found::New(1));
         assert_eq!(slot(&mut slots, 0, "k"), Found::Known(0));
@@ -199,7 +223,7 @@ mod tests {
 
     #[test]
     fn where_hardly_any_key_has_a_slot_it_is_still_tried_now_and_then() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(PlacementSeed::default());
         let keys: Vec<String> = (0..SLOTS_MAX).map(|number| format!("key-{number}")).collect();
         for key in &keys {
             assert!(matches!(slot(&mut slots, 0, key), Found::New(_)));
@@ -224,7 +248,7 @@ mod tests {
 
     #[test]
     fn keys_in_use_take_the_slots_of_those_that_are_no_longer_used() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::new(PlacementSeed::default());
         for number in 0..SLOTS_MAX {
             assert!(matches!(slot(&mut slots, 0, &format!("old-{number}")), Found::New(_)));
         }

@@ -11,6 +11,7 @@ use smol_str::SmolStr;
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::{Scope, StreamVec};
 
+use super::index::PlacementSeed;
 use super::slots::route;
 use super::{Pulse, Spans};
 use crate::time::{EventTime, Time};
@@ -102,11 +103,14 @@ pub struct WindowInputs<'s, P: Clone + 'static> {
     /// What is kept of an earlier run, on any worker: it belongs to the epochs before those of the
     /// events. No window closes before this stream has ended.
     pub restored: StreamVec<'s, Time, PaneState<P>>,
+    /// Where keys lie in memory.
+    pub placement: PlacementSeed,
 }
 
 impl<'s, P: Clone + 'static> WindowInputs<'s, P> {
-    /// Nothing: no live rows, no cuts, nothing restored.
+    /// Nothing: no live rows, no cuts, nothing restored; and the default placement of keys.
     pub fn none(scope: Scope<'s, Time>) -> WindowInputs<'s, P> {
-        WindowInputs { pulses: empty(scope), cuts: empty(scope), restored: empty(scope) }
+        let (pulses, cuts, restored) = (empty(scope), empty(scope), empty(scope));
+        WindowInputs { pulses, cuts, restored, placement: PlacementSeed::default() }
     }
 }

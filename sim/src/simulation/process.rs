@@ -18,6 +18,7 @@ use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::time::EventTime;
+use strandline_operators::window::PlacementSeed;
 use timely::WorkerConfig;
 use timely::worker::ProgressMode;
 use timely::worker::Worker;
@@ -154,6 +155,7 @@ where
         outputs,
         options(simulation.options, plan),
     )
+    .with_placement(PlacementSeed::default())
     .with_checkpoints(Some(checkpoints))
     .with_background(world.scheduler.background(id))
     .with_report(report);
