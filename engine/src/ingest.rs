@@ -11,6 +11,7 @@
 //! of their watermarks, rounded down to a quantum. A worker without unfinished partitions holds no
 //! event time back.
 
+mod idleness;
 mod line;
 mod pace;
 
@@ -31,7 +32,7 @@ use timely::dataflow::{Scope, StreamVec};
 use timely::progress::Antichain;
 use timely::progress::operate::FrontierInterest;
 
-use self::line::{Intake, Line};
+use self::line::{Intake, Line, Now};
 use self::pace::Pace;
 use crate::clock::Clock;
 use crate::control::{Assignment, Leave, Order, Report, Turn};
@@ -170,25 +171,35 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 }
             };
 
+            let mut reject = |capability: &Capability<Time>, rejected: &mut Vec<Rejected>| {
+                if !rejected.is_empty() {
+                    let mut output = rejected_out.activate();
+                    output.session(capability).give_iterator(rejected.drain(..));
+                }
+            };
+
+            let now = Now::of(&clock);
             for turn in news {
-                // What was read belongs to the epoch that is left.
-                send(&capabilities.data, &mut intake.fold, None);
                 // First, because it is part of the cut: with the next epoch's capability, windows
                 // close by it.
                 for line in &mut lines {
-                    let idle = line.state(&options, &clock) == PartitionState::Idle;
-                    let Some(floor) = turn.floor.filter(|_| idle) else { continue };
-                    // That it is at its end was so when it was read, which may be an epoch ago.
-                    match log.read(line.partition, 0, |_| ()) {
-                        Ok(progress) => line.advance(progress, &clock),
+                    let lifted = started && order == Order::Read;
+                    let is_idle = lifted && line.state(now) == PartitionState::Idle;
+                    let Some(floor) = turn.floor.filter(|_| is_idle) else { continue };
+                    // That nothing has come was so when it was read, which may be an epoch ago.
+                    match line.read(log, MESSAGES_PER_READ, &mut intake, now) {
+                        Ok(bytes) => meter.count(line.progress.messages as u64, bytes),
                         Err(error) => return failure.report(error),
                     }
-                    if line.state(&options, &clock) == PartitionState::Idle {
+                    if line.state(now) == PartitionState::Idle {
                         line.watermark.lift(floor);
                     }
                 }
+                // What was read belongs to the epoch that is left.
+                send(&capabilities.data, &mut intake.fold, None);
+                reject(&capabilities.rejects, &mut intake.rejected);
                 let epoch = capabilities.epoch();
-                let acks = lines.iter().map(|line| line.ack(worker, epoch, &options, &clock));
+                let acks = lines.iter().map(|line| line.ack(worker, epoch, now));
                 let asked = stop.is_requested().then_some(Report::StopAsked);
                 reports
                     .session(&capabilities.ack)
@@ -203,7 +214,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                         continue;
                     }
                     match log.assign(start) {
-                        Ok(()) => lines.push(Line::new(start, kept, floor, &options, &clock)),
+                        Ok(()) => lines.push(Line::new(start, kept, floor, &options, now)),
                         Err(error) => return failure.report(error),
                     }
                 }
@@ -221,42 +232,31 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 if line.progress.finished {
                     continue;
                 }
-                line.paused = line.is_ahead(frontier, &options);
-                if line.paused {
+                let is_ahead = line.is_ahead(frontier, &options);
+                line.pause(is_ahead, now);
+                if is_ahead {
                     waiting = true;
                     continue;
                 }
-                let mut bytes = 0;
-                let read = log.read(line.partition, MESSAGES_PER_READ, |message| {
-                    bytes += message.payload.map_or(0, <[u8]>::len) as u64;
-                    line.take(message, &mut intake);
-                });
-                match read {
-                    Ok(progress) => {
-                        more |= 0 < progress.messages;
-                        line.advance(progress, &clock);
-                        meter.count(progress.messages as u64, bytes);
-                    }
+                match line.read(log, MESSAGES_PER_READ, &mut intake, now) {
+                    Ok(bytes) => meter.count(line.progress.messages as u64, bytes),
                     Err(error) => return failure.report(error),
                 }
+                more |= line.progress.messages > 0;
             }
             let epoch = capabilities.epoch();
             if waiting && waited_in.replace(epoch) != Some(epoch) {
                 reports.session(&capabilities.ack).give(Report::Waits);
             }
-            if !intake.rejected.is_empty() {
-                let mut output = rejected_out.activate();
-                output.session(&capabilities.rejects).give_iterator(intake.rejected.drain(..));
-            }
+            reject(&capabilities.rejects, &mut intake.rejected);
 
             let unfinished = lines.iter().filter(|line| !line.progress.finished);
             let watermark = unfinished.map(|line| line.watermark.value()).min();
             let watermark = options.windows.quantum_at(watermark.unwrap_or(EventTime::MAX));
             let mut after_pause = false;
             if more {
-                let now = clock.elapsed();
-                after_pause =
-                    PAUSE_MIN <= now.saturating_sub(std::mem::replace(&mut last_read, now));
+                let before = std::mem::replace(&mut last_read, now.elapsed());
+                after_pause = PAUSE_MIN <= now.elapsed().saturating_sub(before);
             }
             // Where more is on its way, it is folded with what there is, which so waits until the
             // next turn at most. Otherwise nothing waits.
@@ -272,7 +272,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 debug_assert!(intake.fold.is_empty(), "every window was over");
                 // The last word: it stands for all later epochs.
                 let epoch = capabilities.epoch();
-                let acks = lines.iter().map(|line| line.ack(worker, epoch, &options, &clock));
+                let acks = lines.iter().map(|line| line.ack(worker, epoch, now));
                 reports.session(&capabilities.ack).give_iterator(acks.map(Report::Read));
                 held = None;
                 reader = None;

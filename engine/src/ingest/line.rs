@@ -11,10 +11,11 @@ use strandline_operators::watermark::PartitionWatermark;
 use strandline_operators::window::Fold;
 
 use super::IngestOptions;
+use super::idleness::{Idleness, Look};
 use crate::checkpoint::manifest::PartitionCut;
 use crate::clock::Clock;
 use crate::control::Ack;
-use crate::source::{PartitionStart, Progress};
+use crate::source::{PartitionStart, Progress, Reader, SourceError};
 use crate::view::{Ledger, PartitionState};
 
 /// What is done with every message, whichever its partition.
@@ -23,6 +24,25 @@ pub(super) struct Intake<D: Decode, A: Aggregate<D::Value>> {
     pub(super) decoder: D,
     pub(super) fold: Fold<D::Value, A>,
     pub(super) rejected: Vec<Rejected>,
+}
+
+/// The moment at which a worker looks at its partitions: one for all of them, so that those that
+/// fell silent together become idle together.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Now {
+    elapsed: Duration,
+    wall: EventTime,
+}
+
+impl Now {
+    pub(super) fn of(clock: &Clock) -> Now {
+        Now { elapsed: clock.elapsed(), wall: clock.wall() }
+    }
+
+    /// By the monotonic clock.
+    pub(super) fn elapsed(self) -> Duration {
+        self.elapsed
+    }
 }
 
 /// A partition that this worker reads.
@@ -35,12 +55,11 @@ pub(super) struct Line {
     untimed: u64,
     /// The event time of its first valid record in this run.
     origin: Option<EventTime>,
-    /// When it last brought a record, or else when it was assigned.
-    silent_since: Duration,
+    idleness: Idleness,
     last_record_at: Option<EventTime>,
     /// The end that it is read to, if one was fixed at the start: then it is never idle.
     bounded_end: Option<Offset>,
-    pub(super) paused: bool,
+    is_paused: bool,
 }
 
 impl Line {
@@ -51,7 +70,7 @@ impl Line {
         kept: Option<PartitionCut>,
         floor: EventTime,
         options: &IngestOptions,
-        clock: &Clock,
+        now: Now,
     ) -> Line {
         let position = start.next_offset;
         let delay = options.watermark;
@@ -65,6 +84,7 @@ impl Line {
                 skipped: 0,
                 position,
                 end: start.end.unwrap_or(position),
+                asked_end: None,
                 at_end: false,
                 finished: start.end.is_some_and(|end| end <= position),
             },
@@ -72,9 +92,9 @@ impl Line {
             skipped: kept.skipped,
             untimed: kept.untimed,
             origin: None,
-            silent_since: clock.elapsed(),
+            idleness: Idleness::new(options.idle_after, now.elapsed),
             last_record_at: None,
-            paused: false,
+            is_paused: false,
         }
     }
 
@@ -133,14 +153,45 @@ impl Line {
         }
     }
 
-    /// Takes note of what a read came to.
-    pub(super) fn advance(&mut self, progress: Progress, clock: &Clock) {
-        if 0 < progress.messages {
-            self.silent_since = clock.elapsed();
-            self.last_record_at = Some(clock.wall());
+    /// Reads on in it: at most `limit` messages. `intake` gets what becomes of them. Says how many
+    /// bytes their payloads have.
+    pub(super) fn read<D: Decode, A: Aggregate<D::Value>>(
+        &mut self,
+        log: &mut impl Reader,
+        limit: usize,
+        intake: &mut Intake<D, A>,
+        now: Now,
+    ) -> Result<u64, SourceError> {
+        let dead_before = self.ledger.dead_letters();
+        let mut bytes = 0;
+        let progress = log.read(self.partition, limit, |message| {
+            bytes += message.payload.map_or(0, <[u8]>::len) as u64;
+            self.take(message, intake);
+        })?;
+        let dead = self.ledger.dead_letters() - dead_before;
+        if progress.messages > 0 {
+            self.last_record_at = Some(now.wall);
         }
         self.skipped += progress.skipped;
         self.progress = progress;
+        let look = Look {
+            is_valid: progress.messages as u64 > dead,
+            position: progress.position,
+            asked_end: progress.asked_end,
+        };
+        let asks = self.idleness.look(look, now.elapsed);
+        if asks && self.bounded_end.is_none() {
+            log.ask_end(self.partition)?;
+        }
+        Ok(bytes)
+    }
+
+    /// It has to wait for the others, or need not any more.
+    pub(super) fn pause(&mut self, is_paused: bool, now: Now) {
+        self.is_paused = is_paused;
+        if is_paused {
+            self.idleness.pause(now.elapsed);
+        }
     }
 
     /// Whether the log has more of it, as last heard, even if others have to catch up first.
@@ -162,27 +213,19 @@ impl Line {
         reference + options.max_drift.max(options.windows.quantum()) < max
     }
 
-    pub(super) fn state(&self, options: &IngestOptions, clock: &Clock) -> PartitionState {
-        let silent = clock.elapsed().saturating_sub(self.silent_since);
+    pub(super) fn state(&self, now: Now) -> PartitionState {
         if self.progress.finished {
             PartitionState::Finished
-        } else if self.bounded_end.is_none() && self.progress.at_end && options.idle_after <= silent
-        {
-            PartitionState::Idle
-        } else if self.paused {
+        } else if self.is_paused {
             PartitionState::Paused
+        } else if self.bounded_end.is_none() && self.idleness.is_idle(now.elapsed) {
+            PartitionState::Idle
         } else {
             PartitionState::Active
         }
     }
 
-    pub(super) fn ack(
-        &self,
-        worker: usize,
-        epoch: u64,
-        options: &IngestOptions,
-        clock: &Clock,
-    ) -> Ack {
+    pub(super) fn ack(&self, worker: usize, epoch: u64, now: Now) -> Ack {
         Ack {
             epoch,
             worker,
@@ -198,7 +241,7 @@ impl Line {
                 untimed: self.untimed,
             },
             end: self.progress.end,
-            state: self.state(options, clock),
+            state: self.state(now),
             last_record_at: self.last_record_at,
         }
     }
@@ -233,9 +276,9 @@ mod tests {
             next_offset: Offset(5),
             end: Some(Offset(7)),
         };
-        let mut line = Line::new(start, None, EventTime::MIN, &options, &Clock::system());
+        let mut line = Line::new(start, None, EventTime::MIN, &options, Now::of(&Clock::system()));
         assert!(line.has_more_to_come());
-        line.paused = true;
+        line.is_paused = true;
         assert!(line.has_more_to_come());
         line.progress.position = Offset(7);
         assert!(!line.has_more_to_come());

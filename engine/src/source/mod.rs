@@ -141,6 +141,15 @@ pub trait Reader: 'static {
         limit: usize,
         visit: impl FnMut(Message<'_>),
     ) -> Result<Progress, SourceError>;
+
+    /// Asks the log where an assigned partition ends now. Does not block: the answer comes with a
+    /// later read, as [`Progress::asked_end`], and `wake` is called when it is there. Another
+    /// question takes the place of the one before it. A log that cannot be reached does not answer.
+    ///
+    /// # Errors
+    ///
+    /// The partition was not assigned.
+    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError>;
 }
 
 /// How far a partition has been read.
@@ -154,6 +163,9 @@ pub struct Progress {
     pub position: Offset,
     /// The end of the partition (the high watermark), as last heard; the position if not known.
     pub end: Offset,
+    /// The end (the high watermark) that the log reported in answer to the last
+    /// [`ask_end`](Reader::ask_end): later than that was asked. `None` until it has answered.
+    pub asked_end: Option<Offset>,
     /// Whether the log says at this moment that there is nothing at `position` (never guessed from an
     /// empty read: a busy reader is not idle, and a log that does not answer may hold anything).
     pub at_end: bool,

@@ -187,8 +187,9 @@ impl Source for SimulatedLog {
     }
 
     fn reader(&self, wake: Wake) -> Result<SimulatedReader, SourceError> {
-        self.state_mut().readers.push(wake);
-        Ok(SimulatedReader { log: self.clone(), positions: BTreeMap::new() })
+        self.state_mut().readers.push(wake.clone());
+        let (positions, asked) = (BTreeMap::new(), BTreeMap::new());
+        Ok(SimulatedReader { log: self.clone(), wake, positions, asked })
     }
 }
 
@@ -196,7 +197,10 @@ impl Source for SimulatedLog {
 #[derive(Debug)]
 pub struct SimulatedReader {
     log: SimulatedLog,
+    wake: Wake,
     positions: BTreeMap<Partition, PartitionStart>,
+    /// The ends that were asked for.
+    asked: BTreeMap<Partition, Offset>,
 }
 
 impl Reader for SimulatedReader {
@@ -235,8 +239,16 @@ impl Reader for SimulatedReader {
             skipped: next.0 - before.0 - read as u64,
             position: next,
             end: stored.end(),
+            asked_end: self.asked.get(&partition).copied(),
             at_end: next == stored.end(),
             finished: self.log.bounded && end <= next,
         })
+    }
+
+    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
+        let end = self.log.state().partitions[partition.0 as usize].end();
+        self.asked.insert(partition, end);
+        self.wake.wake();
+        Ok(())
     }
 }

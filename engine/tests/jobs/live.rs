@@ -15,7 +15,7 @@ use strandline_engine::source::{
 use strandline_engine::table::{Cell, Table};
 use strandline_engine::view::{PartitionState, Phase};
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
-use strandline_operators::record::{Message, Partition};
+use strandline_operators::record::{Message, Offset, Partition};
 use strandline_operators::time::EventTime;
 
 use crate::toy::{Count, Kept, Running, Words, new_view, options, text};
@@ -91,6 +91,29 @@ fn an_idle_partition_stops_holding_the_others_back_and_can_wake() {
     assert!(summary.unwrap().ledger.balances());
 }
 
+/// It may bring tombstones and what is no record, and ever more of it.
+#[test]
+fn a_partition_with_only_unreadable_records_holds_no_window_open() {
+    let log = SimulatedLog::new("toy", 2);
+    let running = Running::start(log.clone(), 2, options());
+    let (mut now, clock) = (1_000, Clock::system());
+    let mut snapshot = running.view.latest();
+    while snapshot.final_rows < 2 {
+        assert!(clock.elapsed() < Duration::from_secs(20), "{snapshot:#?}");
+        now += 100;
+        text(&log, 0, &format!("a {now}"));
+        text(&log, 1, "no record");
+        log.append(Partition(1), None, None);
+        snapshot = running.view.newer_than(snapshot.number, Duration::from_millis(20));
+    }
+    let seen = running.wait("it is idle", |s| s.partitions[1].state == PartitionState::Idle);
+    assert!(seen.partitions[1].ledger.dead_letters() == seen.partitions[1].ledger.read);
+    // What can be read after all is late for what was closed meanwhile.
+    text(&log, 1, "b 1000");
+    running.wait("the late one is counted", |s| s.ledger.late == 1);
+    assert!(running.stop().1.unwrap().ledger.balances());
+}
+
 /// A log that is looked at: how often partitions are read.
 #[derive(Clone, Debug)]
 struct Watched {
@@ -147,9 +170,14 @@ impl Reader for WatchedReader {
         watched.reads.fetch_add(1, Ordering::Relaxed);
         let progress = reader.read(partition, limit, visit)?;
         if watched.is_unfinished {
-            return Ok(Progress { end: progress.end.next(), at_end: false, ..progress });
+            let (end, asked_end) = (progress.end.next(), progress.asked_end.map(Offset::next));
+            return Ok(Progress { end, asked_end, at_end: false, ..progress });
         }
         Ok(progress)
+    }
+
+    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
+        self.0.ask_end(partition)
     }
 }
 
@@ -235,7 +263,8 @@ fn while_one_waits_for_the_clock_epochs_and_reads_are_few() {
 fn when_all_are_idle_time_stands_still() {
     let log = SimulatedLog::new("toy", 2);
     text(&log, 0, "a 1000");
-    text(&log, 1, "b 60000");
+    // Not so far ahead that it would have to wait for the other: then it would not be idle.
+    text(&log, 1, "b 50000");
     let running = Running::start(log.clone(), 1, options());
     let idle = |s: &strandline_engine::view::Snapshot| {
         s.partitions.len() == 2 && s.partitions.iter().all(|p| p.state == PartitionState::Idle)

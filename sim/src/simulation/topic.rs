@@ -279,6 +279,13 @@ impl Reader for SlowReader {
         }
         Ok(progress)
     }
+
+    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
+        if let Some((_, last)) = self.last.iter_mut().find(|(p, _)| *p == partition) {
+            last.asked_end = None;
+        }
+        self.inner.ask_end(partition)
+    }
 }
 
 #[cfg(test)]

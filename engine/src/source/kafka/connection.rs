@@ -18,6 +18,7 @@ use strandline_operators::record::{Offset, Partition};
 use crate::clock::Clock;
 use crate::condition::ConditionKind;
 use crate::source::kafka::cursor::Loss;
+use crate::source::kafka::end_offsets::EndOffsets;
 use crate::source::kafka::lookup::{At, Lookup, Trouble};
 use crate::source::kafka::settings::KafkaSettings;
 use crate::source::{START_OVER, SourceError, Wake};
@@ -26,9 +27,9 @@ use crate::source::{START_OVER, SourceError, Wake};
 /// that nobody answers.
 const ANSWER_WITHIN_FIRST: Duration = Duration::from_secs(2);
 /// How long a later question waits for its answer, for lines that are slow.
-const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 /// Time between questions.
-const ASK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long a broker may have no answer, though it can be reached, before a person is told: longer
 /// than the election of a leader takes.
 const NO_ANSWER_FOR: Duration = Duration::from_secs(3);
@@ -47,6 +48,7 @@ pub(super) fn topic_gone() -> String {
 pub(super) struct Connection {
     pub(super) settings: KafkaSettings,
     pub(super) lookup: Lookup,
+    pub(super) end_offsets: EndOffsets,
     state: Mutex<State>,
     /// Why no reader can go on, once that is certain.
     verdict: OnceLock<Verdict>,
@@ -85,8 +87,9 @@ impl Connection {
     pub(super) fn new(settings: KafkaSettings) -> Result<Arc<Connection>, SourceError> {
         settings.check()?;
         let lookup = Lookup::new(&settings)?;
-        let (state, verdict) = (Mutex::default(), OnceLock::new());
-        Ok(Arc::new(Connection { settings, lookup, state, verdict }))
+        let (state, verdict, end_offsets) =
+            (Mutex::default(), OnceLock::new(), EndOffsets::default());
+        Ok(Arc::new(Connection { settings, lookup, end_offsets, state, verdict }))
     }
 
     /// Repeats a question until it is answered.

@@ -32,6 +32,7 @@ mod connection;
 mod cursor;
 mod direct;
 mod ears;
+mod end_offsets;
 mod group;
 mod lookup;
 mod native;

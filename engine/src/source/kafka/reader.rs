@@ -12,6 +12,7 @@ use crate::source::kafka::client_reader::ClientWay;
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Cursor;
 use crate::source::kafka::direct::DirectWay;
+use crate::source::kafka::end_offsets::Question;
 use crate::source::kafka::out_of_range::OutOfRange;
 use crate::source::kafka::settings::Fetch;
 use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
@@ -52,6 +53,13 @@ impl Reader for KafkaReader {
         match &mut self.0 {
             ByWay::Client(partitions) => partitions.read(partition, limit, visit),
             ByWay::Direct(partitions) => partitions.read(partition, limit, visit),
+        }
+    }
+
+    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
+        match &mut self.0 {
+            ByWay::Client(partitions) => partitions.ask_end(partition),
+            ByWay::Direct(partitions) => partitions.ask_end(partition),
         }
     }
 }
@@ -95,6 +103,33 @@ pub(super) struct Assigned<W: Way> {
     pub(super) out_of_range: OutOfRange,
     /// The trouble that was reported last, so that it is reported once.
     pub(super) reported: Option<W::Trouble>,
+    /// Where it ends, as it was asked for last.
+    asked_end: AskedEnd,
+}
+
+/// The answer to the question where a partition ends.
+#[derive(Copy, Clone, Debug)]
+enum AskedEnd {
+    NotAsked,
+    /// By this question, which was not answered yet.
+    Asked(Question),
+    Answered(Offset),
+}
+
+impl<W: Way> Assigned<W> {
+    fn asked_end(&mut self, connection: &Connection) -> Option<Offset> {
+        if let AskedEnd::Asked(question) = self.asked_end
+            && let Some(end) = connection.end_answered(self.partition, question)
+        {
+            // The cluster says where the committed messages end. What it said with the messages
+            // counts those of transactions that are open, too.
+            self.asked_end = AskedEnd::Answered(end.max(self.high.unwrap_or(end)));
+        }
+        match self.asked_end {
+            AskedEnd::Answered(end) => Some(end),
+            AskedEnd::NotAsked | AskedEnd::Asked(_) => None,
+        }
+    }
 }
 
 /// The partitions of one reader.
@@ -123,9 +158,27 @@ impl<W: Way> Partitions<W> {
         };
         let out_of_range = OutOfRange::default();
         let (high, ends_now, reported) = (None, false, None);
-        let assigned =
-            Assigned { partition, cursor, reading, high, ends_now, out_of_range, reported };
+        let asked_end = AskedEnd::NotAsked;
+        let assigned = Assigned {
+            partition,
+            cursor,
+            reading,
+            high,
+            ends_now,
+            out_of_range,
+            reported,
+            asked_end,
+        };
         self.assigned.insert(partition, assigned);
+        Ok(())
+    }
+
+    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
+        let Some(assigned) = self.assigned.get_mut(&partition) else {
+            let reason = format!("partition {} is not assigned to this reader", partition.0);
+            return Err(self.connection.failed(reason));
+        };
+        assigned.asked_end = AskedEnd::Asked(self.connection.ask_end(partition, &self.wake));
         Ok(())
     }
 
@@ -150,12 +203,14 @@ impl<W: Way> Partitions<W> {
         if assigned.cursor.finished() {
             assigned.reading = None; // What comes after the end is not even fetched.
         }
+        let asked_end = assigned.asked_end(&self.connection);
         let position = assigned.cursor.position();
         Ok(Progress {
             messages,
             skipped: assigned.cursor.take_skipped(),
             position,
             end: assigned.high.unwrap_or(position).max(position),
+            asked_end,
             at_end: assigned.ends_now && assigned.cursor.at_end(assigned.high),
             finished: assigned.cursor.finished(),
         })
