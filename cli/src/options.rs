@@ -286,6 +286,9 @@ impl Options {
 /// A value may begin with a minus sign where it is a number, a duration or a time, so that its own
 /// error says what is wrong with it. Elsewhere it is the next option.
 fn with_negative_values(argument: Arg) -> Arg {
+    if !argument.get_action().takes_values() {
+        return argument;
+    }
     let value = argument.get_value_parser().type_id();
     let is_parsed = value == TypeId::of::<Duration>() || value == TypeId::of::<Start>();
     argument.allow_negative_numbers(true).allow_hyphen_values(is_parsed)

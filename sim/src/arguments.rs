@@ -202,6 +202,9 @@ impl Arguments {
 /// A value may begin with a minus sign where it is a number or a duration, so that its own error says
 /// what is wrong with it. Elsewhere it is the next option.
 fn with_negative_values(argument: Arg) -> Arg {
+    if !argument.get_action().takes_values() {
+        return argument;
+    }
     let is_duration = argument.get_value_parser().type_id() == TypeId::of::<Duration>();
     argument.allow_negative_numbers(true).allow_hyphen_values(is_duration)
 }
