@@ -23,6 +23,7 @@ pub mod demonstration;
 pub mod duration;
 mod one_line;
 pub mod options;
+mod page;
 mod panics;
 pub mod program;
 mod signals;

@@ -124,6 +124,9 @@ pub struct Options {
         long, value_name = "ADDRESS|none", value_parser = listen, default_value = "127.0.0.1:5000"
     )]
     pub listen: Listen,
+    /// A name of a host that the page answers to, besides those that it knows; repeatable
+    #[arg(long, value_name = "NAME", value_parser = host_name, action = ArgAction::Append)]
+    pub allow_host: Vec<String>,
     /// Say nothing but errors and the last line of a bounded run
     #[arg(long)]
     pub quiet: bool,
@@ -485,6 +488,14 @@ fn listen(text: &str) -> Result<Listen, String> {
         .map_err(|_| "an address and a port such as 127.0.0.1:5000, or none".into())
 }
 
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_name) {
+        true => Ok(text.trim_end_matches('.').to_owned()),
+        false => Err("a name of a host without a port, such as job.example.com".into()),
+    }
+}
+
 fn checkpoint(text: &str) -> Result<Checkpoint, String> {
     match text {
         "none" => Ok(Checkpoint::Nowhere),
@@ -539,6 +550,7 @@ mod tests {
             (&["--bootstrap", ""], "--bootstrap: it is empty"),
             (&["--from", "yesterday"], "2026-01-31T12:00:00Z"),
             (&["--listen", "5000"], "127.0.0.1:5000"),
+            (&["--allow-host", "job.example.com:5000"], "without a port"),
             (&["--kafka-option", "nonsense"], "NAME=VALUE"),
             (&["--checkpoint", ""], "or none"),
             (&["--checkpoint-every", "0s"], "--checkpoint none"),

@@ -12,6 +12,7 @@ use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::checkpoint::{CheckpointError, Checkpoints, catalog};
 use strandline_engine::clock::Clock;
+use strandline_engine::condition::ConditionKind;
 use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{self, Existing, FileOutputs, LatestJson, Roll, RunId};
@@ -27,10 +28,9 @@ use strandline_operators::window::Tumbling;
 use crate::demonstration::{self, World};
 use crate::duration;
 use crate::one_line::one_line;
-use crate::options::{Checkpoint, Listen, Options};
-use crate::panics;
-use crate::signals;
+use crate::options::{Checkpoint, Options};
 use crate::status::Voice;
+use crate::{page, panics, signals};
 
 /// The exit code where options, ports or directories are not usable.
 const UNUSABLE: u8 = 2;
@@ -116,7 +116,8 @@ where
         let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
         let windows = Tumbling::of(options.window)
             .ok_or_else(|| Trouble::Unusable("--window: not whole milliseconds".to_owned()))?;
-        let config = timely_config(options)?;
+        let hosts = hosts(options)?;
+        let config = timely_config(options, &hosts);
         let leads = options.process == 0;
         let stop = Stop::default();
         signals::stop_on_signals(&stop, voice).map_err(|error| unusable(&error))?;
@@ -126,12 +127,8 @@ where
         let first = Snapshot::empty(&options.topic, Arc::clone(&table), clock.wall());
         let latest = first.to_json();
         let view = View::new(first);
-        let page = match options.listen {
-            Listen::At(address) if leads => {
-                Some(Dashboard::bind(address, view.clone(), self.page).map_err(|e| unusable(&e))?)
-            }
-            _ => None,
-        };
+        let page =
+            page::serve(options, &hosts, &view, self.page).map_err(|error| unusable(&error))?;
         let mut world =
             World::of(options, clock).map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
         let settings = KafkaSettings {
@@ -199,7 +196,16 @@ where
             Err(_) if stop.is_requested() => return Ok(()),
             Err(error) => return Err(Trouble::Unusable(format!("{error:#}"))),
         };
-        let status = voice.follow(&view, clock);
+        let status = match leads {
+            true => Some(voice.follow(&view, clock)),
+            false => {
+                let (process, leader) = (options.process, page::leader(options, &hosts));
+                voice.say(&format!(
+                    "status   process {process} shows none of its own: the job is shown at {leader}"
+                ));
+                None
+            }
+        };
 
         let job_options = JobOptions {
             watermark: options.watermark,
@@ -223,6 +229,8 @@ where
             Err(error) => {
                 // The first error is the cause.
                 drop(latest_json.map(|latest| latest.close()));
+                let failed = ConditionKind::Failed;
+                view.telemetry().raise(failed, "", &error.to_string(), clock.wall());
                 return Err(trouble(&error));
             }
         };
@@ -333,19 +341,45 @@ impl Keeping {
 }
 
 /// How timely lays out the workers.
-fn timely_config(options: &Options) -> Result<timely::Config, Trouble> {
+fn timely_config(options: &Options, hosts: &[String]) -> timely::Config {
     let threads = options.workers();
     if options.processes == 1 {
-        return Ok(timely::Config::process(threads));
+        return timely::Config::process(threads);
     }
-    let addresses = match &options.hostfile {
+    let communication = timely::CommunicationConfig::Cluster {
+        threads,
+        process: options.process,
+        addresses: hosts.to_vec(),
+        report: false,
+        zerocopy: false,
+    };
+    timely::Config { communication, worker: timely::WorkerConfig::default() }
+}
+
+/// An address of each process.
+fn hosts(options: &Options) -> Result<Vec<String>, Trouble> {
+    let file = options.hostfile.as_ref().filter(|_| options.processes > 1);
+    let mut addresses = match file {
         None => (0..options.processes).map(|i| format!("localhost:{}", FIRST_PORT + i)).collect(),
         Some(path) => {
             let hosts = crate::options::read_text(path).map_err(|error| {
                 Trouble::Unusable(format!("--hostfile {}: {error}", path.display()))
             })?;
-            let lines = hosts.lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.map(ToOwned::to_owned).collect::<Vec<_>>()
+            let lines = hosts.lines().map(str::trim).enumerate();
+            let lines: Vec<(usize, &str)> = lines.filter(|(_, line)| !line.is_empty()).collect();
+            let has_port = |line: &str| {
+                line.rsplit_once(':').is_some_and(|(host, port)| {
+                    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+                })
+            };
+            if let Some((number, line)) = lines.iter().find(|(_, line)| !has_port(line)) {
+                return Err(Trouble::Unusable(format!(
+                    "--hostfile {}: line {}: `{line}` is not a host and a port, such as job-0:2101",
+                    path.display(),
+                    number + 1
+                )));
+            }
+            lines.into_iter().map(|(_, line)| line.to_owned()).collect::<Vec<_>>()
         }
     };
     if addresses.len() < options.processes {
@@ -355,14 +389,8 @@ fn timely_config(options: &Options) -> Result<timely::Config, Trouble> {
             options.processes
         )));
     }
-    let communication = timely::CommunicationConfig::Cluster {
-        threads,
-        process: options.process,
-        addresses: addresses.into_iter().take(options.processes).collect(),
-        report: false,
-        zerocopy: false,
-    };
-    Ok(timely::Config { communication, worker: timely::WorkerConfig::default() })
+    addresses.truncate(options.processes);
+    Ok(addresses)
 }
 
 /// Says what runs where.

@@ -13,7 +13,6 @@ const OLD_MS = 3000;
 /** Least time between two things that a screen reader is told. */
 const SUMMARY_EVERY_MS = 30_000;
 
-const PHASES = { running: "Running", stopping: "Stopping", finished: "Finished" };
 
 /** @param {string} id */
 function element(id) {
@@ -94,9 +93,10 @@ export class Panels {
   tick(shown, now, age, lostFor) {
     const isOver = shown.phase === "finished";
     const status = element("status");
-    mark(status, "data-state", lostFor === null ? shown.phase : "lost");
+    mark(status, "data-state", lostFor === null ? shown.condition : "lost");
+    mark(status, "data-trouble", String(lostFor === null && shown.troubles.length > 0));
     say("status-text", lostFor === null
-      ? PHASES[/** @type {keyof typeof PHASES} */ (shown.phase)]
+      ? shown.condition_title
       : `Not reachable for ${text.duration(lostFor)}`);
     const old = OLD_MS <= age && !isOver ? `, ${text.duration(age)} ago` : "";
     say("as-of", `as of ${text.clock(shown.at)} UTC${old}`);
@@ -112,6 +112,17 @@ export class Panels {
   /** @param {Shown} shown */
   #job(shown) {
     const { window } = shown;
+    say("condition-note", shown.condition_note);
+    const troubles = element("troubles");
+    troubles.hidden = shown.troubles.length === 0;
+    const said = [...troubles.children].map((item) => item.textContent);
+    if (said.length !== shown.troubles.length || said.some((text, index) => text !== shown.troubles[index])) {
+      troubles.replaceChildren(...shown.troubles.map((trouble) => {
+        const item = document.createElement("li");
+        item.textContent = trouble;
+        return item;
+      }));
+    }
     say("topic", text.visible(shown.topic));
     say("window", window === null ? text.NOTHING : text.window(window));
     say("window-date", window === null ? "" : `${text.date(window.start)}, times in UTC`);
@@ -212,7 +223,8 @@ export class Panels {
     say("dead-letters", text.count(ledger.dead_letters));
     say("in-flight", text.count(inFlight));
     mark(element("balance"), "data-alarm", String(ledger.alarm !== null));
-    say("balance", ledger.alarm ?? "Balances: nothing is lost");
+    mark(element("balance"), "data-doubtful", String(ledger.doubtful));
+    say("balance", ledger.balance);
 
     const parts = [ledger.windowed, ledger.late, ledger.dead_letters];
     const all = Math.max(1, parts.reduce((sum, part) => sum + part, 0));
@@ -255,7 +267,7 @@ export class Panels {
   /** Tells a screen reader what matters, seldom. @param {Shown} shown @param {number | null} lostFor */
   #summarise(shown, lostFor) {
     const summary = lostFor !== null ? "The job is not reachable."
-      : shown.ledger.alarm ?? shown.notice ?? `${PHASES[/** @type {keyof typeof PHASES} */ (shown.phase)]}. `
+      : shown.ledger.alarm ?? shown.troubles[0] ?? shown.notice ?? `${shown.condition_title}. `
         + `${shown.rows.count}; ${shown.watermark_note}.`;
     if (summary === this.#said || performance.now() - this.#saidAt < SUMMARY_EVERY_MS) return;
     this.#said = summary;

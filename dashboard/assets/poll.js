@@ -35,13 +35,18 @@
  * @property {number} snapshot
  * @property {number} at
  * @property {string} phase
+ * @property {string} condition
+ * @property {string} condition_title
+ * @property {string} condition_note
+ * @property {string[]} troubles
  * @property {string} topic
  * @property {Span | null} window
  * @property {boolean} final
  * @property {number | null} watermark
  * @property {string} watermark_note
  * @property {{read: number, windowed: number, late: number, dead_letters: number,
- *   reasons: [string, number][], alarm: string | null}} ledger
+ *   reasons: [string, number][], alarm: string | null,
+ *   balance: string, doubtful: boolean}} ledger
  * @property {number} in_flight
  * @property {number} epoch
  * @property {number} final_rows

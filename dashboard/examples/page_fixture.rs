@@ -4,7 +4,7 @@
 //! with `ok` and the number of the snapshot that it published for it:
 //!
 //! `step [N]`, `play`, `pause`, `devices N`, `partitions N`, `hostile`, `empty`, `filled`,
-//! `final`, `live`, `lose N`, `running`, `stopping`, `finished`, `quit`.
+//! `final`, `live`, `lose N`, `running`, `stopping`, `finished`, `trouble`, `mended`, `quit`.
 //!
 //! To look at the page: `cargo run -p strandline-dashboard --example page_fixture -- 5000`, and
 //! type `play`.
@@ -15,7 +15,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use strandline_dashboard::Dashboard;
+use strandline_engine::condition::ConditionKind;
 use strandline_engine::view::{Phase, View};
+use strandline_operators::time::EventTime;
 
 #[path = "../tests/dashboard/fleet.rs"]
 mod fleet;
@@ -81,8 +83,8 @@ impl Stage {
     }
 
     fn publish(&mut self) {
-        self.number += 1;
-        self.view.publish(self.fleet.snapshot(self.number));
+        self.view.publish(self.fleet.snapshot(self.number + 1));
+        self.number = self.view.latest().number;
     }
 
     fn obey(&mut self, line: &str) -> Option<()> {
@@ -105,6 +107,12 @@ impl Stage {
             "running" => fleet.phase = Phase::Running,
             "stopping" => fleet.phase = Phase::Stopping,
             "finished" => fleet.phase = Phase::Finished,
+            "trouble" => {
+                let reason = "cannot reach Kafka at kafka:9092: Connection refused; trying again";
+                let at = EventTime::from_millis(1_772_366_400_000);
+                self.view.telemetry().raise(ConditionKind::WaitingForKafka, "", reason, at);
+            }
+            "mended" => self.view.telemetry().clear(ConditionKind::WaitingForKafka, ""),
             _ => return None,
         }
         Some(())

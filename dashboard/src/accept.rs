@@ -14,6 +14,16 @@ pub(crate) enum Format {
 impl Format {
     const ALL: [Format; 3] = [Format::Json, Format::Prometheus, Format::OpenMetrics];
 
+    /// The format that a query names: `json`, `prometheus`, `text`, `openmetrics`.
+    pub(crate) fn named(name: &str) -> Option<Format> {
+        match &*name.to_ascii_lowercase() {
+            "json" => Some(Format::Json),
+            "prometheus" | "text" => Some(Format::Prometheus),
+            "openmetrics" => Some(Format::OpenMetrics),
+            _ => None,
+        }
+    }
+
     /// The value of `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
         match self {

@@ -2,32 +2,82 @@
 //! 1.0, which differ in how counters are headed and in the last line.
 //!
 //! Rows of windows are not in it: a key a time series is what Prometheus is bad at, and a window's
-//! average has a time of its own. They are in the JSON of `/metrics`.
+//! average has a time of its own. They are in the JSON of `/metrics`. Every family is listed in
+//! `book/src/metrics.md`; a test holds the two together.
 
-use std::fmt::{Display, Write};
+mod partitions;
+mod parts;
+mod writer;
 
-use strandline_engine::view::{PartitionState, PartitionView, Phase, Snapshot};
+use std::fmt::Display;
+
+use strandline_engine::condition::ConditionKind;
+use strandline_engine::telemetry::Measures;
+use strandline_engine::view::{Phase, Snapshot};
 use strandline_operators::decode::DeadReason;
 use strandline_operators::time::EventTime;
 
-use crate::shown::{known, phase_code, state_code};
+use self::writer::{Exposition, Float, Kind, Seconds};
+use crate::process::Process;
+use crate::shown::{known, phase_code};
 
-/// The text of a snapshot in Prometheus' format, or in that of `OpenMetrics`.
-pub(crate) fn exposition(snapshot: &Snapshot, open_metrics: bool) -> String {
-    let mut out = Exposition { text: String::new(), open_metrics };
+/// What is written about.
+pub(crate) struct Told<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) measures: &'a Measures,
+    pub(crate) process: &'a Process,
+    /// Lines of the log that nobody read in time.
+    pub(crate) log_lines_dropped: u64,
+    /// Whether this process knows the whole job. Another one tells of itself alone.
+    pub(crate) leads: bool,
+}
+
+/// The text in Prometheus' format, or in that of `OpenMetrics`.
+pub(crate) fn exposition(told: &Told<'_>, open_metrics: bool) -> String {
+    let mut out = Exposition::new(open_metrics);
+    let snapshot = told.snapshot;
     job(&mut out, snapshot);
-    ledger(&mut out, snapshot);
-    progress(&mut out, snapshot);
-    partitions(&mut out, snapshot);
-    if open_metrics {
-        out.text.push_str("# EOF\n");
+    if told.leads {
+        ledger(&mut out, snapshot);
+        progress(&mut out, snapshot);
+        partitions::partitions(&mut out, snapshot);
     }
-    out.text
+    parts::parts(&mut out, told.measures);
+    parts::process(&mut out, told);
+    out.finish()
 }
 
 fn job(out: &mut Exposition, snapshot: &Snapshot) {
     let topic = [("topic", &*snapshot.topic)];
     out.family("strandline_job", Kind::Info, "The job.").sample(&topic, 1);
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    out.family("strandline_build", Kind::Info, "The program.").sample(&version, 1);
+    let conditions = &snapshot.conditions;
+    let mut holds = out.family(
+        "strandline_job_condition",
+        Kind::Gauge,
+        "1 for each condition that the job is in; several can hold at once.",
+    );
+    for kind in ConditionKind::ALL {
+        holds.sample(&[("condition", kind.code())], u8::from(conditions.holds(kind)));
+    }
+    let mut since = out.family(
+        "strandline_job_condition_since_timestamp_seconds",
+        Kind::Seconds,
+        "Since when the condition holds, where one does.",
+    );
+    for kind in ConditionKind::ALL {
+        let of_kind = conditions.all().iter().filter(|condition| condition.kind == kind);
+        if let Some(time) = of_kind.map(|condition| condition.since).min() {
+            since.sample(&[("condition", kind.code())], Seconds(time));
+        }
+    }
+    out.family(
+        "strandline_job_ready",
+        Kind::Gauge,
+        "1 while the job makes progress or waits for nothing but new records, as /readyz says.",
+    )
+    .sample(&[], u8::from(conditions.is_ready()));
     let mut phases =
         out.family("strandline_job_phase", Kind::Gauge, "1 for the phase that the job is in.");
     for phase in [Phase::Running, Phase::Stopping, Phase::Finished] {
@@ -69,7 +119,7 @@ fn ledger(out: &mut Exposition, snapshot: &Snapshot) {
 }
 
 fn progress(out: &mut Exposition, snapshot: &Snapshot) {
-    let gauges: [(&str, &str, &dyn Display); 5] = [
+    let gauges: [(&str, &str, &dyn Display); 6] = [
         (
             "strandline_records_in_flight",
             "Records read after the last complete epoch.",
@@ -82,6 +132,7 @@ fn progress(out: &mut Exposition, snapshot: &Snapshot) {
             &Float(snapshot.records_per_second),
         ),
         ("strandline_open_windows", "Windows that are not final.", &snapshot.open_windows_count),
+        ("strandline_state_rows", "Rows of windows that are not final.", &snapshot.open_rows),
         ("strandline_lag_records", "Records between positions and ends.", &snapshot.lag()),
     ];
     for (name, help, value) in gauges {
@@ -104,215 +155,5 @@ fn progress(out: &mut Exposition, snapshot: &Snapshot) {
             "How far the watermark was behind civil time when these numbers were taken.",
         )
         .sample(&[], Seconds(behind));
-    }
-}
-
-fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
-    type Value = fn(&PartitionView) -> u64;
-    type Moment = fn(&PartitionView) -> Option<EventTime>;
-    let families: [(&str, Kind, &str, Value); 7] = [
-        ("strandline_partition_position", Kind::Gauge, "The next offset to read.", |view| {
-            view.position.0
-        }),
-        (
-            "strandline_partition_lag_records",
-            Kind::Gauge,
-            "Records between position and end.",
-            PartitionView::lag,
-        ),
-        ("strandline_partition_records_read", Kind::Counter, "Records read.", |view| {
-            view.ledger.read
-        }),
-        (
-            "strandline_partition_records_windowed",
-            Kind::Counter,
-            "Records that a window counts.",
-            |view| view.ledger.windowed,
-        ),
-        (
-            "strandline_partition_records_late",
-            Kind::Counter,
-            "Records that were late for every window.",
-            |view| view.ledger.late,
-        ),
-        (
-            "strandline_partition_dead_letters",
-            Kind::Counter,
-            "Records that could not be read.",
-            |view| view.ledger.dead_letters(),
-        ),
-        (
-            "strandline_partition_offsets_skipped",
-            Kind::Counter,
-            "Offsets passed over that hold no message.",
-            |view| view.skipped,
-        ),
-    ];
-    if snapshot.partitions.is_empty() {
-        return;
-    }
-    let numbers: Vec<String> =
-        snapshot.partitions.iter().map(|view| view.partition.0.to_string()).collect();
-    let labels = |index: usize| [("topic", &*snapshot.topic), ("partition", &*numbers[index])];
-    for (name, kind, help, value) in families {
-        let mut family = out.family(name, kind, help);
-        for (index, view) in snapshot.partitions.iter().enumerate() {
-            family.sample(&labels(index), value(view));
-        }
-    }
-    let times: [(&str, &str, Moment); 2] = [
-        (
-            "strandline_partition_watermark_timestamp_seconds",
-            "The partition's watermark.",
-            |view| Some(view.watermark),
-        ),
-        (
-            "strandline_partition_max_event_timestamp_seconds",
-            "The greatest event time read.",
-            |view| view.max_event_time,
-        ),
-    ];
-    for (name, help, value) in times {
-        let mut family = out.family(name, Kind::Seconds, help);
-        for (index, view) in snapshot.partitions.iter().enumerate() {
-            if let Some(time) = value(view).filter(|time| known(*time).is_some()) {
-                family.sample(&labels(index), Seconds(time));
-            }
-        }
-    }
-    let mut family = out.family(
-        "strandline_partition_state",
-        Kind::Gauge,
-        "1 for the state that the partition is in.",
-    );
-    for (index, view) in snapshot.partitions.iter().enumerate() {
-        let [topic, partition] = labels(index);
-        for state in [
-            PartitionState::Active,
-            PartitionState::Idle,
-            PartitionState::Paused,
-            PartitionState::Finished,
-        ] {
-            let is = u8::from(state == view.state);
-            family.sample(&[topic, partition, ("state", state_code(state))], is);
-        }
-    }
-}
-
-/// What a family of samples counts.
-#[derive(Copy, Clone, PartialEq, Eq)]
-enum Kind {
-    /// Only grows; its samples end in `_total`.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// A gauge in seconds.
-    Seconds,
-    /// Always 1: its labels say something; its sample ends in `_info`.
-    Info,
-}
-
-/// The text so far.
-struct Exposition {
-    text: String,
-    open_metrics: bool,
-}
-
-/// A family of samples whose head has been written.
-struct Family<'a> {
-    out: &'a mut Exposition,
-    sample_name: String,
-}
-
-impl Exposition {
-    fn family(&mut self, name: &str, kind: Kind, help: &str) -> Family<'_> {
-        let sample_name = match kind {
-            Kind::Counter => format!("{name}_total"),
-            Kind::Info => format!("{name}_info"),
-            Kind::Gauge | Kind::Seconds => name.to_owned(),
-        };
-        let (head, word) = match kind {
-            Kind::Counter if self.open_metrics => (name, "counter"),
-            Kind::Info if self.open_metrics => (name, "info"),
-            Kind::Counter => (&*sample_name, "counter"),
-            Kind::Info | Kind::Gauge | Kind::Seconds => (&*sample_name, "gauge"),
-        };
-        let unit = if self.open_metrics && kind == Kind::Seconds {
-            format!("# UNIT {head} seconds\n")
-        } else {
-            String::new()
-        };
-        self.line(format_args!("# HELP {head} {help}\n# TYPE {head} {word}\n{unit}"));
-        Family { out: self, sample_name }
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        let _ = self.text.write_fmt(line);
-    }
-}
-
-impl Family<'_> {
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        let name = &self.sample_name;
-        let labels: Vec<String> =
-            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
-        let labels =
-            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.out.line(format_args!("{name}{labels} {value}\n"));
-    }
-}
-
-/// A label's value: in both formats exactly these three are escaped.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-/// A time as seconds, to the millisecond and exactly.
-struct Seconds(EventTime);
-
-impl Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let millis = self.0.as_millis();
-        let sign = if millis < 0 { "-" } else { "" };
-        let millis = millis.unsigned_abs();
-        write!(f, "{sign}{}.{:03}", millis / 1000, millis % 1000)
-    }
-}
-
-/// A float; these formats have words for those that are no number.
-struct Float(f64);
-
-impl Display for Float {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            value if value.is_nan() => f.write_str("NaN"),
-            f64::INFINITY => f.write_str("+Inf"),
-            f64::NEG_INFINITY => f.write_str("-Inf"),
-            value => write!(f, "{value}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_escaped() {
-        assert_eq!(escaped("a\\b\"c\nd{}=,é\0"), "a\\\\b\\\"c\\nd{}=,é\0");
-    }
-
-    #[test]
-    fn times_are_exact_to_the_millisecond() {
-        let written = [1_772_366_410_007, 0, -1, -60_000]
-            .map(|millis| Seconds(EventTime::from_millis(millis)).to_string());
-        assert_eq!(written, ["1772366410.007", "0.000", "-0.001", "-60.000"]);
-    }
-
-    #[test]
-    fn floats_that_are_no_number_have_words() {
-        let written = [f64::NAN, f64::INFINITY, 12.5].map(|value| Float(value).to_string());
-        assert_eq!(written, ["NaN", "+Inf", "12.5"]);
     }
 }

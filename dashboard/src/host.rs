@@ -1,9 +1,10 @@
-//! Which names a page on loopback answers to.
+//! Which names a page answers to.
 //!
 //! A page of another site can make a browser ask `http://evil.example:5000/` after its name has
-//! been pointed at 127.0.0.1 (DNS rebinding), and would then read the answer. The browser still
-//! says `Host: evil.example`, so a dashboard on loopback answers to loopback's own names alone. The
-//! port is not compared: a tunnel may have another at its near end.
+//! been pointed at 127.0.0.1, or at an address of a network that the browser reaches (DNS
+//! rebinding), and would then read the answer. The browser still says `Host: evil.example`, so the
+//! page does not answer to names that it does not know. An address is no name: nobody can point it
+//! elsewhere. The port is not compared: a tunnel may have another at its near end.
 
 use std::net::IpAddr;
 
@@ -19,32 +20,66 @@ pub(crate) enum HostError {
     Foreign,
 }
 
-/// Whether the request means the server at `bound`.
-pub(crate) fn check<B>(request: &Request<B>, bound: IpAddr) -> Result<(), HostError> {
-    let mut named = request.headers().get_all(header::HOST).iter();
-    let (first, second) = (named.next(), named.next());
-    if second.is_some() || (first.is_none() && Version::HTTP_11 <= request.version()) {
-        return Err(HostError::Malformed);
-    }
-    let from_header = first
-        .map(|value| value.to_str().ok().and_then(|text| text.parse::<Authority>().ok()))
-        .map(|authority| authority.ok_or(HostError::Malformed))
-        .transpose()?;
-    if !bound.is_loopback() {
-        return Ok(());
-    }
-    let all_ours =
-        request.uri().authority().into_iter().chain(&from_header).all(|a| is_ours(a.host(), bound));
-    if all_ours { Ok(()) } else { Err(HostError::Foreign) }
+/// The names that a page answers to.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts {
+    bound: IpAddr,
+    /// In lower case.
+    names: Vec<String>,
 }
 
-fn is_ours(host: &str, bound: IpAddr) -> bool {
-    let name = host.strip_suffix('.').unwrap_or(host);
-    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    match bare.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback() || address == bound,
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
+impl Hosts {
+    /// Those of a page that listens on `bound`, and `allowed` ones.
+    pub(crate) fn of(bound: IpAddr, allowed: Vec<String>) -> Hosts {
+        let own = (!bound.is_loopback()).then(machine).flatten();
+        let names = allowed.into_iter().chain(own).chain(["localhost".to_owned()]);
+        Hosts { bound, names: names.map(|name| name.to_ascii_lowercase()).collect() }
     }
+
+    /// Where the page listens.
+    pub(crate) fn bound(&self) -> IpAddr {
+        self.bound
+    }
+
+    /// Whether the request means this page.
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), HostError> {
+        let mut named = request.headers().get_all(header::HOST).iter();
+        let (first, second) = (named.next(), named.next());
+        if second.is_some() || (first.is_none() && Version::HTTP_11 <= request.version()) {
+            return Err(HostError::Malformed);
+        }
+        let from_header = first
+            .map(|value| value.to_str().ok().and_then(|text| text.parse::<Authority>().ok()))
+            .map(|authority| authority.ok_or(HostError::Malformed))
+            .transpose()?;
+        let all_ours = request
+            .uri()
+            .authority()
+            .into_iter()
+            .chain(&from_header)
+            .all(|authority| self.is_ours(authority.host()));
+        if all_ours { Ok(()) } else { Err(HostError::Foreign) }
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&name);
+        match bare.parse::<IpAddr>() {
+            // Behind a tunnel that ends on loopback, only loopback's addresses are meant.
+            Ok(address) if self.bound.is_loopback() => {
+                address.is_loopback() || self.names.iter().any(|allowed| allowed == bare)
+            }
+            Ok(_) => true,
+            Err(_) => self.names.contains(&name),
+        }
+    }
+}
+
+/// The name of this machine, where the system says it in a file.
+#[expect(clippy::disallowed_methods, reason = "no file of a job: what the system is called")]
+fn machine() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -60,7 +95,7 @@ mod tests {
         for host in hosts {
             request = request.header("host", *host);
         }
-        check(&request.body(()).unwrap(), bound)
+        Hosts::of(bound, vec!["Farm.Example".to_owned()]).check(&request.body(()).unwrap())
     }
 
     fn host(host: &str) -> Result<(), HostError> {
@@ -101,9 +136,27 @@ mod tests {
     }
 
     #[test]
-    fn bound_to_a_network_every_name_is_taken() {
+    fn a_name_that_is_allowed_is_ours() {
+        for name in ["farm.example", "FARM.example:8443", "farm.example."] {
+            assert_eq!(host(name), Ok(()), "{name}");
+        }
+        assert_eq!(host("barn.farm.example"), Err(HostError::Foreign));
+    }
+
+    #[test]
+    fn bound_to_a_network_addresses_are_taken_and_names_of_other_sites_are_not() {
+        for network in ["192.168.1.5", "0.0.0.0", "::"] {
+            let ask = |host: &str| ask("/", &[host], Version::HTTP_11, network.parse().unwrap());
+            for ours in ["192.168.1.5:5000", "10.0.0.9", "[fd00::1]:5000", "localhost"] {
+                assert_eq!(ask(ours), Ok(()), "{ours}");
+            }
+            assert_eq!(ask("evil.example"), Err(HostError::Foreign));
+            assert_eq!(ask("farm.example"), Ok(()));
+            if let Some(machine) = machine() {
+                assert_eq!(ask(&machine), Ok(()), "{machine}");
+            }
+        }
         let network = "192.168.1.5".parse().unwrap();
-        assert_eq!(ask("/", &["farm.example"], Version::HTTP_11, network), Ok(()));
         assert_eq!(ask("/", &[], Version::HTTP_11, network), Err(HostError::Malformed));
     }
 }

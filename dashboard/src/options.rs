@@ -1,5 +1,7 @@
 //! What a page calls things: titles, units, which columns are drawn.
 
+use std::net::SocketAddr;
+
 use strandline_engine::table::{ColumnType, Table};
 
 use crate::text;
@@ -24,6 +26,35 @@ pub struct Column {
     pub title: String,
     /// The unit of its values, such as `%`; empty for none.
     pub unit: String,
+}
+
+/// Where a page is served, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// The address to listen on.
+    pub address: SocketAddr,
+    /// Names of hosts that the page answers to, besides those that it knows.
+    pub allowed_hosts: Vec<String>,
+    /// In a process that does not lead its job: where the job is shown.
+    pub follower: Option<Follower>,
+}
+
+impl ServeOptions {
+    /// At that address, for a process that leads its job.
+    pub fn at(address: SocketAddr) -> ServeOptions {
+        ServeOptions { address, allowed_hosts: Vec::new(), follower: None }
+    }
+}
+
+/// A process that works for a job and does not know the whole of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Its number.
+    pub process: usize,
+    /// How many processes the job has.
+    pub processes: usize,
+    /// Where the page of process 0 is, such as `http://host:5000/`.
+    pub leader: String,
 }
 
 /// What a page calls things.

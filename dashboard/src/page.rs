@@ -161,10 +161,6 @@ impl Page<'_> {
         text::visible(key).into_owned()
     }
 
-    fn phase(&self) -> &'static str {
-        phase_title(self.shown.phase)
-    }
-
     fn as_of(&self) -> String {
         text::clock_to_the_second(EventTime::from_millis(self.shown.at))
     }
@@ -201,10 +197,6 @@ impl Page<'_> {
         of_all(self.shown.open_windows.len(), self.shown.open_windows_count, "oldest")
     }
 
-    fn balance(&self) -> &str {
-        self.shown.ledger.alarm.as_deref().unwrap_or("Balances: nothing is lost")
-    }
-
     /// Where each part of the ledger stands in its bar: windowed, late, dead letters.
     fn shares(&self) -> [(&'static str, Share); 3] {
         let ledger = &self.shown.ledger;
@@ -227,14 +219,5 @@ fn of_all(shown: usize, all: u64, which: &str) -> String {
         text::count(all)
     } else {
         format!("the {} {which} of {}", text::count(shown), text::count(all))
-    }
-}
-
-/// A phase as the page's heading has it.
-fn phase_title(code: &str) -> &'static str {
-    match code {
-        "stopping" => "Stopping",
-        "finished" => "Finished",
-        _ => "Running",
     }
 }

@@ -1,8 +1,8 @@
 //! The thread that serves the page, its connections and their limits.
 //!
 //! One thread of its own, one task a connection: what a client does costs a worker nothing. Every
-//! thing that a client can hold is bounded: connections, the size and time of a request's head, the
-//! time of a response.
+//! thing that a client can hold is bounded: connections (see [`connections`](crate::connections)),
+//! the size and time of a request's head, the time of a response.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,15 +19,13 @@ use hyper_util::server::graceful::GracefulShutdown;
 use strandline_engine::clock::Clock;
 use strandline_engine::view::View;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use crate::options::{Layout, PageOptions};
+use crate::connections::Connections;
+use crate::host::Hosts;
+use crate::options::{Layout, PageOptions, ServeOptions};
 use crate::patience::{Patience, RESPONSE_TIME_MAX};
 use crate::site::Site;
-
-/// Most connections at a time; further ones wait in the system's queue. Above half of it, no
-/// connection is kept alive, so that those that wait get their turn.
-const CONNECTIONS_MAX: usize = 128;
 
 /// How long the head of a request may take to arrive, and how long a connection may be silent.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
@@ -101,9 +99,8 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// Listens on `address` and serves a page about `view`. When this returns, the page can be
-    /// opened. Port 0 takes a free one. On a loopback address, the page answers to loopback's own
-    /// names alone; on any other it answers to whoever can reach it.
+    /// Listens on `address` and serves a page about `view`, as [`serve`](Self::serve) does without
+    /// further options.
     ///
     /// # Errors
     ///
@@ -114,6 +111,25 @@ impl Dashboard {
         view: View,
         page: PageOptions,
     ) -> Result<Dashboard, DashboardError> {
+        Dashboard::serve(ServeOptions::at(address), view, page)
+    }
+
+    /// Listens and serves a page about `view`. When this returns, the page can be opened. Port 0
+    /// takes a free one.
+    ///
+    /// On a loopback address, the page answers to loopback's own names, on any other to every
+    /// address and to the name of this machine; and to those names that are allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`DashboardError`]: the address cannot be had, or `page` asks for columns that the job does
+    /// not have.
+    pub fn serve(
+        options: ServeOptions,
+        view: View,
+        page: PageOptions,
+    ) -> Result<Dashboard, DashboardError> {
+        let address = options.address;
         let table = Arc::clone(&view.latest().table);
         let layout = Layout::of(page, &table).map_err(|column| DashboardError::UnknownColumn {
             column,
@@ -137,7 +153,8 @@ impl Dashboard {
             tokio::net::TcpListener::from_std(listener).map_err(DashboardError::Thread)?
         };
         let run = Clock::system().wall().as_millis().unsigned_abs();
-        let site = Arc::new(Site::new(view, layout, address, run));
+        let hosts = Hosts::of(address.ip(), options.allowed_hosts);
+        let site = Arc::new(Site::new(view, layout, hosts, options.follower, run));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("dashboard".to_owned())
@@ -194,25 +211,25 @@ fn serve_on(
 async fn accept(
     listener: &tokio::net::TcpListener,
     site: Arc<Site>,
-    connections: &GracefulShutdown,
+    graceful: &GracefulShutdown,
 ) -> Infallible {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Arc::new(Connections::default());
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            unreachable!("nobody closes the semaphore");
-        };
         // An error is a connection that went away again, or no descriptors left: neither is the
         // listener's end.
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         // Fails for a connection that is gone again.
         let _ = stream.set_nodelay(true);
-        let (site, free) = (Arc::clone(&site), Arc::clone(&places));
+        let (place, closed) = connections.admit(peer.ip());
+        let (site, place) = (Arc::clone(&site), Arc::new(place));
+        let of_requests = Arc::clone(&place);
         let service = service_fn(move |request| {
+            of_requests.note_request();
             let mut response = site.respond(&request);
-            if free.available_permits() < CONNECTIONS_MAX / 2 {
+            if of_requests.should_close() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             std::future::ready(Ok::<_, Infallible>(response))
@@ -222,10 +239,14 @@ async fn accept(
             .header_read_timeout(HEAD_TIME_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(Patience::new(stream, RESPONSE_TIME_MAX)), service);
-        let connection = connections.watch(connection);
+        let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // A client that goes away, stalls or sends nonsense ends its own connection only.
-            let _ = connection.await;
+            tokio::select! {
+                // A client that goes away, stalls or sends nonsense ends its own connection only.
+                _ = connection => {}
+                // Others need the place.
+                _ = closed => {}
+            }
             drop(place);
         });
     }

@@ -5,6 +5,7 @@
 //! again in the browser. Lists are bounded: a browser asks for this every second.
 
 use serde::Serialize;
+use strandline_engine::condition::ConditionKind;
 use strandline_engine::table::Cell;
 use strandline_engine::view::{Ledger, PartitionState, PartitionView, Phase, Snapshot};
 use strandline_operators::decode::DeadReason;
@@ -25,6 +26,12 @@ pub(crate) struct Shown<'a> {
     pub(crate) snapshot: u64,
     pub(crate) at: i64,
     pub(crate) phase: &'static str,
+    /// The headline of the conditions: its code, its title and more about it, in words.
+    pub(crate) condition: &'static str,
+    pub(crate) condition_title: String,
+    pub(crate) condition_note: &'a str,
+    /// Everything that is wrong, in the words of the status line and of `/readyz`.
+    pub(crate) troubles: Vec<String>,
     pub(crate) topic: &'a str,
     pub(crate) window: Option<Span>,
     #[serde(rename = "final")]
@@ -65,6 +72,10 @@ pub(crate) struct ShownLedger {
     pub(crate) reasons: Vec<(&'static str, u64)>,
     /// What is wrong, where it does not balance.
     pub(crate) alarm: Option<String>,
+    /// Whether it balances and where the records went, as a sentence.
+    pub(crate) balance: String,
+    /// Whether somebody should look where they went, although it balances.
+    pub(crate) doubtful: bool,
 }
 
 /// One partition.
@@ -118,12 +129,19 @@ pub(crate) struct ShownRows<'a> {
 impl<'a> Shown<'a> {
     /// What a page with that layout shows of a snapshot when it is asked so.
     pub(crate) fn of(snapshot: &'a Snapshot, layout: &Layout, query: &Query) -> Shown<'a> {
-        let culprit = holding_back(snapshot);
+        let culprit = snapshot.holding_back();
+        let headline = snapshot.conditions.headline();
+        let troubles = snapshot.conditions.all().iter().filter(|one| one.kind.is_trouble());
+        let is_calm = !headline.kind.is_trouble();
         let rows = snapshot.window.as_ref().map_or(&[][..], |view| &view.rows);
         Shown {
             snapshot: snapshot.number,
             at: snapshot.at.as_millis(),
             phase: phase_code(snapshot.phase),
+            condition: headline.kind.code(),
+            condition_title: text::sentence(headline.kind.title()),
+            condition_note: if is_calm { &headline.detail } else { "" },
+            troubles: troubles.map(|trouble| text::sentence(&trouble.to_string())).collect(),
             topic: &snapshot.topic,
             window: snapshot.window.as_ref().map(|view| Span {
                 start: view.window.start.as_millis(),
@@ -163,6 +181,8 @@ impl ShownLedger {
                 .filter(|(_, count)| 0 < *count)
                 .map(|(reason, count)| (reason.code(), count))
                 .collect(),
+            balance: imbalance(ledger).unwrap_or_else(|| balance(ledger)),
+            doubtful: ledger.read > 0 && ledger.read <= 2 * ledger.dead_letters(),
             alarm: imbalance(ledger),
         }
     }
@@ -253,22 +273,24 @@ pub(crate) fn state_code(state: PartitionState) -> &'static str {
     }
 }
 
-/// The partition that the watermark waits for: the one with the least watermark among those that
-/// hold it at all, the lowest number among equals.
-fn holding_back(snapshot: &Snapshot) -> Option<Partition> {
-    let holds = |state| matches!(state, PartitionState::Active | PartitionState::Paused);
-    let holding = snapshot.partitions.iter().filter(|view| holds(view.state));
-    holding.min_by_key(|view| (view.watermark, view.partition)).map(|view| view.partition)
-}
-
 fn watermark_note(snapshot: &Snapshot, culprit: Option<Partition>) -> String {
     let all = |state| snapshot.partitions.iter().all(|view: &PartitionView| view.state == state);
-    match culprit {
+    let headline = snapshot.conditions.headline();
+    match (headline.kind, culprit) {
         _ if snapshot.phase == Phase::Finished => "everything is final".to_owned(),
-        Some(Partition(number)) => format!("waits for partition {number}"),
-        None if snapshot.partitions.is_empty() => "no partition is being read yet".to_owned(),
-        None if all(PartitionState::Finished) => "every partition is at its end".to_owned(),
-        None => "every partition is silent: time stands still".to_owned(),
+        // Whatever the watermark would wait for otherwise.
+        (
+            ConditionKind::Stalled
+            | ConditionKind::WaitingForProcesses
+            | ConditionKind::WaitingForKafka
+            | ConditionKind::WaitsBehindTransaction
+            | ConditionKind::AllIdle,
+            _,
+        ) => headline.kind.title().to_owned(),
+        (_, Some(Partition(number))) => format!("waits for partition {number}"),
+        (_, None) if snapshot.partitions.is_empty() => "no partition is being read yet".to_owned(),
+        (_, None) if all(PartitionState::Finished) => "every partition is at its end".to_owned(),
+        (_, None) => ConditionKind::AllIdle.title().to_owned(),
     }
 }
 
@@ -323,10 +345,26 @@ fn imbalance(ledger: &Ledger) -> Option<String> {
     Some(format!("Does not balance: {} {how}", text::counted(off, "record", "records")))
 }
 
+/// Where the records went.
+fn balance(ledger: &Ledger) -> String {
+    let dead = ledger.dead_letters();
+    match (ledger.late, dead) {
+        (0, 0) => "Balances: every record is in its window".to_owned(),
+        _ if dead == 0 => "Balances: every record is in its window or late".to_owned(),
+        _ => format!(
+            "Balances, with {} of {}",
+            text::counted(dead, "dead letter", "dead letters"),
+            text::counted(ledger.read, "record", "records")
+        ),
+    }
+}
+
 fn notice(snapshot: &Snapshot) -> Option<String> {
     let (ledger, seen) = (&snapshot.ledger, snapshot.ledger.read + snapshot.in_flight);
     if snapshot.window.as_ref().is_some_and(|view| !view.rows.is_empty()) {
         None
+    } else if snapshot.conditions.headline().kind.is_trouble() {
+        Some(text::sentence(&snapshot.conditions.headline().to_string()))
     } else if snapshot.phase == Phase::Finished {
         Some("The run is finished, and no window has a row".to_owned())
     } else if seen == 0 {

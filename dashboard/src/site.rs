@@ -4,18 +4,19 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use std::net::SocketAddr;
+use strandline_engine::report::Log;
 use strandline_engine::view::{Snapshot, View};
 
 use crate::accept::{Format, negotiate};
 use crate::assets::Asset;
 use crate::documents::Documents;
-use crate::exposition::exposition;
-use crate::host::{self, HostError};
-use crate::options::Layout;
-use crate::page;
+use crate::exposition::{Told, exposition};
+use crate::host::{HostError, Hosts};
+use crate::options::{Follower, Layout};
+use crate::process::Process;
 use crate::query::Query;
 use crate::shown::Shown;
+use crate::{page, readiness};
 
 /// What the page may load: its own files and nothing else; and nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -41,7 +42,9 @@ const RETRY_AFTER_SECONDS: &str = "1";
 pub(crate) struct Site {
     view: View,
     layout: Layout,
-    address: SocketAddr,
+    hosts: Hosts,
+    /// Where the job is shown, if not here.
+    follower: Option<Follower>,
     /// Tells the snapshots of this run from those of another, in tags.
     run: u64,
     documents: Documents,
@@ -54,8 +57,14 @@ struct Content {
 }
 
 impl Site {
-    pub(crate) fn new(view: View, layout: Layout, address: SocketAddr, run: u64) -> Site {
-        Site { view, layout, address, run, documents: Documents::default() }
+    pub(crate) fn new(
+        view: View,
+        layout: Layout,
+        hosts: Hosts,
+        follower: Option<Follower>,
+        run: u64,
+    ) -> Site {
+        Site { view, layout, hosts, follower, run, documents: Documents::default() }
     }
 
     /// The response to a request. A body that came with it is not looked at.
@@ -73,17 +82,19 @@ impl Site {
     }
 
     fn route<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        match host::check(request, self.address.ip()) {
+        match self.hosts.check(request) {
             Ok(()) => {}
             Err(HostError::Malformed) => {
                 return said(StatusCode::BAD_REQUEST, "The request names no host, or several.\n");
             }
             Err(HostError::Foreign) => {
-                let address = self.address;
+                let known = match self.hosts.bound() {
+                    bound if bound.is_loopback() => "localhost",
+                    _ => "addresses, localhost and the name of its machine",
+                };
                 let text = format!(
-                    "This page answers to localhost and {} alone: open http://{address}/, or \
-                     listen on a network's address with --listen.\n",
-                    address.ip()
+                    "This page does not answer to the name of the host that was asked for, only to \
+                     {known}. Start the job with --allow-host NAME to allow another name.\n"
                 );
                 return said(StatusCode::MISDIRECTED_REQUEST, text);
             }
@@ -96,13 +107,16 @@ impl Site {
         }
         let (headers, query) = (request.headers(), request.uri().query().unwrap_or_default());
         match request.uri().path() {
+            "/healthz" => said(StatusCode::OK, "the process lives\n"),
+            "/readyz" => self.readiness(headers, query),
+            "/metrics" => self.metrics(headers, query),
+            "/" | "/api/view" if self.follower.is_some() => self.elsewhere(),
             "/" => self.page(headers, query),
             "/api/view" => self.shown(headers, query),
-            "/metrics" => self.metrics(headers),
             path => match path.strip_prefix("/assets/").and_then(Asset::at) {
                 Some(asset) => file(asset, headers),
                 None => {
-                    let text = "There are /, /metrics and /api/view here.\n";
+                    let text = "There are /, /metrics, /api/view, /healthz and /readyz here.\n";
                     said(StatusCode::NOT_FOUND, text)
                 }
             },
@@ -127,19 +141,103 @@ impl Site {
         })
     }
 
-    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    /// What a process says that does not know the job.
+    fn elsewhere(&self) -> Response<Full<Bytes>> {
+        let Some(Follower { process, processes, leader }) = &self.follower else {
+            return said(StatusCode::NOT_FOUND, "");
+        };
+        let conditions = &self.view.latest().conditions;
+        let text = format!(
+            "This is process {process} of {processes} (0 to {}). The job is shown by process 0, at \
+             {leader}\nThis process: {}\n",
+            processes - 1,
+            conditions.headline()
+        );
+        said(StatusCode::NOT_FOUND, text)
+    }
+
+    fn readiness(&self, headers: &HeaderMap, query: &str) -> Response<Full<Bytes>> {
+        let conditions = &self.view.latest().conditions;
+        let format = match asked_format(query) {
+            Ok(Some(format)) => format,
+            Ok(None) => match names_json(headers) {
+                true => Format::Json,
+                false => Format::Prometheus,
+            },
+            Err(response) => return *response,
+        };
+        let status = match conditions.is_ready() {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut response = match format {
+            Format::Json => match readiness::json(conditions) {
+                Some(bytes) => with_content(Content {
+                    content_type: format.content_type(),
+                    bytes: bytes.into(),
+                }),
+                None => Response::new(Full::default()),
+            },
+            Format::Prometheus | Format::OpenMetrics => said(status, readiness::text(conditions)),
+        };
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        response
+    }
+
+    fn metrics(&self, headers: &HeaderMap, query: &str) -> Response<Full<Bytes>> {
         let snapshot = self.view.latest();
         let accept = headers.get_all(header::ACCEPT).iter();
-        let format = negotiate(accept.filter_map(|value| value.to_str().ok()));
-        let (tag, bytes): (_, &dyn Fn() -> Option<Bytes>) = match format {
-            Format::Json => ("json", &|| self.documents.json(&snapshot)),
-            Format::Prometheus => ("text", &|| Some(exposition(&snapshot, false).into())),
-            Format::OpenMetrics => ("open", &|| Some(exposition(&snapshot, true).into())),
+        let format = match asked_format(query) {
+            Ok(Some(format)) => format,
+            Ok(None) => negotiate(accept.filter_map(|value| value.to_str().ok())),
+            Err(response) => return *response,
         };
         let content_type = format.content_type();
-        let content = || bytes().map(|bytes| Content { content_type, bytes });
-        let mut response = self.data(&snapshot, tag, headers, content);
+        let mut response = match (format, &self.follower) {
+            (Format::Json, None) => {
+                let bytes = || self.documents.json(&snapshot);
+                let content = || bytes().map(|bytes| Content { content_type, bytes });
+                self.data(&snapshot, "json", headers, content)
+            }
+            (Format::Json, Some(follower)) => {
+                let document = serde_json::json!({
+                    "process": follower.process,
+                    "leader": follower.leader,
+                    "conditions": snapshot.conditions,
+                });
+                self.unnamed(&snapshot, content_type, document.to_string())
+            }
+            // What this process uses changes whatever the job does: there is no name for it.
+            (Format::Prometheus | Format::OpenMetrics, follower) => {
+                let told = Told {
+                    snapshot: &snapshot,
+                    measures: &self.view.telemetry().measures(),
+                    process: &Process::now(),
+                    log_lines_dropped: Log::stderr().dropped(),
+                    leads: follower.is_none(),
+                };
+                let text = exposition(&told, format == Format::OpenMetrics);
+                self.unnamed(&snapshot, content_type, text)
+            }
+        };
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+        response
+    }
+
+    /// A response that is sent anew each time.
+    fn unnamed(
+        &self,
+        snapshot: &Snapshot,
+        content_type: &'static str,
+        text: String,
+    ) -> Response<Full<Bytes>> {
+        let mut response = with_content(Content { content_type, bytes: text.into() });
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(SNAPSHOT, HeaderValue::from(snapshot.number));
         response
     }
 
@@ -184,6 +282,24 @@ fn file(asset: &'static Asset, headers: &HeaderMap) -> Response<Full<Bytes>> {
     set(response.headers_mut(), header::ETAG, &etag);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
+}
+
+/// The format that a query names, if it names one.
+fn asked_format(query: &str) -> Result<Option<Format>, Box<Response<Full<Bytes>>>> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let Some((_, name)) = pairs.find(|(key, _)| *key == "format") else { return Ok(None) };
+    Format::named(name).map(Some).ok_or_else(|| {
+        let text = "There are format=json, format=prometheus (or text) and format=openmetrics.\n";
+        Box::new(said(StatusCode::BAD_REQUEST, text))
+    })
+}
+
+/// Whether JSON is asked for by its name: whoever takes anything is a person or a probe.
+fn names_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accept
+        .flat_map(|value| value.split(','))
+        .any(|range| range.split(';').next().is_some_and(|kind| kind.trim() == "application/json"))
 }
 
 /// Whether the client has what the tag stands for.

@@ -8,6 +8,7 @@
 //! [`observer`].
 
 pub(crate) mod observer;
+pub(crate) mod watchdog;
 
 use std::fmt;
 

@@ -210,6 +210,7 @@ impl<P, O> Leader<P, O> {
     /// Does what is due, and says how long the worker may sleep if nothing else wakes it.
     pub(crate) fn lead(&mut self) -> Result<Duration, JobError> {
         let now = self.clock.elapsed();
+        self.view.telemetry().note_leader(now);
         if self.coordinator.has_ended() {
             self.inputs = None;
         }
@@ -470,6 +471,7 @@ impl<P, O> Leader<P, O> {
             records_per_second,
             open_windows: open_windows.collect(),
             open_windows_count: open.len() as u64,
+            open_rows: open.iter().map(|open| open.keys).sum(),
             partitions,
         };
         self.view.publish(snapshot);

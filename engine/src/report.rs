@@ -75,6 +75,8 @@ struct State {
     /// The newest status line, if it is not written yet.
     status: Option<String>,
     dropped: u64,
+    /// All that were dropped so far.
+    dropped_in_all: u64,
     /// Something is being written.
     writes: bool,
 }
@@ -104,6 +106,7 @@ impl Log {
             state.lines.push_back(cut(line).to_owned());
         } else {
             state.dropped += 1;
+            state.dropped_in_all += 1;
         }
         drop(state);
         self.0.changed.notify_all();
@@ -113,6 +116,11 @@ impl Log {
     pub fn status(&self, line: &str) {
         self.0.lock().status = Some(line.to_owned());
         self.0.changed.notify_all();
+    }
+
+    /// How many lines were dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.0.lock().dropped_in_all
     }
 
     /// Waits until everything has been written, but no longer than `limit`: whether it has.
@@ -232,6 +240,7 @@ mod tests {
         assert!(!log.flush(Duration::from_millis(1)));
         gate.open();
         assert!(log.flush(LIMIT));
+        assert_eq!(log.dropped(), 7);
         let text = gate.text();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..3], ["first", "0", "1"]);

@@ -24,6 +24,8 @@ struct Inner {
     measures: Mutex<Measures>,
     records_read: AtomicU64,
     bytes_read: AtomicU64,
+    /// When the leader was seen last, by the clock, milliseconds and one; 0 before.
+    leader_seen: AtomicU64,
     /// Is called when something was raised or cleared.
     changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -133,6 +135,17 @@ impl Telemetry {
     pub(crate) fn count_read(&self, records: u64, bytes: u64) {
         self.0.records_read.fetch_add(records, Ordering::Relaxed);
         self.0.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The worker that leads has come round.
+    pub(crate) fn note_leader(&self, now: Duration) {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX - 1);
+        self.0.leader_seen.store(millis + 1, Ordering::Relaxed);
+    }
+
+    /// When it last has, if it ever has.
+    pub(crate) fn leader_seen(&self) -> Option<Duration> {
+        self.0.leader_seen.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis)
     }
 
     /// Records read so far.

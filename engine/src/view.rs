@@ -178,6 +178,8 @@ pub struct Snapshot {
     pub open_windows: Vec<OpenWindow>,
     /// How many windows are open.
     pub open_windows_count: u64,
+    /// How many rows all open windows have.
+    pub open_rows: u64,
 }
 
 /// How many open windows a snapshot lists.
@@ -204,6 +206,7 @@ impl Snapshot {
             partitions: Vec::new(),
             open_windows: Vec::new(),
             open_windows_count: 0,
+            open_rows: 0,
         }
     }
 

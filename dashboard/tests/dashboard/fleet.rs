@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_dashboard::{Chart, Column, PageOptions};
+use strandline_engine::condition::{ConditionKind, Conditions, JobCondition};
 use strandline_engine::table::{Cell, CellRow, Table};
 use strandline_engine::view::{
     Ledger, OPEN_WINDOWS_MAX, OpenWindow, PartitionState, PartitionView, Phase, Snapshot,
@@ -112,7 +113,12 @@ impl Fleet {
         let at = START + TICK * self.tick;
         let empty = Snapshot::empty("greenhouse-metrics", Arc::new(Fleet::table()), at);
         if self.is_empty {
-            return Snapshot { number, phase: self.phase, ..empty };
+            return Snapshot {
+                number,
+                phase: self.phase,
+                conditions: self.conditions(at),
+                ..empty
+            };
         }
         let partitions: Vec<PartitionView> =
             (0..self.partitions).map(|number| self.partition(number, at)).collect();
@@ -136,6 +142,7 @@ impl Fleet {
         Snapshot {
             number,
             phase: self.phase,
+            conditions: self.conditions(at),
             window: Some(Arc::new(self.window(at))),
             watermark: watermark.map(|(time, _)| time).filter(|_| !finished),
             ledger,
@@ -145,9 +152,19 @@ impl Fleet {
             records_per_second: 31.5 + f64::from(self.tick % 7) / 4.0,
             partitions,
             open_windows_count: open.len() as u64,
+            open_rows: open.iter().map(|open| open.keys).sum(),
             open_windows: open.into_iter().take(OPEN_WINDOWS_MAX).collect(),
             ..empty
         }
+    }
+
+    fn conditions(&self, at: EventTime) -> Conditions {
+        let kind = match self.phase {
+            Phase::Running => ConditionKind::Running,
+            Phase::Stopping => ConditionKind::Stopping,
+            Phase::Finished => ConditionKind::Finished,
+        };
+        Conditions::of(vec![JobCondition::plain(kind, at)])
     }
 
     fn window(&self, at: EventTime) -> WindowView {

@@ -25,6 +25,8 @@ fn every_route_answers_with_its_type_and_the_policy() {
         ("/", "text/html; charset=utf-8", "no-store"),
         ("/api/view", "application/json", "no-store"),
         ("/metrics", "application/json", "no-store"),
+        ("/healthz", "text/plain; charset=utf-8", "no-store"),
+        ("/readyz", "text/plain; charset=utf-8", "no-store"),
         ("/assets/page.css", "text/css; charset=utf-8", "no-cache"),
         ("/assets/page.js", "text/javascript; charset=utf-8", "no-cache"),
         ("/assets/vendor/chart.umd.min.js", "text/javascript; charset=utf-8", "no-cache"),
@@ -123,12 +125,11 @@ fn what_the_client_has_is_not_sent_again() {
 #[test]
 fn a_tag_is_of_one_run_and_one_format() {
     let (first, _view) = serve_fleet();
-    let tag = |accept| {
-        let answer = ask(first.local_addr(), "GET", "/metrics", &[("Accept", accept)]);
-        answer.header("ETag").unwrap().to_owned()
-    };
-    let tags = ["application/json", "text/plain", "application/openmetrics-text"].map(tag);
+    let tag = |path| get(first.local_addr(), path).header("ETag").unwrap().to_owned();
+    let tags = ["/metrics", "/api/view", "/"].map(tag);
     assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
+    // What the process uses is another answer each time.
+    assert_eq!(get(first.local_addr(), "/metrics?format=text").header("ETag"), None);
     // Runs are told apart by the millisecond in which they began to listen.
     let clock = Clock::system();
     while clock.elapsed() < Duration::from_millis(2) {
@@ -149,7 +150,7 @@ fn on_loopback_the_names_of_other_sites_are_refused() {
     for host in ["evil.example", "127.0.0.1.evil.example:5000", "192.168.0.9"] {
         let answer = ask(address, "GET", "/metrics", &[("Host", host)]);
         assert_eq!(answer.status, 421, "{host}");
-        assert!(answer.text().contains("--listen"), "{}", answer.text());
+        assert!(answer.text().contains("--allow-host"), "{}", answer.text());
         assert!(!answer.text().contains("device"), "nothing of the job is told");
     }
     let absolute =

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod condition;
 mod fleet;
+mod hostile;
 mod http;
 mod metrics;
 mod page;

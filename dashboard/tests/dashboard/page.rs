@@ -44,7 +44,7 @@ fn without_a_script_the_numbers_are_there() {
     assert_eq!(text_of(&html, "watermark-note"), "waits for partition 3");
     assert_eq!(text_of(&html, "rate"), "32");
     assert_eq!(text_of(&html, "read"), "10,811");
-    assert_eq!(text_of(&html, "balance"), "Balances: nothing is lost");
+    assert_eq!(text_of(&html, "balance"), "Balances, with 34 dead letters of 10,811 records");
     assert_eq!(text_of(&html, "status-text"), "Running");
     assert!(html.contains("data-alarm=\"false\""));
     assert!(html.contains(">Avg temperature <span class=\"unit\">°C</span></th>"));

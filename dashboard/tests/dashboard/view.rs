@@ -92,7 +92,7 @@ fn the_partition_that_holds_the_watermark_is_named() {
         partition.state = PartitionState::Idle;
     }
     let note = &shown(snapshot.clone(), "")["watermark_note"];
-    assert_eq!(note, "every partition is silent: time stands still");
+    assert_eq!(note, "all partitions are idle");
     snapshot.partitions.clear();
     assert_eq!(shown(snapshot, "")["watermark_note"], "no partition is being read yet");
 }

@@ -10,6 +10,7 @@
     reason = "a lock is held, not written, synced and renamed: the store has no such file"
 )]
 
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -46,18 +47,76 @@ pub enum LockError {
     #[error(
         "{} is in use by {}: stop that process first, or name another directory",
         .directory.display(),
-        match .holder { Some(pid) => format!("process {pid}"), None => "another process".into() }
+        match .holder { Some(holder) => holder.to_string(), None => "another process".into() }
     )]
     Held {
         /// The directory.
         directory: PathBuf,
-        /// The process id of who has it, if it was still to be read.
-        holder: Option<u32>,
+        /// Who has it, if that was still to be read.
+        holder: Option<Holder>,
     },
     /// The file cannot be made or locked: no permission, a read-only or full disk, a file system
     /// without locks.
     #[error(transparent)]
     Failed(#[from] StoreError),
+}
+
+/// A process that holds a lock. Its number says who it is only among those that see the same
+/// processes: in another container, the number of the first is 1, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its number, as it sees it itself.
+    pub pid: u32,
+    /// Which processes it sees, where the system says that (Linux: its PID namespace).
+    pub namespace: Option<String>,
+    /// What its machine or container is called.
+    pub host: Option<String>,
+}
+
+impl Holder {
+    /// This process.
+    fn this() -> Holder {
+        let namespace = std::fs::read_link("/proc/self/ns/pid").ok();
+        let namespace = namespace.and_then(|link| Some(link.to_str()?.to_owned()));
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let host = host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty());
+        Holder { pid: std::process::id(), namespace, host }
+    }
+
+    /// `42 pid:[4026531836] greenhouse`
+    fn to_line(&self) -> String {
+        let known = |part: &Option<String>| part.clone().unwrap_or_else(|| UNKNOWN.to_owned());
+        format!("{} {} {}\n", self.pid, known(&self.namespace), known(&self.host))
+    }
+
+    fn parse(text: &str) -> Option<Holder> {
+        let mut words = text.split_whitespace();
+        let pid = words.next()?.parse().ok()?;
+        let mut known = || Some(words.next()?.to_owned()).filter(|word| word != UNKNOWN);
+        Some(Holder { pid, namespace: known(), host: known() })
+    }
+}
+
+/// Stands for what is not known.
+const UNKNOWN: &str = "-";
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Holder { pid, namespace, host }, this) = (self, Holder::this());
+        if *namespace == this.namespace && *pid == this.pid {
+            f.write_str("this process itself")
+        } else if *pid == this.pid && namespace.is_none() {
+            write!(f, "process {pid}, perhaps of another container")
+        } else if *namespace == this.namespace || namespace.is_none() {
+            write!(f, "process {pid}")
+        } else {
+            write!(f, "a process of another container (process {pid} there")?;
+            match host.as_ref().filter(|_| *host != this.host) {
+                Some(host) => write!(f, ", host {host})"),
+                None => f.write_str(")"),
+            }
+        }
+    }
 }
 
 impl Lock {
@@ -84,14 +143,16 @@ impl Lock {
                 let mut text = String::new();
                 // Some systems do not let a locked file be read; the message does without, then.
                 let _ = file.read_to_string(&mut text);
-                let holder = text.trim().parse().ok();
+                let holder = Holder::parse(&text);
                 return Err(LockError::Held { directory: directory.to_owned(), holder });
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
         }
         // For the message of others alone, so it is not synced.
-        let pid = format!("{}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(failed("write"))?;
+        let holder = Holder::this().to_line();
+        file.set_len(0)
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(failed("write"))?;
         Ok(Lock { file })
     }
 }
@@ -153,7 +214,7 @@ mod tests {
         child.wait().unwrap();
         let lock = Lock::acquire(&directory).unwrap();
         match Lock::acquire(&directory).unwrap_err() {
-            LockError::Held { holder, .. } => assert_eq!(holder, Some(std::process::id())),
+            LockError::Held { holder, .. } => assert_eq!(holder, Some(Holder::this())),
             other => panic!("{other}"),
         }
         drop(lock);
@@ -174,8 +235,28 @@ mod tests {
             let LockError::Held { holder, .. } = Lock::acquire(there.path()).unwrap_err() else {
                 panic!("it is held")
             };
-            assert_eq!(holder, Some(std::process::id()));
+            assert_eq!(holder, Some(Holder::this()));
         }
+    }
+
+    #[test]
+    fn a_process_of_another_container_is_not_taken_for_one_of_here() {
+        let this = Holder::this();
+        let pid = this.pid;
+        assert_eq!(this.to_string(), "this process itself");
+        assert_eq!(Holder::parse(&this.to_line()), Some(this.clone()));
+        let other = Holder {
+            namespace: Some("pid:[7]".to_owned()),
+            host: Some("job-0".to_owned()),
+            ..this.clone()
+        };
+        let expected = format!("a process of another container (process {pid} there, host job-0)");
+        assert_eq!(other.to_string(), expected);
+        // What versions before this one wrote.
+        let old = Holder::parse("1\n").unwrap();
+        assert_eq!((old.pid, &old.namespace, &old.host), (1, &None, &None));
+        assert_eq!(old.to_string(), "process 1");
+        assert_eq!(Holder::parse("\n"), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub use self::started::{JobWorker, Started};
 use crate::background::Background;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
+use crate::condition::watchdog::Watchdog;
 use crate::condition::{ConditionKind, Conditions, JobCondition};
 use crate::failure::Failure;
 use crate::outputs::Outputs;
@@ -311,6 +312,9 @@ where
         if has_peers {
             peers::watch(&started.failure);
         }
+        let leads = place.process == 0;
+        let _watchdog =
+            leads.then(|| Watchdog::start(view.telemetry(), clock, &started.job.report));
         let started = Arc::new(started);
         let on_workers = Arc::clone(&started);
         let (ended, ends) = sync_channel(place.threads);
