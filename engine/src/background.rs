@@ -74,11 +74,28 @@ pub trait Spawn: Send + Sync + 'static {
     /// If there is no thread for it.
     fn spawn(&self, name: &str, bell: Bell, task: Box<dyn Task>) -> io::Result<Box<dyn Join>>;
 
-    /// Whether tasks go on while whoever gave them something to do waits. Otherwise nobody waits
-    /// for them, and queues have no bound.
-    fn is_parallel(&self) -> bool {
-        true
+    /// Lets tasks go on while a worker has to wait until one of them has made room. Called again
+    /// and again until there is room.
+    fn give_way(&self) -> GiveWay {
+        GiveWay::NotNeeded
     }
+
+    /// How many bytes may wait for a task, where that is to be less than usual: a simulation wants to
+    /// see what happens at the bound.
+    fn queue_bytes_max(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// What came of [`Spawn::give_way`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum GiveWay {
+    /// Tasks go on by themselves: the worker may sleep until it is told.
+    NotNeeded,
+    /// Others have gone on for a while.
+    Given,
+    /// The process has ended: the worker is to wait for nothing.
+    Ended,
 }
 
 /// Waits for a task.
@@ -111,8 +128,12 @@ impl Background {
         self.0.spawn(name, bell, Box::new(task))
     }
 
-    pub(crate) fn is_parallel(&self) -> bool {
-        self.0.is_parallel()
+    pub(crate) fn give_way(&self) -> GiveWay {
+        self.0.give_way()
+    }
+
+    pub(crate) fn queue_bytes_max(&self) -> Option<usize> {
+        self.0.queue_bytes_max()
     }
 }
 

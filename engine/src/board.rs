@@ -259,7 +259,7 @@ impl State {
     /// of one time, so all are of one window.
     fn take_finals<O: Cells + 'static>(&mut self, rows: SharedRows<O>, is_followed: bool) {
         let Some(window) = rows.first().map(|row| row.window) else { return };
-        debug_assert!(rows.iter().all(|row| row.window == window), "{window:?} and another");
+        assert!(rows.iter().all(|row| row.window == window), "{window:?} and another");
         self.final_rows += rows.len() as u64;
         if is_followed {
             self.incomplete.insert(window.end);

@@ -269,7 +269,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             }
             capabilities.advance(watermark);
             if bounded && lines.iter().all(|line| line.progress.finished) {
-                debug_assert!(intake.fold.is_empty(), "every window was over");
+                assert!(intake.fold.is_empty(), "every window was over");
                 // The last word: it stands for all later epochs.
                 let epoch = capabilities.epoch();
                 let acks = lines.iter().map(|line| line.ack(worker, epoch, now));

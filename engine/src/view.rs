@@ -16,6 +16,7 @@ use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::Window;
 
+use crate::background::Bell;
 use crate::condition::{ConditionKind, Conditions, JobCondition, observer};
 use crate::feed::Feed;
 pub use crate::feed::{FEED_ROWS_MAX, FinalRow, Follower, Heard};
@@ -316,6 +317,8 @@ pub struct View {
 struct Shown {
     newest: Mutex<Newest>,
     changed: Condvar,
+    /// Of the tasks that show it.
+    bells: Mutex<Vec<Bell>>,
 }
 
 #[derive(Debug)]
@@ -330,7 +333,7 @@ impl View {
     pub fn new(first: Snapshot) -> View {
         let published = first.conditions.all().to_vec();
         let newest = Mutex::new(Newest { snapshot: Arc::new(first), published });
-        let shown = Arc::new(Shown { newest, changed: Condvar::new() });
+        let shown = Arc::new(Shown { newest, changed: Condvar::new(), bells: Mutex::default() });
         let telemetry = Telemetry::default();
         let (there, raising) = (Arc::downgrade(&shown), telemetry.clone());
         // Not for as long as the telemetry lives: whoever reports may outlive the view.
@@ -362,7 +365,12 @@ impl View {
         snapshot.conditions = joined(&newest.published, self.telemetry.all_raised());
         newest.snapshot = Arc::new(snapshot);
         drop(newest);
-        self.shown.changed.notify_all();
+        self.shown.tell();
+    }
+
+    /// Rings `bell` whenever a snapshot is published: for a task, which may not wait.
+    pub fn ring_when_published(&self, bell: &Bell) {
+        self.shown.bells().push(bell.clone());
     }
 
     /// Waits until there is a snapshot other than `seen`, or until `limit` has passed; the newest
@@ -405,7 +413,17 @@ impl Shown {
         newest.snapshot =
             Arc::new(Snapshot { number, conditions, ..Snapshot::clone(&newest.snapshot) });
         drop(newest);
+        self.tell();
+    }
+
+    fn bells(&self) -> MutexGuard<'_, Vec<Bell>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits for a snapshot.
+    fn tell(&self) {
         self.changed.notify_all();
+        self.bells().iter().for_each(Bell::ring);
     }
 }
 

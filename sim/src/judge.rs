@@ -99,7 +99,13 @@ impl Found {
     /// As [`read`](Self::read).
     pub fn read_in(out: &Directory, columns: &[&str]) -> Result<Found, String> {
         let mut found = Found::default();
-        for (date, batch) in batches(out, "parquet", &mut found.files)? {
+        found.add(out, columns, "")?;
+        Ok(found)
+    }
+
+    fn add(&mut self, out: &Directory, columns: &[&str], job: &str) -> Result<(), String> {
+        let found = self;
+        for (date, batch) in batches(out, "parquet", job, &mut found.files)? {
             let (keys, starts, ends) = (
                 strings(&batch, 0)?,
                 times(named(&batch, "window_start")?)?,
@@ -125,9 +131,22 @@ impl Found {
                 }
             }
         }
-        found.late = rejected(out, "late", &mut found.files)?;
-        found.dead = rejected(out, "dead_letters", &mut found.files)?;
-        Ok(found)
+        rejected(out, "late", job, &mut found.files, &mut found.late)?;
+        rejected(out, "dead_letters", job, &mut found.files, &mut found.dead)
+    }
+
+    /// The same, of all places where the processes of a job put their rows. Of files only those count
+    /// that `job` wrote, by their names.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); also a row that is in two places.
+    pub fn read_all(outs: &[Directory], columns: &[&str], job: &str) -> Result<Found, String> {
+        let mut all = Found::default();
+        for out in outs {
+            all.add(out, columns, job)?;
+        }
+        Ok(all)
     }
 
     /// Holds what was found against what must be there. Averages are compared to 1e-9 of their
@@ -213,10 +232,11 @@ fn compare_rejected(
 fn rejected(
     out: &Directory,
     folder: &str,
+    job: &str,
     files: &mut usize,
-) -> Result<BTreeMap<(i32, i64), FoundRejected>, String> {
-    let mut all = BTreeMap::new();
-    for (_, batch) in batches(out, folder, files)? {
+    all: &mut BTreeMap<(i32, i64), FoundRejected>,
+) -> Result<(), String> {
+    for (_, batch) in batches(out, folder, job, files)? {
         let partitions: &Int32Array = typed(named(&batch, "partition")?)?;
         let offsets: &Int64Array = typed(named(&batch, "offset")?)?;
         let topics: &StringArray = typed(named(&batch, "topic")?)?;
@@ -236,24 +256,28 @@ fn rejected(
             }
         }
     }
-    Ok(all)
+    Ok(())
 }
 
-/// The rows of all visible Parquet files in `out/folder/date=…/`, with the name of their folder.
+/// The rows of all visible Parquet files of `job` in `out/folder/date=…/`, with the name of their
+/// folder.
 fn batches(
     out: &Directory,
     folder: &str,
+    job: &str,
     files: &mut usize,
 ) -> Result<Vec<(String, RecordBatch)>, String> {
     let folder = out.subdirectory(folder).map_err(text)?;
     let mut batches = Vec::new();
-    for date in folder.list().map_err(text)? {
+    let dates = folder.list().map_err(text)?.into_iter();
+    for date in dates.filter(|date| !date.name.starts_with('.')) {
         if date.kind != EntryKind::Directory {
             return Err(format!("{}: not a folder", date.name));
         }
         let directory = folder.subdirectory(&date.name).map_err(text)?;
         let visible = directory.list().map_err(text)?.into_iter();
-        for file in visible.filter(|file| !file.name.starts_with('.')) {
+        let is_of_job = |name: &str| !name.starts_with('.') && name.contains(job);
+        for file in visible.filter(|file| is_of_job(&file.name)) {
             *files += 1;
             let bytes = directory.read(&file.name).map_err(text)?;
             let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))

@@ -51,7 +51,7 @@ fn a_seed_is_one_run_to_the_last_byte() {
 /// A plan without chance faults, and with one start that ends so.
 fn one_start(seed: u64, end: End, power_lost: bool) -> Plan {
     let mut plan = Plan::calm(seed);
-    plan.starts = vec![Start { workers: 2, end, power_lost, eager: false }];
+    plan.starts = vec![Start { end, power_lost, ..Start::calm(1, 2) }];
     plan.last_workers = 3;
     plan.checkpoint_every = Duration::from_millis(20);
     plan.roll_every = Duration::from_millis(30);

@@ -157,6 +157,12 @@ where
         }
     }
 
+    /// Another process of the job is gone: that ends this one too. [`Job::run`] hears of it by itself;
+    /// this is for whoever drives the workers.
+    pub fn peer_gone(&self, process: usize, reason: &str) {
+        self.failure.report(JobError::PeerGone { process, reason: reason.to_owned() });
+    }
+
     /// What a worker with a thread of its own does: everything, until there is no more to do.
     pub(super) fn work(&self, worker: &mut Worker) -> Option<Summary> {
         let index = worker.index();

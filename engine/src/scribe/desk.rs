@@ -9,7 +9,7 @@ use strandline_operators::record::Rejected;
 use strandline_operators::window::{Row, Snapshot};
 use timely::scheduling::activate::SyncActivator;
 
-use crate::background::Bell;
+use crate::background::{Background, Bell, GiveWay};
 use crate::checkpoint::manifest::{Manifest, ProcessCut};
 use crate::finals::SharedRows;
 use crate::job::Stop;
@@ -86,8 +86,9 @@ struct Inner<P, O> {
     room: Condvar,
     bell: Bell,
     stop: Stop,
-    /// Whether a worker waits for room. Not where one thread is everybody.
-    bounded: bool,
+    /// Who runs the scribe while a worker waits for room.
+    background: Background,
+    queue_bytes_max: usize,
     /// Whether rows that are not written are computed again.
     checkpoints: bool,
 }
@@ -142,7 +143,12 @@ impl fmt::Display for Fate {
 }
 
 impl<P, O> Desk<P, O> {
-    pub(super) fn new(bell: Bell, stop: Stop, bounded: bool, checkpoints: bool) -> Desk<P, O> {
+    pub(super) fn new(
+        bell: Bell,
+        stop: Stop,
+        background: Background,
+        checkpoints: bool,
+    ) -> Desk<P, O> {
         let state = State {
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -154,7 +160,9 @@ impl<P, O> Desk<P, O> {
             workers: Vec::new(),
         };
         let (state, room) = (Mutex::new(state), Condvar::new());
-        Desk { inner: Arc::new(Inner { state, room, bell, stop, bounded, checkpoints }) }
+        let queue_bytes_max = background.queue_bytes_max().unwrap_or(QUEUE_BYTES_MAX);
+        let inner = Inner { state, room, bell, stop, background, queue_bytes_max, checkpoints };
+        Desk { inner: Arc::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<P, O>> {
@@ -177,7 +185,7 @@ impl<P, O> Desk<P, O> {
     pub(crate) fn hand(&self, letter: Letter<P, O>) -> Result<(), Lost> {
         let bytes = letter.bytes();
         let mut state = self.lock();
-        while self.inner.bounded && QUEUE_BYTES_MAX <= state.queued_bytes && !state.gone {
+        while self.inner.queue_bytes_max <= state.queued_bytes && !state.gone {
             if let Some(trouble) = &state.condition.trouble
                 && state.condition.is_full
                 && self.inner.stop.is_requested()
@@ -186,12 +194,7 @@ impl<P, O> Desk<P, O> {
                 let fate = Fate::of_unwritten(self.inner.checkpoints);
                 return Err(Lost { cause, rows, fate });
             }
-            state = self
-                .inner
-                .room
-                .wait_timeout(state, STOPPED_POLL)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.wait_for_room(state)?;
         }
         if !state.gone {
             state.queued_bytes += bytes;
@@ -200,6 +203,26 @@ impl<P, O> Desk<P, O> {
         drop(state);
         self.inner.bell.ring();
         Ok(())
+    }
+
+    /// Waits for room, for a moment: whoever does looks again.
+    fn wait_for_room<'a>(
+        &'a self,
+        state: MutexGuard<'a, State<P, O>>,
+    ) -> Result<MutexGuard<'a, State<P, O>>, Lost> {
+        drop(state);
+        match self.inner.background.give_way() {
+            GiveWay::Given => Ok(self.lock()),
+            GiveWay::Ended => {
+                let fate = Fate::of_unwritten(self.inner.checkpoints);
+                Err(Lost { cause: "the process has ended".into(), rows: 0, fate })
+            }
+            GiveWay::NotNeeded => {
+                let room = &self.inner.room;
+                let waited = room.wait_timeout(self.lock(), STOPPED_POLL);
+                Ok(waited.unwrap_or_else(PoisonError::into_inner).0)
+            }
+        }
     }
 
     /// What the process keeps of a cut, once that is durable; `Some(None)` for one that was given

@@ -136,7 +136,7 @@ where
     O: Send + Sync + 'static,
 {
     let bell = Bell::default();
-    let scribe = Scribe::new(options, bell.clone(), background.is_parallel());
+    let scribe = Scribe::new(options, bell.clone(), background);
     let (desk, lost) = (scribe.desk.clone(), Arc::clone(&scribe.lost));
     let name = format!("scribe {}", scribe.options.process);
     let task = background.spawn(&name, bell, scribe)?;
@@ -226,7 +226,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P,
 }
 
 impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
-    fn new(options: ScribeOptions<O>, bell: Bell, bounded: bool) -> Scribe<P, O> {
+    fn new(options: ScribeOptions<O>, bell: Bell, background: &Background) -> Scribe<P, O> {
         let (stop, kept) = (options.stop.clone(), options.checkpoints.is_some());
         Scribe {
             passed: vec![0; options.workers],
@@ -246,7 +246,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             blocked: false,
             store_trouble: None,
             told: Told::default(),
-            desk: Desk::new(bell, stop, bounded, kept),
+            desk: Desk::new(bell, stop, background.clone(), kept),
             lost: Arc::default(),
             options,
         }
@@ -360,7 +360,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             if let Some(sealing) = &self.sealing {
                 let epoch = sealing.epoch;
                 self.store_sealing()?;
-                debug_assert_eq!(epoch, self.current, "a cut is of the current epoch");
+                assert_eq!(epoch, self.current, "a cut is of the current epoch");
             } else if self.current < passed || passed == LAST_EPOCH {
                 if self.seal_current()? {
                     continue;

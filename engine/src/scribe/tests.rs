@@ -322,7 +322,8 @@ fn while_a_store_takes_nothing_no_more_is_taken_than_has_room() {
 #[test]
 fn a_worker_that_waits_for_room_is_let_go_by_a_stop() {
     let stop = Stop::default();
-    let desk: Desk<u64, Out> = Desk::new(Bell::default(), stop.clone(), true, true);
+    let background = Background::threads();
+    let desk: Desk<u64, Out> = Desk::new(Bell::default(), stop.clone(), background, true);
     let letter = || Letter::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] };
     desk.hand(letter()).unwrap();
     stop.request();

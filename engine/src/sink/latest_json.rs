@@ -1,17 +1,16 @@
 //! `OUT/latest.json`: what a job shows, for whoever reads files.
 //!
-//! A thread follows the view and replaces the file as a whole, so a reader always finds one
+//! A task follows the view and replaces the file as a whole, so a reader always finds one
 //! complete document. Only the last one waits for the medium: a sync several times a second, for
 //! what is replaced at once, makes everything else on that disk wait too, Kafka's log included.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{Existing, SinkError};
+use crate::background::{Background, Bell, Join, Step, Task};
 use crate::clock::Clock;
 use crate::report::Report;
 use crate::store::{Directory, StoreError};
@@ -19,11 +18,9 @@ use crate::view::{Snapshot, View};
 
 /// The file's name.
 pub(super) const LATEST_JSON: &str = "latest.json";
-/// How often the thread looks whether it is to end while nothing is published.
-const CLOSE_POLL: Duration = Duration::from_millis(100);
 /// How long after a failure the disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Times as long as a document took, the thread rests after it: with very many keys it is written
+/// Times as long as a document took, the task rests after it: with very many keys it is written
 /// less often rather than taking a core.
 const REST_FACTOR: u32 = 9;
 
@@ -34,25 +31,53 @@ pub(super) fn document(value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-/// Keeps `latest.json` up to date, on a thread of its own.
+/// Keeps `latest.json` up to date, off the thread that made it.
 ///
 /// Dropped without [`close`](Self::close) it ends too, without writing what is newest.
-#[derive(Debug)]
 pub struct LatestJson {
-    // Dropped first: that ends the thread's wait.
-    close: Mutex<Option<Sender<Close>>>,
-    thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+    shared: Arc<Shared>,
+    bell: Bell,
+    task: Mutex<Option<Box<dyn Join>>>,
     out: Directory,
 }
 
-/// Write what is newest and end.
-#[derive(Debug)]
-struct Close;
+impl std::fmt::Debug for LatestJson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LatestJson").field("out", &self.out).finish_non_exhaustive()
+    }
+}
+
+/// What the task hears and says.
+#[derive(Default)]
+struct Shared {
+    ending: Mutex<Option<Ending>>,
+    /// Whether the last document was written, once it has been tried.
+    closed: Mutex<Option<Result<(), StoreError>>>,
+}
+
+impl Shared {
+    fn ending(&self) -> MutexGuard<'_, Option<Ending>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn closed(&self) -> MutexGuard<'_, Option<Result<(), StoreError>>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the task ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It writes what is newest before.
+    Write,
+    /// At once.
+    Drop,
+}
 
 impl LatestJson {
-    /// Starts: writes what `view` shows at once, and then whatever changes it, at most once in
-    /// `publish_every`. A disk that does not take it is reported once and tried again. A file that
-    /// is [continued](Existing::Continue) stays until there is a window to show.
+    /// Starts, on a thread: writes what `view` shows at once, and then whatever changes it, at most
+    /// once in `publish_every`. A disk that does not take it is reported once and tried again. A file
+    /// that is [continued](Existing::Continue) stays until there is a window to show.
     ///
     /// # Errors
     ///
@@ -65,7 +90,24 @@ impl LatestJson {
         report: &Report,
         existing: Existing,
     ) -> Result<LatestJson, SinkError> {
-        let (close, closed) = channel();
+        let background = Background::threads();
+        LatestJson::spawn_by(&background, out, view, publish_every, clock, report, existing)
+    }
+
+    /// The same, run by `background`.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError::NoThread`].
+    pub fn spawn_by(
+        background: &Background,
+        out: &Directory,
+        view: &View,
+        publish_every: Duration,
+        clock: &Clock,
+        report: &Report,
+        existing: Existing,
+    ) -> Result<LatestJson, SinkError> {
         let file = LatestFile {
             out: out.clone(),
             report: report.clone(),
@@ -75,13 +117,20 @@ impl LatestJson {
             is_last: false,
             needs_window: existing == Existing::Continue,
         };
-        let (view, clock) = (view.clone(), clock.clone());
-        let thread = std::thread::Builder::new()
-            .name(LATEST_JSON.to_owned())
-            .spawn(move || follow(file, &view, publish_every, &clock, &closed))
+        let (shared, bell) = (Arc::new(Shared::default()), Bell::default());
+        let following = Following {
+            file,
+            view: view.clone(),
+            publish_every,
+            clock: clock.clone(),
+            rest_until: Duration::ZERO,
+            shared: Arc::clone(&shared),
+        };
+        view.ring_when_published(&bell);
+        let task = background
+            .spawn(LATEST_JSON, bell.clone(), following)
             .map_err(|error| SinkError::NoThread(Arc::new(error)))?;
-        let (close, thread) = (Mutex::new(Some(close)), Mutex::new(Some(thread)));
-        Ok(LatestJson { close, thread, out: out.clone() })
+        Ok(LatestJson { shared, bell, task: Mutex::new(Some(task)), out: out.clone() })
     }
 
     /// Writes what the view shows now, and ends. A second call does nothing.
@@ -90,64 +139,73 @@ impl LatestJson {
     ///
     /// [`SinkError::Latest`]: it could not be written. [`SinkError::Ended`].
     pub fn close(&self) -> Result<(), SinkError> {
-        if let Some(close) = self.close.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // If the thread is gone, joining it says so.
-            let _ = close.send(Close);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(task) = task else { return Ok(()) };
+        self.end(Ending::Write);
+        let ended_well = task.join();
+        match self.shared.closed().take() {
+            Some(written) if ended_well => {
+                written.map_err(|cause| SinkError::Latest(Arc::new(cause)))
+            }
+            _ => Err(SinkError::Ended { path: self.out.path().join(LATEST_JSON) }),
         }
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return Ok(()) };
-        match thread.join() {
-            Ok(written) => written.map_err(|cause| SinkError::Latest(Arc::new(cause))),
-            Err(_) => Err(SinkError::Ended { path: self.out.path().join(LATEST_JSON) }),
-        }
+    }
+
+    fn end(&self, ending: Ending) {
+        self.shared.ending().get_or_insert(ending);
+        self.bell.ring();
     }
 }
 
 impl Drop for LatestJson {
     fn drop(&mut self) {
-        *self.close.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            self.end(Ending::Drop);
             // A panic there has been printed.
-            drop(thread.join());
+            task.join();
         }
     }
 }
 
-/// What the thread does.
-fn follow(
-    mut file: LatestFile,
-    view: &View,
+/// What the task does.
+struct Following {
+    file: LatestFile,
+    view: View,
     publish_every: Duration,
-    clock: &Clock,
-    closed: &Receiver<Close>,
-) -> Result<(), StoreError> {
-    let mut snapshot = view.latest();
-    loop {
-        let before = clock.elapsed();
-        let mut rest = match file.show(&snapshot) {
-            Ok(()) => publish_every,
-            Err(_) => publish_every.max(RETRY_AFTER),
-        };
-        rest = rest.max(clock.elapsed().saturating_sub(before).saturating_mul(REST_FACTOR));
-        loop {
-            match closed.recv_timeout(rest) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Close) => {
-                    file.is_last = true;
-                    return file.show(&view.latest());
-                }
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+    clock: Clock,
+    /// By the clock.
+    rest_until: Duration,
+    shared: Arc<Shared>,
+}
+
+impl Task for Following {
+    fn step(&mut self) -> Step {
+        let ending = *self.shared.ending();
+        if let Some(ending) = ending {
+            if ending == Ending::Write {
+                self.file.is_last = true;
+                let written = self.file.show(&self.view.latest());
+                *self.shared.closed() = Some(written);
             }
-            let newest = match file.seen {
-                Some(seen) => view.newer_than(seen, CLOSE_POLL),
-                None => view.latest(),
-            };
-            if file.seen != Some(newest.number) {
-                snapshot = newest;
-                break;
-            }
-            rest = Duration::ZERO;
+            return Step::Done;
         }
+        let before = self.clock.elapsed();
+        if before < self.rest_until {
+            return Step::Wait(Some(self.rest_until - before));
+        }
+        let newest = self.view.latest();
+        if self.file.seen == Some(newest.number) {
+            return Step::Wait(None);
+        }
+        let rest = match self.file.show(&newest) {
+            Ok(()) => self.publish_every,
+            Err(_) => self.publish_every.max(RETRY_AFTER),
+        };
+        let now = self.clock.elapsed();
+        let rest = rest.max(now.saturating_sub(before).saturating_mul(REST_FACTOR));
+        self.rest_until = now.saturating_add(rest);
+        Step::Wait(Some(rest))
     }
 }
 

@@ -44,6 +44,8 @@ struct State {
 struct StoredPartition {
     messages: Vec<StoredMessage>,
     payloads: Vec<u8>,
+    /// What is before this cannot be read.
+    low: Offset,
 }
 
 /// A message as the log keeps it.
@@ -127,6 +129,20 @@ impl SimulatedLog {
             reader.wake();
         }
         offset
+    }
+
+    /// Retention has passed `low`: whoever is to read what is before it, hears that it is gone. A lower
+    /// offset brings it back, as a copy would.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    pub fn begin_at(&self, partition: Partition, low: Offset) {
+        let mut state = self.state_mut();
+        state.partitions[partition.0 as usize].low = low;
+        for reader in &state.readers {
+            reader.wake();
+        }
     }
 
     /// Adds an empty partition.
@@ -223,6 +239,15 @@ impl Reader for SimulatedReader {
         let position = self.positions.get_mut(&partition).ok_or_else(unassigned)?;
         let stored = &state.partitions[partition.0 as usize];
         let before = position.next_offset;
+        let is_over = position.end.is_some_and(|end| end <= before);
+        if before < stored.low && !is_over {
+            return Err(SourceError::DataGone {
+                topic: self.log.topic.to_string(),
+                partition,
+                expected: before,
+                low: stored.low,
+            });
+        }
         let end = position.end.unwrap_or_else(|| stored.end());
         let first = stored.messages.partition_point(|message| message.offset < before);
         let wanted = stored.messages[first..].iter().take_while(|message| message.offset < end);

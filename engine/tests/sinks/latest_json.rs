@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use strandline_engine::clock::Clock;
 use strandline_engine::sink::{Existing, LatestJson, SinkError, SinkOptions};
 use strandline_engine::store::Operation;
 use strandline_engine::view::View;
@@ -23,8 +24,8 @@ fn latest_in_flight(bench: &Bench) -> Option<u64> {
 }
 
 fn spawn_latest(bench: &Bench, view: &View, publish_every: Duration) -> LatestJson {
-    let SinkOptions { out, clock, report, .. } = &bench.options;
-    LatestJson::spawn(out, view, publish_every, clock, report, Existing::Append).unwrap()
+    let SinkOptions { out, report, .. } = &bench.options;
+    LatestJson::spawn(out, view, publish_every, &Clock::system(), report, Existing::Append).unwrap()
 }
 
 #[test]

@@ -293,7 +293,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
 
     /// Takes note of names, in the order of the channel, and takes what goes by them.
     fn receive(&mut self, time: Time, shipments: &[Shipment<V, A::Partial>]) {
-        debug_assert!(self.epoch <= time.epoch, "an epoch is left when nothing can come for it");
+        assert!(self.epoch <= time.epoch, "an epoch is left when nothing can come for it");
         let mut resolved = Vec::with_capacity(TOGETHER);
         for shipment in shipments {
             match &shipment.0 {
@@ -505,7 +505,7 @@ impl<V, A: Aggregate<V>> State<V, A> {
     }
 
     fn enter(&mut self, epoch: u64) {
-        debug_assert!(self.epoch < epoch, "epochs advance");
+        assert!(self.epoch < epoch, "epochs advance");
         self.epoch = epoch;
         if let MapEntry::Occupied(aside) = self.aside.entry(epoch) {
             for &Resolved { key, start, span, ref what } in &aside.remove().1 {

@@ -32,6 +32,9 @@ struct Options {
     /// How many seeds run at the same time. As many as there are cores, unless given.
     #[arg(short, long)]
     jobs: Option<usize>,
+    /// Leave nothing out that the simulation knows of, also what the program does not survive yet.
+    #[arg(long)]
+    wild: bool,
     /// Go on after a seed that fails.
     #[arg(long)]
     keep_going: bool,
@@ -43,19 +46,20 @@ const LAST_LINES: usize = 30;
 fn main() -> ExitCode {
     let options = Options::parse();
     let failed = match options.seed {
-        Some(seed) => !one(seed, options.verbose),
+        Some(seed) => !one(seed, options.wild, options.verbose),
         None => !many(&options),
     };
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Runs one seed; whether all is well.
-fn one(seed: u64, verbose: bool) -> bool {
+fn one(seed: u64, wild: bool, verbose: bool) -> bool {
     let trace = if verbose { Trace::aloud() } else { Trace::default() };
+    let plan = plan(seed, wild);
     if verbose {
-        eprintln!("{}", Plan::of(seed));
+        eprintln!("{plan}");
     }
-    match main_job(seed).run(&trace) {
+    match main_job(seed).run_plan(&plan, &trace) {
         Ok(report) => {
             println!("seed {seed}: {report}");
             true
@@ -66,7 +70,7 @@ fn one(seed: u64, verbose: bool) -> bool {
             }
             println!("seed {seed} FAILED: {failure}");
             if !verbose {
-                println!("step for step: {}", replay(seed));
+                println!("step for step: {}", replay(seed, wild));
             }
             false
         }
@@ -86,7 +90,7 @@ fn many(options: &Options) -> bool {
             if end <= seed {
                 break;
             }
-            let result = main_job(seed).run(&Trace::default());
+            let result = main_job(seed).run_plan(&plan(seed, options.wild), &Trace::default());
             let (runs, failures, report) =
                 &mut *total.lock().unwrap_or_else(PoisonError::into_inner);
             *runs += 1;
@@ -100,7 +104,7 @@ fn many(options: &Options) -> bool {
                 Err(failure) => {
                     *failures += 1;
                     println!("seed {seed} FAILED: {failure}");
-                    println!("step for step: {}", replay(seed));
+                    println!("step for step: {}", replay(seed, options.wild));
                     stop.store(!options.keep_going, Ordering::SeqCst);
                 }
             }
@@ -117,6 +121,13 @@ fn many(options: &Options) -> bool {
     failures == 0
 }
 
-fn replay(seed: u64) -> String {
-    format!("cargo run --release -p strandline-sim --bin simulate -- --seed {seed} -v")
+fn plan(seed: u64, wild: bool) -> Plan {
+    if wild { Plan::wild(seed) } else { Plan::of(seed) }
+}
+
+fn replay(seed: u64, wild: bool) -> String {
+    let wild = if wild { " --wild" } else { "" };
+    format!(
+        "cargo run --profile checked -p strandline-sim --bin simulate -- --seed {seed}{wild} -v"
+    )
 }

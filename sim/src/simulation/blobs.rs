@@ -6,7 +6,7 @@
 //! again, or is dead. Such a late request is done as any other: a name that has been taken
 //! meanwhile is not replaced. Listings are up to date, as those of S3 are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,7 @@ struct Stored {
     blobs: BTreeMap<String, Vec<u8>>,
     /// Requests whose callers hear no answer, and that are not done yet.
     under_way: VecDeque<Request>,
+    planted: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -70,6 +71,31 @@ impl MemoryBlobs {
         true
     }
 
+    /// Puts a blob there that is nobody's, and that no law looks at.
+    pub(super) fn plant(&self, name: &str, bytes: Vec<u8>) {
+        let mut stored = self.stored();
+        stored.blobs.insert(name.to_owned(), bytes);
+        stored.planted.push(name.to_owned());
+    }
+
+    /// Takes away what was planted.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else has.
+    pub(super) fn remove_planted(&self) -> Result<(), String> {
+        let mut stored = self.stored();
+        for name in std::mem::take(&mut stored.planted) {
+            stored.blobs.remove(&name).ok_or_else(|| format!("{name} was removed"))?;
+        }
+        Ok(())
+    }
+
+    /// The names of all blobs.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.stored().blobs.keys().cloned().collect()
+    }
+
     /// The power goes: as everything that is stored is durable, that changes nothing, unless the
     /// world has that [weakness](Weakness::BlobsAreLost).
     pub fn power_lost(&self, random: &mut SplitMix64) {
@@ -101,7 +127,9 @@ impl Stored {
                 }
             }
             Request::Delete { name } => {
-                self.blobs.remove(&name);
+                if self.blobs.remove(&name).is_some() {
+                    outside.happened(Happened::Deleted { name });
+                }
             }
         }
     }

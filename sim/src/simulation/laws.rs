@@ -10,16 +10,29 @@
 //! - its ledger balances, and counts exactly the records before its offsets;
 //! - nobody says that something is committed that is in no checkpoint, or in one that came too late,
 //!   by a process that another one had taken over from;
-//! - a file becomes visible when a checkpoint that names it has been written, and not before.
+//! - a file becomes visible when a checkpoint that names it has been written, and not before;
+//! - nothing that a checkpoint needs which may still be continued is removed: neither its blobs nor
+//!   the files that it lists, hidden or visible, on whatever disk;
+//! - a file that is visible is never removed, unless somebody asked for that, and not before it is known
+//!   that the job can run;
+//! - `latest.json` is a complete document at every moment, and the rows that it calls final are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use serde_json::Value;
 use strandline_engine::checkpoint::manifest::{CutRecord, Manifest, PartitionCut};
 
 use super::blobs::MemoryBlobs;
+use super::disk::MemoryDisk;
+use super::latest::Documents;
 use super::outside::Happened;
+use super::plan::Mode;
 use crate::oracle::{LoggedRecord, Outcome};
+
+/// The file that shows the newest window.
+const LATEST_JSON: &str = "latest.json";
 
 /// What a record is, by the log alone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -48,6 +61,19 @@ pub struct Laws {
     checkpoints: u64,
     /// Files that became visible.
     shown: u64,
+    /// What the checkpoints need that were the newest when they were written, by number.
+    needed: BTreeMap<u64, Vec<Arc<str>>>,
+    /// What the start does that goes on.
+    mode: Mode,
+    /// Whether a job begins anew, and has no cut yet.
+    begins_anew: bool,
+    /// Whether one has had its first cut since that was last asked.
+    begun_anew: bool,
+    /// The numbers of disks on which `latest.json` may be torn: the power has gone since it was
+    /// written.
+    torn: BTreeSet<usize>,
+    /// What is judged of `latest.json`: rows by window.
+    documents: Option<Documents>,
 }
 
 impl Laws {
@@ -89,7 +115,33 @@ impl Laws {
             named: BTreeSet::new(),
             checkpoints: 0,
             shown: 0,
+            needed: BTreeMap::new(),
+            mode: Mode::Continue,
+            begins_anew: false,
+            begun_anew: false,
+            torn: BTreeSet::new(),
+            documents: expected.filter(|_| exact).map(Documents::new),
         }
+    }
+
+    /// A start begins.
+    pub fn begin_start(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// A start is over.
+    pub fn end_start(&mut self) {
+        self.mode = Mode::Continue;
+    }
+
+    /// Whether a job has begun anew, and had its first cut, since this was last asked.
+    pub fn has_begun_anew(&mut self) -> bool {
+        std::mem::take(&mut self.begun_anew)
+    }
+
+    /// The power has gone.
+    pub fn power_lost(&mut self, disks: usize) {
+        self.torn.extend(0..disks);
     }
 
     /// The newest checkpoint that was written.
@@ -107,7 +159,7 @@ impl Laws {
     /// # Errors
     ///
     /// The first law that was broken, in a line.
-    pub fn check(&mut self, journal: Vec<Happened>) -> Result<(), String> {
+    pub fn check(&mut self, journal: Vec<Happened>, disks: &[MemoryDisk]) -> Result<(), String> {
         for happened in journal {
             match happened {
                 Happened::Stored { name, bytes } => {
@@ -118,7 +170,11 @@ impl Laws {
                         self.manifest(manifest).map_err(|error| format!("{name}: {error}"))?;
                     }
                 }
-                Happened::Renamed { to, .. } => self.renamed(&to)?,
+                Happened::Deleted { name } => self.deleted(&name)?,
+                Happened::Renamed { disk, to, .. } => self.renamed(disk, &to)?,
+                Happened::Removed { path, process, .. } => {
+                    self.removed(&path).map_err(|error| format!("{process}: {error}"))?;
+                }
                 Happened::Committed { process, positions } => {
                     if !self.positions.contains(&positions) {
                         return Err(format!(
@@ -129,17 +185,85 @@ impl Laws {
                 }
             }
         }
-        let blobs = self.blobs.seen_from_above();
-        for needed in self.newest.iter().flat_map(Manifest::blobs) {
-            blobs.get(&needed).map_err(|_| format!("{needed} is gone, and still needed"))?;
+        self.all_is_there(disks)?;
+        self.latest_is_complete(disks)
+    }
+
+    /// Whether everything is there that a checkpoint needs which may be continued.
+    fn all_is_there(&self, disks: &[MemoryDisk]) -> Result<(), String> {
+        let blobs = self.blobs.names();
+        for (number, needed) in &self.needed {
+            let is_kept = blobs.contains(&Manifest::name(*number));
+            if let Some(gone) = needed.iter().find(|blob| is_kept && !blobs.contains(&***blob)) {
+                return Err(format!("{gone} is gone, and manifest {number} still needs it"));
+            }
+        }
+        let Some(newest) = &self.newest else { return Ok(()) };
+        let staged = newest.cut.iter().flat_map(|cut| &cut.processes);
+        let mut staged = staged.flat_map(|process| &process.outputs.staged).peekable();
+        if staged.peek().is_none() || self.mode == Mode::Replace {
+            return Ok(());
+        }
+        let files: BTreeSet<String> = disks.iter().flat_map(MemoryDisk::file_names).collect();
+        let gone = staged.find(|file| !files.contains(&file.hidden) && !files.contains(&file.name));
+        match gone {
+            Some(file) => Err(format!(
+                "{} is gone, hidden and visible, and manifest {} lists it",
+                file.name, newest.number
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A blob was removed.
+    fn deleted(&mut self, name: &str) -> Result<(), String> {
+        if matches!(self.mode, Mode::Misspelt | Mode::NewerFormat) {
+            return Err(format!("{name} was removed by a start that cannot go on"));
+        }
+        if let Some(number) = Manifest::number_of(name) {
+            self.needed.remove(&number);
         }
         Ok(())
     }
 
-    fn renamed(&mut self, to: &Path) -> Result<(), String> {
-        let is_rows = to.extension().is_some_and(|extension| extension == "parquet");
-        let is_hidden = to.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
-        if !is_rows || is_hidden || !to.starts_with(&self.out) {
+    /// A file was removed.
+    fn removed(&self, path: &Path) -> Result<(), String> {
+        match self.mode {
+            Mode::Replace => Ok(()),
+            _ if !self.is_rows(path) => Ok(()),
+            mode => Err(format!("{} was visible, and is removed: {mode:?}", path.display())),
+        }
+    }
+
+    fn is_rows(&self, path: &Path) -> bool {
+        let is_rows = path.extension().is_some_and(|extension| extension == "parquet");
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+        is_rows && !is_hidden && path.starts_with(&self.out)
+    }
+
+    /// Whether `latest.json` is a complete document, wherever there is one.
+    fn latest_is_complete(&mut self, disks: &[MemoryDisk]) -> Result<(), String> {
+        for (number, disk) in disks.iter().enumerate() {
+            let path = self.out.join(LATEST_JSON);
+            let Ok(bytes) = disk.seen_from_above().read(&path) else { continue };
+            let wrong = |error: String| format!("{LATEST_JSON} on disk {number}: {error}");
+            match serde_json::from_slice::<Value>(&bytes) {
+                Ok(document) => {
+                    let documents = self.documents.as_ref();
+                    documents.map_or(Ok(()), |all| all.check(&document)).map_err(wrong)?;
+                }
+                Err(_) if self.torn.contains(&number) => {}
+                Err(error) => return Err(wrong(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn renamed(&mut self, disk: usize, to: &Path) -> Result<(), String> {
+        if to.file_name().is_some_and(|name| name == LATEST_JSON) {
+            self.torn.remove(&disk);
+        }
+        if !self.is_rows(to) {
             return Ok(());
         }
         self.shown += 1;
@@ -159,7 +283,16 @@ impl Laws {
         if let Some(blob) = manifest.blobs().iter().find(|blob| !self.stored.contains(&***blob)) {
             return Err(format!("it needs {blob}, which has not been stored"));
         }
-        let before = self.newest.as_ref().and_then(|newest| newest.cut.as_ref());
+        let newest = self.newest.as_ref();
+        let is_new = newest.is_some_and(|newest| newest.job != manifest.job);
+        if is_new && !matches!(self.mode, Mode::Replace | Mode::Append) {
+            return Err(format!("job {} begins, and nobody asked for that", manifest.job));
+        }
+        self.begins_anew |= is_new;
+        if manifest.cut.is_some() && std::mem::take(&mut self.begins_anew) {
+            self.begun_anew = true;
+        }
+        let before = newest.filter(|_| !is_new).and_then(|newest| newest.cut.as_ref());
         match (before, &manifest.cut) {
             (Some(_), None) => return Err("it has no cut, and the one before has".to_owned()),
             (Some(before), Some(cut)) => compare(before, cut)?,
@@ -175,6 +308,7 @@ impl Laws {
                 self.named.insert(folder.join(&staged.name));
             }
         }
+        self.needed.insert(manifest.number, manifest.blobs());
         self.newest = Some(manifest);
         Ok(())
     }

@@ -85,6 +85,8 @@ pub mod scheduler;
 pub mod topic;
 pub mod trace;
 
+mod group;
+mod latest;
 mod main_job;
 mod process;
 mod run;

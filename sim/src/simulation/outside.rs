@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::trace::Trace;
 use crate::random::SplitMix64;
@@ -25,8 +25,22 @@ impl fmt::Display for ProcessId {
 }
 
 /// What outlives processes. Clones are the same one.
-#[derive(Clone, Debug)]
-pub struct Outside(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub struct Outside(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    before: OnceLock<BeforeOperation>,
+}
+
+/// Called before an operation of a process, and whether it is to be held still there.
+type BeforeOperation = Box<dyn Fn(ProcessId, bool) + Send + Sync>;
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outside")
+    }
+}
 
 /// How often operations fail by chance.
 #[derive(Copy, Clone, Debug, Default, PartialEq)]
@@ -107,10 +121,26 @@ pub enum Happened {
     },
     /// A file got another name.
     Renamed {
+        /// On which disk, by its number.
+        disk: usize,
         /// Where it was.
         from: PathBuf,
         /// Where it is now.
         to: PathBuf,
+    },
+    /// A file was removed.
+    Removed {
+        /// By whom.
+        process: ProcessId,
+        /// On which disk, by its number.
+        disk: usize,
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// A blob was removed.
+    Deleted {
+        /// Its name.
+        name: String,
     },
 }
 
@@ -123,9 +153,12 @@ struct State {
     spell: Option<Spell>,
     weakness: Option<Weakness>,
     operations: u64,
-    /// The process that does the operation of this number dies of it.
-    fatal: Option<u64>,
-    deaths: u64,
+    /// The process dies of its operation of this number.
+    fatal: Option<(ProcessId, u64)>,
+    /// The process is held still before its operation of this number.
+    held: Option<(ProcessId, u64)>,
+    /// Those who have died of an operation since that was last asked.
+    deaths: Vec<ProcessId>,
     processes: BTreeMap<ProcessId, Process>,
     numbers: u64,
 }
@@ -136,12 +169,13 @@ struct Process {
     /// Its disk has been given to another one.
     unmounted: bool,
     faults: u64,
+    operations: u64,
 }
 
 impl Outside {
     /// A world without trouble; chance comes from `seed`.
     pub fn new(seed: u64, trace: Trace) -> Outside {
-        Outside(Arc::new(Mutex::new(State {
+        let state = State {
             trace,
             journal: Vec::new(),
             random: SplitMix64::stream(seed, 0x6f75_7473_6964_6500),
@@ -150,10 +184,22 @@ impl Outside {
             weakness: None,
             operations: 0,
             fatal: None,
-            deaths: 0,
+            held: None,
+            deaths: Vec::new(),
             processes: BTreeMap::new(),
             numbers: 0,
-        })))
+        };
+        Outside(Arc::new(Inner { state: Mutex::new(state), before: OnceLock::new() }))
+    }
+
+    /// Calls `before` before each operation of a process, and says whether the process is to be held
+    /// still there. Only the first one is called.
+    pub(super) fn before_operations(
+        &self,
+        before: impl Fn(ProcessId, bool) + Send + Sync + 'static,
+    ) {
+        // A world has one scheduler.
+        let _ = self.0.before.set(Box::new(before));
     }
 
     /// Sets how often operations fail by chance.
@@ -187,9 +233,20 @@ impl Outside {
         self.lock().operations
     }
 
-    /// Lets the process die that does the operation of this number; the first is number 0.
-    pub fn crash_at_operation(&self, number: Option<u64>) {
-        self.lock().fatal = number;
+    /// Operations so far, of one process.
+    pub fn operations_of(&self, process: ProcessId) -> u64 {
+        self.lock().processes.get(&process).map_or(0, |process| process.operations)
+    }
+
+    /// Lets a process die of its operation of this number; its first is number 0.
+    pub fn crash_at_operation(&self, fatal: Option<(ProcessId, u64)>) {
+        self.lock().fatal = fatal;
+    }
+
+    /// Holds a process still just before its operation of this number, if it does it in a task or
+    /// while it starts.
+    pub fn hold_at_operation(&self, held: Option<(ProcessId, u64)>) {
+        self.lock().held = held;
     }
 
     /// From now on, nothing that the process does has an effect.
@@ -207,9 +264,9 @@ impl Outside {
         self.lock().processes.get(&process).is_some_and(|process| process.dead)
     }
 
-    /// How many processes have died of an operation.
-    pub fn deaths(&self) -> u64 {
-        self.lock().deaths
+    /// Who has died of an operation since this was last asked.
+    pub fn take_deaths(&self) -> Vec<ProcessId> {
+        std::mem::take(&mut self.lock().deaths)
     }
 
     /// How many operations of the process failed: what excuses an error of its.
@@ -255,6 +312,7 @@ impl Outside {
         kind: Kind,
         name: fmt::Arguments<'_>,
     ) -> Verdict {
+        self.pause(process);
         let mut state = self.lock();
         if state.processes.get(&process).is_some_and(|process| process.dead) {
             return Verdict::Failed { kind: io::ErrorKind::Other, effect: Effect::Nothing };
@@ -267,11 +325,15 @@ impl Outside {
         }
         let number = state.operations;
         state.operations += 1;
-        let verdict = state.judge(process, kind, number);
+        let mine = state.processes.entry(process).or_default();
+        let own_number = mine.operations;
+        mine.operations += 1;
+        let is_fatal = state.fatal == Some((process, own_number));
+        let verdict = state.judge(process, kind, is_fatal);
         match verdict {
             Verdict::Done => state.trace.line(format_args!("  #{number} {process} {name}")),
             Verdict::Failed { kind, effect } => {
-                let dies = if state.fatal == Some(number) { ", and the process dies" } else { "" };
+                let dies = if is_fatal { ", and the process dies" } else { "" };
                 let fails = format_args!("fails: {kind:?}, effect {effect:?}{dies}");
                 state.trace.line(format_args!("  #{number} {process} {name} {fails}"));
             }
@@ -279,8 +341,21 @@ impl Outside {
         verdict
     }
 
+    /// Lets others have their turn, or holds the process still.
+    fn pause(&self, process: ProcessId) {
+        let Some(before) = self.0.before.get() else { return };
+        let mut state = self.lock();
+        let number = state.processes.get(&process).map_or(0, |process| process.operations);
+        let is_held = state.held == Some((process, number));
+        if is_held {
+            state.held = None;
+        }
+        drop(state);
+        before(process, is_held);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -293,11 +368,11 @@ impl State {
         }
     }
 
-    fn judge(&mut self, process: ProcessId, kind: Kind, number: u64) -> Verdict {
+    fn judge(&mut self, process: ProcessId, kind: Kind, is_fatal: bool) -> Verdict {
         let changes = matches!(kind, Kind::ChangeDisk | Kind::ChangeBlobs);
-        if self.fatal == Some(number) {
+        if is_fatal {
             self.kill(process);
-            self.deaths += 1;
+            self.deaths.push(process);
             let effect = if changes { self.effect(kind) } else { Effect::Nothing };
             return Verdict::Failed { kind: io::ErrorKind::Other, effect };
         }

@@ -1,47 +1,78 @@
-//! One start of the job: a process with its workers and tasks.
+//! One process of a start of the job, with its workers and tasks.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strandline_engine::checkpoint::Checkpoints;
+use strandline_engine::checkpoint::{Checkpoints, catalog};
+use strandline_engine::clock::Clock;
 use strandline_engine::job::{
     Job, JobError, JobOptions, Place, Started as StartedJob, Stop, Summary,
 };
 use strandline_engine::report::Report;
-use strandline_engine::sink::{Existing, FileOutputs, Roll, RunId, prepare};
+use strandline_engine::sink::{
+    Existing, FileOutputs, LatestJson, Roll, RunId, identify, identity, prepare,
+};
 use strandline_engine::source::{PartitionStart, Source};
-use strandline_engine::store::Directory;
-use strandline_engine::table::Cells;
+use strandline_engine::store::{Directory, Disk};
+use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::PlacementSeed;
-use timely::WorkerConfig;
-use timely::worker::ProgressMode;
 use timely::worker::Worker;
 
-use super::outside::ProcessId;
-use super::plan::{Plan, Start};
-use super::run::{OUT, World};
-use super::scheduler::Work;
-use super::topic::SimulatedTopic;
+use super::blobs::MemoryBlobs;
+use super::outside::{Outside, ProcessId};
+use super::plan::{Mode, Plan};
+use super::run::OUT;
+use super::scheduler::{Scheduler, Work};
+use super::topic::{SimulatedTopic, Topic};
 
 /// The civil time at which runs begin, give or take an hour: 2024-11-03.
 const WALL_MS: i64 = 1_730_638_800_000;
 /// Stands for never.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
+/// What a process is started with.
+pub(super) struct Setup<D, A> {
+    pub(super) id: ProcessId,
+    /// Its number in the job.
+    pub(super) process: usize,
+    pub(super) workers: usize,
+    pub(super) mode: Mode,
+    pub(super) bounded: bool,
+    /// Milliseconds after the time at which all runs begin.
+    pub(super) wall_ms: u64,
+    pub(super) stop: Stop,
+    pub(super) plan: Plan,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) blobs: MemoryBlobs,
+    pub(super) scheduler: Scheduler,
+    pub(super) topic: Topic,
+    pub(super) outside: Outside,
+    pub(super) decoder: D,
+    pub(super) aggregate: A,
+    pub(super) table: Table,
+    pub(super) options: JobOptions,
+    pub(super) topic_name: String,
+}
+
 /// A process that has been started.
 pub(super) struct Process {
-    pub(super) id: ProcessId,
-    pub(super) stop: Stop,
+    /// Until its workers are started.
+    before: Option<(Open, Discovery)>,
+    /// Tells it that another process of the job is gone.
+    pub(super) peer_gone: Box<dyn Fn(usize) + Send + Sync>,
     workers: usize,
     left: Arc<Mutex<Left>>,
-    end: Box<dyn FnOnce(Option<Summary>) -> Result<Summary, JobError>>,
+    end: Box<dyn FnOnce(Option<Summary>) -> Result<Summary, JobError> + Send>,
 }
+
+/// What the workers of a process do.
+pub(super) type Open = Box<dyn Fn(&mut Worker) -> Work + Send + Sync>;
 
 /// The workers that have left, and what the first one said.
 #[derive(Default)]
@@ -62,6 +93,11 @@ pub(super) enum Ended {
 }
 
 impl Process {
+    /// What its workers do, and who tells it of new partitions: to be taken once.
+    pub(super) fn take_work(&mut self) -> Option<(Open, Discovery)> {
+        self.before.take()
+    }
+
     /// How it has ended. Lets its tasks end, if all its workers have left.
     pub(super) fn ended(self) -> Ended {
         let (workers, summary) = {
@@ -103,95 +139,139 @@ impl Discovery {
     }
 }
 
-/// Starts the job in a new process.
-pub(super) fn start<D, A>(
-    world: &World<'_, D, A>,
-    id: ProcessId,
-    start: &Start,
-    bounded: bool,
-    wall_ms: u64,
-) -> Result<(Process, Discovery), String>
+/// What a program does before its job has workers, in the order in which it does it.
+pub(super) fn start<D, A>(setup: Setup<D, A>) -> Result<Process, String>
 where
     D: Decode + Sync,
     A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
 {
-    let (plan, simulation) = (world.plan, world.simulation);
-    let wall = EventTime::from_millis(WALL_MS) + Duration::from_millis(wall_ms);
-    let clock = world.scheduler.clock(wall);
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let Setup { id, process, workers, mode, bounded, stop, plan, outside, .. } = setup;
+    let leads = process == 0;
+    let wall = EventTime::from_millis(WALL_MS) + Duration::from_millis(setup.wall_ms);
+    let clock = setup.scheduler.clock(wall);
     let run = RunId::new(wall, id.0);
-    let out = Directory::on(world.disk.seen_by(id), OUT);
-    prepare(&out, Existing::Continue, None).map_err(|error| error.to_string())?;
+    let out = Directory::on(setup.disk, OUT);
+    let blobs = setup.blobs.seen_by(id);
+    let fresh = matches!(mode, Mode::Replace | Mode::Append | Mode::Misspelt);
 
-    let trace = world.outside.trace();
+    let mut continues = false;
+    if leads {
+        let all = catalog::list(&*blobs).map_err(|error| text(&error))?;
+        let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());
+        let continued = newest.filter(|manifest| !fresh && manifest.cut.is_some());
+        if let Some(manifest) = continued {
+            let here = identity(&out).map_err(|error| text(&error))?;
+            manifest.check_outputs(&blobs.place(), &here).map_err(|error| text(&error))?;
+        }
+        continues = continued.is_some();
+    }
+    let existing = match mode {
+        _ if continues || !leads => Existing::Continue,
+        Mode::Replace | Mode::Misspelt => Existing::Replace,
+        Mode::Append => Existing::Append,
+        Mode::Continue | Mode::NewerFormat => Existing::Refuse,
+    };
+    let table = Arc::new(setup.table.clone());
+    let first = Snapshot::empty(&setup.topic_name, Arc::clone(&table), wall);
+    let latest = first.to_json();
+    prepare(&out, existing, leads.then_some(&latest)).map_err(|error| text(&error))?;
+    let identity = leads.then(|| identify(&out, run)).transpose().map_err(|error| text(&error))?;
+
+    let trace = outside.trace();
     let report = Report::new(move |line| trace.line(format_args!("  {id} says: {line}")));
-    let table = Arc::new(simulation.table.clone());
-    let first = Snapshot::empty(&simulation.topic, Arc::clone(&table), wall);
     let outputs = FileOutputs {
-        out,
+        out: out.clone(),
         run,
         roll: Roll { every: plan.roll_every, rows: plan.roll_rows, ..Roll::default() },
         clock: clock.clone(),
         report: report.clone(),
-        table: simulation.table.clone(),
-        topic: simulation.topic.clone(),
-        windows: simulation.options.windows,
+        table: setup.table,
+        topic: setup.topic_name,
+        windows: setup.options.windows,
     };
+    let background = setup.scheduler.background(id, plan.queue_bytes_max);
+    let view = View::new(first);
+    let latest_json = leads
+        .then(|| {
+            let every = plan.epoch_every;
+            LatestJson::spawn_by(&background, &out, &view, every, &clock, &report, existing)
+        })
+        .transpose()
+        .map_err(|error| text(&error))?;
     let checkpoints = Checkpoints {
-        blobs: world.blobs.seen_by(id),
+        blobs,
         every: plan.checkpoint_every,
         keep: plan.keep,
-        fresh: false,
+        fresh,
         start: run,
         shape: BTreeMap::new(),
-        outputs: None,
+        outputs: identity,
     };
-    let source = world.topic.source(bounded, plan.reads, &world.outside, id);
-    let (found, discovered) = sync_channel(1);
-    let job = Job::new(
-        source.clone(),
-        simulation.decoder.clone(),
-        simulation.aggregate.clone(),
-        table,
-        outputs,
-        options(simulation.options, plan),
-    )
-    .with_placement(PlacementSeed::default())
-    .with_checkpoints(Some(checkpoints))
-    .with_background(world.scheduler.background(id))
-    .with_report(report);
+    let source = setup.topic.source(bounded, plan.reads, &outside, id);
+    let source = if mode == Mode::Misspelt { source.misspelt() } else { source };
+    let job_options = options(setup.options, &plan);
+    let job = Job::new(source.clone(), setup.decoder, setup.aggregate, table, outputs, job_options)
+        .with_placement(PlacementSeed::default())
+        .with_checkpoints(Some(checkpoints))
+        .with_background(background)
+        .with_report(report);
+    let place = Place { process, threads: workers };
+    let started = started(job, place, &clock, &view, &stop, source)?;
+    let (job, discovery) = started;
+    let left = Arc::new(Mutex::new(Left::default()));
+    let (on_workers, leaving) = (Arc::clone(&job), Arc::clone(&left));
+    let (ending, told) = (Arc::clone(&job), job);
+    Ok(Process {
+        before: Some((
+            Box::new(move |worker: &mut Worker| work(&on_workers, &leaving, worker)),
+            discovery,
+        )),
+        peer_gone: Box::new(move |process| told.peer_gone(process, "the simulation killed it")),
+        workers,
+        left,
+        end: Box::new(move |summary| {
+            let result = ending.end(summary);
+            let closed = latest_json.map_or(Ok(()), |latest| latest.close());
+            // The first error is the cause.
+            result.and_then(|summary| {
+                closed.map(|()| summary).map_err(|error| JobError::Output(Box::new(error)))
+            })
+        }),
+    })
+}
 
-    let (view, stop) = (View::new(first), Stop::default());
-    let place = Place { process: 0, threads: start.workers };
-    let mut started = job.start(place, &clock, &view, &stop).map_err(|error| error.to_string())?;
+type SimulatedJob<D, A> = Job<SimulatedTopic, D, A, FileOutputs>;
+type StartedProcess<D, A> = Arc<StartedJob<SimulatedTopic, D, A, FileOutputs>>;
+
+/// Starts the job, and hears of new partitions.
+fn started<D, A>(
+    job: SimulatedJob<D, A>,
+    place: Place,
+    clock: &Clock,
+    view: &View,
+    stop: &Stop,
+    source: SimulatedTopic,
+) -> Result<(StartedProcess<D, A>, Discovery), String>
+where
+    D: Decode + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
+{
+    let mut started = job.start(place, clock, view, stop).map_err(|error| error.to_string())?;
+    let (found, discovered) = sync_channel(1);
     let known = started.known_partitions();
     if known.is_some() {
         started.discover_by(discovered);
     }
     let known = known.and_then(|known| u32::try_from(known).ok()).unwrap_or(u32::MAX);
-    let discovery = Discovery { source, known, found };
-
-    let started = Arc::new(started);
-    let left = Arc::new(Mutex::new(Left::default()));
-    let (on_workers, leaving) = (Arc::clone(&started), Arc::clone(&left));
-    let open = move |worker: &mut Worker| work(&on_workers, &leaving, worker);
-    let mode = if start.eager { ProgressMode::Eager } else { ProgressMode::Demand };
-    let config = WorkerConfig::default().progress_mode(mode);
-    world.scheduler.start(id, start.workers, config, open)?;
-    let end = Box::new(move |summary| started.end(summary));
-    Ok((Process { id, stop, workers: start.workers, left, end }, discovery))
+    Ok((Arc::new(started), Discovery { source, known, found }))
 }
 
 /// What a worker does.
-fn work<S, D, A, W>(
-    started: &Arc<StartedJob<S, D, A, W>>,
-    left: &Arc<Mutex<Left>>,
-    worker: &mut Worker,
-) -> Work
+fn work<D, A>(started: &StartedProcess<D, A>, left: &Arc<Mutex<Left>>, worker: &mut Worker) -> Work
 where
-    S: Source,
     D: Decode + Sync,
     A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
-    W: strandline_engine::outputs::Outputs<A::Output>,
 {
     let mut job = Some(started.build(worker));
     let left = Arc::clone(left);

@@ -1,35 +1,45 @@
 //! One run: starts of the job one after the other, until one is left alone and finishes.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use strandline_engine::checkpoint::manifest::{FORMAT, Manifest};
+use strandline_engine::job::Stop;
 use strandline_engine::store::{Directory, EntryKind};
+use strandline_engine::table::Cells;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::blobs::MemoryBlobs;
 use super::disk::MemoryDisk;
+use super::group::{Group, Member, Outcome, summary};
 use super::laws::Laws;
 use super::outside::{FaultRates, Outside, ProcessId, Spell};
-use super::plan::{End, Plan, Start};
-use super::process::{self, Discovery, Ended, Process};
+use super::plan::{End, Mode, PROCESSES_MAX, Places, Plan, Start};
+use super::process::{self, Discovery, Ended, Setup};
 use super::scheduler::{Act, Interrupt, Scheduler};
 use super::topic::Topic;
 use super::trace::Trace;
 use super::{Expectation, Report, Simulation};
 use crate::judge::Found;
 use crate::random::SplitMix64;
-use strandline_engine::table::Cells;
 
 /// `--out`.
 pub(super) const OUT: &str = "out";
+/// The file in `OUT` that says which directory it is.
+const ID_FILE: &str = ".strandline-id";
+/// A blob that only a checkpoint of a version to come knows.
+const NEWER_BLOB: &str = "cut-999999999999-00000000000000000001-000";
 /// Most moves of a run: a run that makes no end in them does not make one.
 const MOVES_MAX: u64 = 200_000;
 /// How long a process that has been asked to stop is given, in moves, before it is killed.
 const STOP_MOVES: u64 = 3_000;
-/// How long another process runs while one stands still, in moves.
-const STANDSTILL_MOVES: u64 = 400;
+/// How long the other processes of a job go on when one of them is dead, in moves.
+const SURVIVAL_MOVES: u64 = 1_000;
+/// How long another process runs while one stands still, in moves, at most.
+const STANDSTILL_MOVES: u64 = 800;
 /// How long two processes run against each other, in moves.
 const RIVALRY_MOVES: u64 = 4_000;
 
@@ -38,7 +48,8 @@ pub(super) struct World<'a, D, A> {
     pub(super) simulation: &'a Simulation<D, A>,
     pub(super) plan: &'a Plan,
     pub(super) outside: Outside,
-    pub(super) disk: MemoryDisk,
+    /// One of each place where rows go.
+    pub(super) disks: Vec<MemoryDisk>,
     pub(super) blobs: MemoryBlobs,
     pub(super) scheduler: Scheduler,
     pub(super) topic: Topic,
@@ -50,6 +61,16 @@ pub(super) struct World<'a, D, A> {
     ask_at: Arc<AtomicU64>,
     report: Report,
     running: Vec<ProcessId>,
+    /// Those that have been started and not been ended.
+    groups: Vec<Group>,
+    /// How often operations fail once a process has been started.
+    faults: FaultRates,
+    /// Whether retention has passed what is to be read.
+    has_lost: Arc<AtomicBool>,
+    /// A start that was to begin anew and has not come to its claim: the user tries again.
+    anew: Option<Mode>,
+    /// So many processes had places of their own, at most.
+    places: usize,
     /// Of the processes that want to hear of new partitions.
     discoveries: Arc<Mutex<Vec<Discovery>>>,
 }
@@ -112,7 +133,12 @@ where
         World {
             simulation,
             plan,
-            disk: MemoryDisk::new(&outside),
+            disks: (0..if plan.places == Places::Own { PROCESSES_MAX } else { 1 })
+                .map(|number| {
+                    let disk = MemoryDisk::new(&outside).with_number(number);
+                    disk.with_descriptors_max(plan.descriptors_max)
+                })
+                .collect(),
             blobs,
             scheduler: Scheduler::new(seed, plan.pace, MOVES_MAX, &outside),
             topic: Topic::new(&simulation.topic, records, plan.added_partitions, seed),
@@ -124,6 +150,11 @@ where
             ask_at: Arc::default(),
             report: Report::default(),
             running: Vec::new(),
+            groups: Vec::new(),
+            faults: FaultRates::default(),
+            has_lost: Arc::default(),
+            anew: None,
+            places: 1,
             discoveries: Arc::default(),
         }
     }
@@ -155,121 +186,189 @@ where
         cut.is_some_and(|cut| cut.finished)
     }
 
-    /// Starts a process and lets it end as planned.
+    /// Starts a job and lets it end as planned.
     fn disturbed_start<'b>(
         &mut self,
         start: &Start,
         others: &mut impl Iterator<Item = &'b Start>,
     ) -> Result<(), String> {
-        let id = self.next_id();
-        self.trace.line(format_args!("{id}: {start:?}"));
-        let crash_at = match start.end {
-            End::DiesOf { operation } => Some(self.outside.operations() + operation),
-            _ => None,
-        };
-        self.outside.crash_at_operation(crash_at);
+        let start = self.as_it_can_be(start);
         // A process that meets trouble while it starts does not get far.
         let is_early = self.random.happens(0.2);
+        self.faults = self.plan.faults;
         self.outside.set_rates(if is_early { self.plan.faults } else { FaultRates::default() });
         if !is_early {
             self.outside.set_spell(None);
         }
-        let process = self.start(id, start, !self.plan.live);
-        self.outside.set_rates(self.plan.faults);
+        self.launch(&start, !self.plan.live)?;
+        let victim = self.last()?.victim();
+        self.outside.crash_at_operation(match start.end {
+            End::DiesOf { operation } => Some((victim, operation)),
+            _ => None,
+        });
+        self.outside.hold_at_operation(match start.end {
+            End::Held { operation } => Some((victim, operation)),
+            _ => None,
+        });
         self.ask_after(match start.end {
             End::Killed { after_moves }
             | End::Stopped { after_moves }
             | End::Returns { after_moves } => after_moves,
             // One that reads to an end comes to it.
-            End::DiesOf { .. } if self.plan.live => super::plan::MOVES_MAX,
-            End::DiesOf { .. } => u64::MAX,
+            End::DiesOf { .. } | End::Held { .. } if self.plan.live => super::plan::MOVES_MAX,
+            End::DiesOf { .. } | End::Held { .. } => u64::MAX,
         });
-        let Some(process) = process? else { return Ok(()) };
-        match (self.conduct()?, start.end) {
-            (Interrupt::Asked, End::Stopped { .. }) => {
-                self.trace.line(format_args!("{id} is asked to stop"));
-                process.stop.request();
-                self.ask_after(STOP_MOVES);
-                self.conduct()?;
-            }
-            (Interrupt::Asked, End::Returns { .. }) => {
-                if let Some(other) = others.next() {
-                    return self.rivals(process, other);
+        let mut next = Next::AsPlanned;
+        loop {
+            let event = self.next_event()?;
+            match (event, next) {
+                (Event::Over(_) | Event::Refused(_), _) => break,
+                (Event::Asked, Next::Told) => break,
+                (Event::Asked, Next::Tells) => {
+                    self.trace.line(format_args!("the others hear of it"));
+                    self.last()?.tell_of_deaths();
+                    next = Next::Told;
+                    self.ask_after(STOP_MOVES);
+                }
+                (Event::Asked, Next::AsPlanned) => match start.end {
+                    End::Killed { .. } => {
+                        let (outside, scheduler) = (self.outside.clone(), self.scheduler.clone());
+                        let last = self.last()?;
+                        last.kill(victim, &outside, &scheduler);
+                        if !last.has_survivors() {
+                            break;
+                        }
+                        next = Next::Tells;
+                        self.ask_after(SURVIVAL_MOVES);
+                    }
+                    End::Stopped { .. } => {
+                        self.trace.line(format_args!("it is asked to stop"));
+                        self.last()?.stop();
+                        next = Next::Told;
+                        self.ask_after(STOP_MOVES);
+                    }
+                    End::Returns { .. } => return self.rivals(others.next()),
+                    End::DiesOf { .. } | End::Held { .. } => break,
+                },
+                (Event::Held, _) => return self.rivals(others.next()),
+                (Event::Died, _) => {
+                    if !self.last()?.has_survivors() {
+                        break;
+                    }
+                    next = Next::Tells;
+                    self.ask_after(SURVIVAL_MOVES);
                 }
             }
-            _ => {}
         }
-        self.end(process, start.power_lost)
+        self.end_last(start.power_lost, false)
     }
 
-    /// A process stands still, another one takes over, and the first comes back.
-    fn rivals(&mut self, old: Process, start: &Start) -> Result<(), String> {
-        let id = self.next_id();
-        self.trace.line(format_args!("{} stands still; {id}: {start:?}", old.id));
-        self.scheduler.suspend(old.id, true);
-        // As a volume that is attached elsewhere. (On one machine, a lock keeps the new one out.)
-        self.outside.unmount(old.id);
-        self.disk.process_died(old.id);
-        self.outside.crash_at_operation(None);
-        let new = self.start(id, start, !self.plan.live);
-        self.ask_after(STANDSTILL_MOVES);
-        let new = new?;
-        if new.is_some() {
-            self.conduct()?;
+    /// What can be of a planned start.
+    fn as_it_can_be(&mut self, start: &Start) -> Start {
+        let mut start = start.clone();
+        // One that was to begin anew, and did not, is tried again.
+        start.mode = self.anew.unwrap_or(start.mode);
+        let has_any = self.laws.newest().is_some_and(|newest| newest.cut.is_some());
+        if !has_any && self.anew.is_none() {
+            start.mode = Mode::Continue;
         }
-        self.trace.line(format_args!("{} comes back", old.id));
-        self.scheduler.suspend(old.id, false);
+        if matches!(start.mode, Mode::Replace | Mode::Append) {
+            self.anew = Some(start.mode);
+        }
+        start
+    }
+
+    /// Some processes stand still, others take over, and the first come back.
+    fn rivals(&mut self, start: Option<&Start>) -> Result<(), String> {
+        let Some(start) = start else { return self.end_last(false, false) };
+        let start = Start { mode: self.anew.unwrap_or(Mode::Continue), ..start.clone() };
+        let old = self.last()?.ids();
+        self.trace.line(format_args!("{old:?} stand still"));
+        for id in &old {
+            self.scheduler.suspend(*id, true);
+            // As a volume that is attached elsewhere. (On one machine, a lock keeps the new one
+            // out.)
+            self.outside.unmount(*id);
+            self.process_died(*id);
+        }
+        self.outside.crash_at_operation(None);
+        self.outside.hold_at_operation(None);
+        self.launch(&start, !self.plan.live)?;
+        let standstill = 1 + self.random.below(STANDSTILL_MOVES);
+        self.ask_after(standstill);
+        while !matches!(self.next_event()?, Event::Asked | Event::Refused(_) | Event::Over(_)) {}
+        self.trace.line(format_args!("{old:?} come back"));
+        for id in &old {
+            self.scheduler.suspend(*id, false);
+        }
         self.ask_after(RIVALRY_MOVES);
-        if self.conduct()? != Interrupt::Asked {
-            // One of them has left; the other one goes on for a while.
-            self.ask_after(STANDSTILL_MOVES);
-            self.conduct()?;
+        let mut others = true;
+        while others {
+            match self.next_event()? {
+                Event::Asked => others = false,
+                // One of them has left; the other one goes on for a while.
+                Event::Over(_) | Event::Refused(_) => self.ask_after(STANDSTILL_MOVES),
+                Event::Died | Event::Held => {}
+            }
         }
         // Without a disk it may try for ever.
-        self.outside.kill(old.id);
-        self.end_of(old, false, true)?;
-        if let Some(new) = new {
-            self.end(new, start.power_lost)?;
+        let new = self.groups.pop().ok_or("nobody was started")?;
+        for id in &old {
+            self.outside.kill(*id);
         }
-        Ok(())
+        self.end_last(false, true)?;
+        self.groups.push(new);
+        self.end_last(start.power_lost, true)
     }
 
-    /// Starts a process that nothing disturbs, and that has to finish.
+    /// Starts a job that nothing disturbs, and that has to finish.
     fn last_start(&mut self) -> Result<(), String> {
         self.outside.set_rates(FaultRates::default());
+        self.faults = FaultRates::default();
         self.outside.set_spell(None);
         self.outside.crash_at_operation(None);
+        self.outside.hold_at_operation(None);
         self.scheduler.set_nature(None);
+        self.ask_after(u64::MAX);
         self.blobs.settle();
         self.check()?;
+        self.topic.bring_back();
         self.topic.write_rest();
-        let id = self.next_id();
-        let workers = self.plan.last_workers;
-        self.trace.line(format_args!("{id}: the last start, {workers} workers"));
-        let was_finished = self.has_finished();
-        let start = Start {
-            workers,
-            end: End::Killed { after_moves: u64::MAX },
-            power_lost: false,
-            eager: false,
+        let was_finished = self.has_finished() && self.anew.is_none();
+        // Every place has to be there.
+        let processes = match self.plan.places {
+            Places::Own => self.plan.last_processes.max(self.places),
+            Places::Shared => self.plan.last_processes,
         };
-        let Some(process) = self.start(id, &start, true)? else {
+        let mut start = Start::calm(processes, self.plan.last_workers);
+        start.mode = self.anew.unwrap_or(Mode::Continue);
+        self.launch(&start, true)?;
+        let event = self.next_event()?;
+        let group = self.last()?;
+        let leader = group.ids()[0];
+        if let Some(refused) = &group.refused {
+            let line = format!("{leader} did not start: {refused}");
+            self.end_last(false, false)?;
             // What is finished is not started again, but its outputs are complete.
-            return if was_finished { Ok(()) } else { Err(format!("{id} did not start")) };
-        };
-        let interrupt = self.conduct()?;
-        if interrupt != Interrupt::Left(id) {
-            return Err(format!("{id}: {interrupt:?}"));
+            return if was_finished { Ok(()) } else { Err(line) };
         }
-        let summary = match process.ended() {
-            Ended::Well(summary) => summary,
-            other => return Err(format!("{id} ended: {other:?}")),
+        if !matches!(event, Event::Over(_)) {
+            return Err(format!("{leader}: {event:?}"));
+        }
+        let Some(group) = self.groups.last_mut() else { return Err("nobody was started".into()) };
+        let ended = group.ended();
+        let Some(summary) = summary(&ended) else {
+            return Err(format!("{leader} ended: {ended:?}"));
         };
-        self.take_down(id)?;
+        let bad = ended.iter().find(|(_, ended)| !matches!(ended, Ended::Well(_)));
+        if let Some((id, ended)) = bad {
+            return Err(format!("{id} ended: {ended:?}"));
+        }
+        self.take_down_last()?;
         self.check()?;
         let ledger = &summary.ledger;
         if !summary.finished || !ledger.balances() {
-            return Err(format!("{id} did not finish: {summary:?}"));
+            return Err(format!("{leader} did not finish: {summary:?}"));
         }
         self.report.rows = summary.final_rows;
         if !self.has_finished() {
@@ -278,99 +377,220 @@ where
         Ok(())
     }
 
-    fn next_id(&mut self) -> ProcessId {
-        self.next_process += 1;
-        self.report.starts += 1;
-        let id = ProcessId(self.next_process);
-        self.running.push(id);
-        id
+    /// Begins to start the processes of a job.
+    fn launch(&mut self, start: &Start, bounded: bool) -> Result<(), String> {
+        self.trace.line(format_args!("{start:?}"));
+        if self.plan.places == Places::Own {
+            self.places = self.places.max(start.processes);
+        }
+        let planted = (start.mode == Mode::NewerFormat)
+            .then(|| self.laws.newest().map(|newest| newer(newest, newest.number + 1)))
+            .flatten();
+        if let Some((name, bytes)) = planted {
+            self.trace.line(format_args!("{name} is of a version to come"));
+            self.blobs.plant(&name, bytes);
+            self.blobs.plant(NEWER_BLOB, vec![1]);
+        }
+        self.laws.begin_start(start.mode);
+        let mut group =
+            Group { start: start.clone(), members: Vec::new(), running: false, refused: None };
+        for process in 0..start.processes {
+            self.next_process += 1;
+            self.report.starts += 1;
+            let id = ProcessId(self.next_process);
+            self.running.push(id);
+            let (stop, outcome) = (Stop::default(), Outcome::default());
+            let disk = self.disks[process % self.disks.len()].seen_by(id);
+            let setup = Setup {
+                id,
+                process,
+                workers: start.workers,
+                mode: start.mode,
+                bounded,
+                wall_ms: self.random.below(3_600_000),
+                stop: stop.clone(),
+                plan: self.plan.clone(),
+                disk,
+                blobs: self.blobs.clone(),
+                scheduler: self.scheduler.clone(),
+                topic: self.topic.clone(),
+                outside: self.outside.clone(),
+                decoder: self.simulation.decoder.clone(),
+                aggregate: self.simulation.aggregate.clone(),
+                table: self.simulation.table.clone(),
+                options: self.simulation.options,
+                topic_name: self.simulation.topic.clone(),
+            };
+            let into = Arc::clone(&outcome);
+            self.scheduler.begin(id, move || {
+                let started = process::start(setup);
+                *into.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+            })?;
+            group.members.push(Member {
+                id,
+                stop,
+                outcome,
+                process: None,
+                dead: false,
+                left: false,
+            });
+        }
+        self.groups.push(group);
+        Ok(())
     }
 
-    /// Starts a process; `None` if it did not want to, and that is excused.
-    fn start(
-        &mut self,
-        id: ProcessId,
-        start: &Start,
-        bounded: bool,
-    ) -> Result<Option<Process>, String> {
-        let wall = self.random.below(3_600_000);
-        match process::start(self, id, start, bounded, wall) {
-            Ok((process, discovery)) => {
-                let mut all = self.discoveries.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push(discovery);
-                drop(all);
-                Ok(Some(process))
-            }
-            Err(error) => {
-                self.trace.line(format_args!("{id} does not start: {error}"));
-                self.check()?;
-                let is_over = bounded && self.has_finished();
-                let excuse = self.is_excused(id) || is_over;
-                self.outside.kill(id);
-                self.take_down(id)?;
-                self.check()?;
-                self.report.errors += u64::from(!is_over);
-                if excuse { Ok(None) } else { Err(format!("{id} does not start: {error}")) }
-            }
-        }
+    /// The processes that were started last.
+    fn last(&mut self) -> Result<&mut Group, String> {
+        self.groups.last_mut().ok_or_else(|| "nobody was started".to_owned())
     }
 
     /// Gives the baton away until there is something to decide.
-    fn conduct(&mut self) -> Result<Interrupt, String> {
-        let interrupt = self.scheduler.conduct();
-        self.check()?;
-        interrupt
-    }
-
-    fn check(&mut self) -> Result<(), String> {
-        self.laws.check(self.outside.take_journal())
-    }
-
-    /// Ends a process as it is.
-    fn end(&mut self, process: Process, power_lost: bool) -> Result<(), String> {
-        self.end_of(process, power_lost, false)
-    }
-
-    fn end_of(&mut self, process: Process, power_lost: bool, rivals: bool) -> Result<(), String> {
-        let id = process.id;
-        match process.ended() {
-            Ended::Not => self.report.crashes += 1,
-            Ended::Well(summary) => self.trace.line(format_args!("{id} ended: {summary:?}")),
-            Ended::Late => self.report.errors += 1,
-            Ended::Badly(error) => {
-                self.report.errors += 1;
-                self.trace.line(format_args!("{id} ended: {error}"));
-                if !(rivals || self.is_excused(id)) {
-                    return Err(format!("{id} ended without a reason: {error}"));
+    fn next_event(&mut self) -> Result<Event, String> {
+        loop {
+            let interrupt = self.scheduler.conduct();
+            self.check()?;
+            let interrupt = interrupt?;
+            let of = interrupt.process();
+            let index = self.groups.iter().position(|group| of.is_some_and(|id| group.has(id)));
+            let (Some(index), Some(id)) = (index, of) else {
+                if interrupt == Interrupt::Asked {
+                    return Ok(Event::Asked);
+                }
+                continue;
+            };
+            let group = &mut self.groups[index];
+            match interrupt {
+                Interrupt::Asked => return Ok(Event::Asked),
+                Interrupt::Held(_) => return Ok(Event::Held),
+                Interrupt::Died(_) => {
+                    group.kill(id, &self.outside, &self.scheduler);
+                    return Ok(Event::Died);
+                }
+                Interrupt::Left(_) => {
+                    if let Some(member) = group.member(id) {
+                        member.left = true;
+                    }
+                    if group.is_over() {
+                        return Ok(Event::Over(index));
+                    }
+                }
+                Interrupt::Started(_) => {
+                    if let Some(found) = group.started(id, &self.scheduler)? {
+                        self.outside.set_rates(self.faults);
+                        let mut all =
+                            self.discoveries.lock().unwrap_or_else(PoisonError::into_inner);
+                        // Only the leading process hears of new partitions.
+                        all.extend(found.into_iter().next());
+                    }
+                    if group.refused.is_some() {
+                        return Ok(Event::Refused(index));
+                    }
                 }
             }
         }
-        self.outside.kill(id);
-        self.take_down(id)?;
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.laws.check(self.outside.take_journal(), &self.disks)?;
+        if self.laws.has_begun_anew() {
+            self.anew = None;
+        }
+        Ok(())
+    }
+
+    /// Ends the processes that were started last as they are.
+    fn end_last(&mut self, power_lost: bool, rivals: bool) -> Result<(), String> {
+        let is_over = self.has_finished();
+        self.outside.crash_at_operation(None);
+        self.outside.hold_at_operation(None);
+        let Some(group) = self.groups.last_mut() else { return Ok(()) };
+        let ids = group.ids();
+        for id in ids.iter().filter(|id| !self.outside.is_dead(**id)) {
+            // It is waited for.
+            self.scheduler.suspend(*id, false);
+        }
+        let ended = group.ended();
+        let (mode, refused) = (group.start.mode, group.refused.clone());
+        let has_dead = ids.iter().any(|id| self.outside.is_dead(*id));
+        let is_excused = rivals
+            || has_dead
+            || ids.iter().any(|id| 0 < self.outside.faults(*id))
+            || self.has_lost.swap(false, Ordering::SeqCst);
+        let mut verdict = Ok(());
+        if let Some(error) = refused {
+            self.trace.line(format_args!("it does not start: {error}"));
+            self.report.errors += 1;
+            let is_to_be = matches!(mode, Mode::Misspelt | Mode::NewerFormat);
+            if !(is_excused || is_over || is_to_be) {
+                verdict = Err(format!("{} does not start: {error}", ids[0]));
+            }
+        } else if group.running && matches!(mode, Mode::Misspelt | Mode::NewerFormat) {
+            verdict = Err(format!("{} started, and should have been refused: {mode:?}", ids[0]));
+        }
+        for (id, ended) in &ended {
+            match ended {
+                Ended::Not => self.report.crashes += 1,
+                Ended::Well(summary) => self.trace.line(format_args!("{id} ended: {summary:?}")),
+                Ended::Late => self.report.errors += 1,
+                Ended::Badly(error) => {
+                    self.report.errors += 1;
+                    self.trace.line(format_args!("{id} ended: {error}"));
+                    if !is_excused && verdict.is_ok() {
+                        verdict = Err(format!("{id} ended without a reason: {error}"));
+                    }
+                }
+            }
+        }
+        self.take_down_last()?;
+        verdict?;
+        self.check()?;
+        self.topic.bring_back();
+        if mode == Mode::NewerFormat {
+            self.blobs.remove_planted()?;
+        }
+        self.laws.end_start();
+        if summary(&ended).is_some_and(|summary| summary.finished) {
+            self.trace.line(format_args!("it has finished: everything has to be there"));
+            let found = self.found()?;
+            self.judge_found(&found, None)?;
+        }
         if power_lost {
             self.report.power_losses += 1;
             self.trace.line(format_args!("the power goes"));
-            self.disk.power_lost(&mut self.random);
+            for disk in &self.disks {
+                disk.power_lost(&mut self.random);
+            }
+            self.laws.power_lost(self.disks.len());
             self.blobs.power_lost(&mut self.random);
         }
         self.check()
     }
 
-    /// Whether a process may end with an error.
-    fn is_excused(&self, id: ProcessId) -> bool {
-        self.outside.is_dead(id) || 0 < self.outside.faults(id)
+    fn take_down_last(&mut self) -> Result<(), String> {
+        let Some(group) = self.groups.pop() else { return Ok(()) };
+        for id in group.ids() {
+            self.outside.kill(id);
+        }
+        for id in group.ids() {
+            self.running.retain(|running| *running != id);
+            self.process_died(id);
+            self.scheduler.end(id)?;
+        }
+        drop(group);
+        Ok(())
     }
 
-    fn take_down(&mut self, id: ProcessId) -> Result<(), String> {
-        self.running.retain(|running| *running != id);
-        self.disk.process_died(id);
-        self.scheduler.end(id)
+    fn process_died(&self, id: ProcessId) {
+        for disk in &self.disks {
+            disk.process_died(id);
+        }
     }
 
     /// The conductor wants to be asked after so many moves.
     fn ask_after(&self, moves: u64) {
         let at = self.scheduler.moves().saturating_add(moves);
         self.ask_at.store(at, Ordering::SeqCst);
+        self.scheduler.forget_asked();
     }
 
     /// What happens from outside while a process is disturbed.
@@ -381,6 +601,7 @@ where
         let mut random = SplitMix64::new(self.random.next_u64());
         let (live, spells) = (self.plan.live, self.plan.spells.clone());
         let blob_spells = self.plan.blob_spells;
+        let (retention, has_lost) = (self.plan.retention, Arc::clone(&self.has_lost));
         let discoveries = Arc::clone(&self.discoveries);
         self.scheduler.set_nature(Some(Box::new(move || {
             if ask_at.load(Ordering::SeqCst) <= scheduler.moves() {
@@ -393,6 +614,10 @@ where
             if live && random.happens(0.3) {
                 let mut discoveries = discoveries.lock().unwrap_or_else(PoisonError::into_inner);
                 discoveries.retain_mut(Discovery::look);
+            }
+            if retention && random.happens(0.02) {
+                has_lost.store(true, Ordering::SeqCst);
+                topic.lose_some(&mut random);
             }
             if random.happens(0.05) {
                 let kinds = spells.len() as u64 + u64::from(blob_spells);
@@ -407,10 +632,16 @@ where
         })));
     }
 
+    /// Everything that is visible in all places.
     fn found(&self) -> Result<Found, String> {
-        let out = Directory::on(self.disk.seen_from_above(), OUT);
         let names = self.simulation.table.columns.iter().map(|(name, _)| name.as_str());
-        Found::read_in(&out, &names.collect::<Vec<_>>())
+        let job = self.laws.newest().map_or("", |newest| &newest.job);
+        Found::read_all(&self.outs(), &names.collect::<Vec<_>>(), job)
+    }
+
+    fn outs(&self) -> Vec<Directory> {
+        let out = |disk: &MemoryDisk| Directory::on(disk.seen_from_above(), OUT);
+        self.disks.iter().map(out).collect()
     }
 
     /// Holds what is there at the end against what must be.
@@ -418,31 +649,71 @@ where
         let found = self.found()?;
         self.report.files = found.files as u64;
         self.report.rows = found.rows.len() as u64;
-        match &self.simulation.expectation {
-            Expectation::Oracle { judge, .. } => judge(&found, self.plan.is_exact())?,
-            Expectation::Undisturbed => {
-                let files = undisturbed.map_or(0, |undisturbed| undisturbed.files);
-                let found = Found { files, ..found.clone() };
-                if Some(&found) != undisturbed {
-                    return Err("the outputs are not those of an undisturbed run".to_owned());
-                }
-            }
-        }
+        self.judge_found(&found, undisturbed)?;
         let ledger = self.laws.newest().and_then(|newest| Some(newest.cut.as_ref()?.ledger()));
         let ledger = ledger.ok_or("there is no checkpoint")?;
         let rejected = (found.late.len() as u64, found.dead.len() as u64);
         if (ledger.late, ledger.dead_letters()) != rejected {
             return Err(format!("the ledger says {ledger:?}, the outputs {rejected:?}"));
         }
-        let out = Directory::on(self.disk.seen_from_above(), OUT);
-        no_leftovers(&out)
+        self.outs().iter().try_for_each(no_leftovers)
     }
+
+    fn judge_found(&self, found: &Found, undisturbed: Option<&Found>) -> Result<(), String> {
+        match &self.simulation.expectation {
+            Expectation::Oracle { judge, .. } => judge(found, self.plan.is_exact()),
+            Expectation::Undisturbed => {
+                let Some(undisturbed) = undisturbed else { return Ok(()) };
+                let found = Found { files: undisturbed.files, ..found.clone() };
+                if found == *undisturbed {
+                    return Ok(());
+                }
+                Err("the outputs are not those of an undisturbed run".to_owned())
+            }
+        }
+    }
+}
+
+/// What the conductor has to decide about.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Event {
+    /// It wanted to be asked.
+    Asked,
+    /// All processes of a start have ended.
+    Over(usize),
+    /// A start was refused.
+    Refused(usize),
+    /// A process has died of an operation.
+    Died,
+    /// A process is held still before an operation.
+    Held,
+}
+
+/// What the conductor does when it is next asked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Next {
+    AsPlanned,
+    /// It tells the survivors that somebody is dead.
+    Tells,
+    /// It ends what is left.
+    Told,
+}
+
+/// A manifest of a version to come: what it says, nobody knows yet.
+fn newer(newest: &Manifest, number: u64) -> (String, Vec<u8>) {
+    let stored = newest.to_bytes();
+    let text = String::from_utf8_lossy(&stored);
+    let json = text.split('\n').next().unwrap_or_default();
+    let (now, then) = (format!("\"format\":{FORMAT}"), format!("\"format\":{}", FORMAT + 41));
+    let json = json.replacen(&now, &then, 1);
+    let checksum = xxh3_64(json.as_bytes());
+    (Manifest::name(number), format!("{json}\nxxh3 {checksum:016x}\n").into_bytes())
 }
 
 /// Whether nothing hidden is left over.
 fn no_leftovers(directory: &Directory) -> Result<(), String> {
     for entry in directory.list().map_err(|error| error.to_string())? {
-        if entry.name.starts_with('.') {
+        if entry.name.starts_with('.') && entry.name != ID_FILE {
             let path = directory.path().join(&entry.name);
             return Err(format!("{} is left over", path.display()));
         }

@@ -79,6 +79,7 @@ impl Topic {
             random: Arc::new(Mutex::new(random)),
             outside: outside.clone(),
             process,
+            is_misspelt: false,
         }
     }
 
@@ -120,6 +121,28 @@ impl Topic {
         while state.add_partition() {}
         for partition in 0..state.records.len() {
             while state.write_one(partition) {}
+        }
+    }
+
+    /// Retention passes what is to be read: of some partition, what is before some record that has been
+    /// written is gone.
+    pub fn lose_some(&self, random: &mut SplitMix64) {
+        let state = self.lock();
+        let partition = random.below(state.existing as u64) as usize;
+        let written = &state.records[partition][..state.written[partition]];
+        if written.is_empty() {
+            return;
+        }
+        let low = written[random.below(written.len() as u64) as usize].offset + 1;
+        state.log.begin_at(Partition(u32::try_from(partition).unwrap_or(u32::MAX)), Offset(low));
+    }
+
+    /// What was lost is there again, from a copy.
+    pub fn bring_back(&self) {
+        let state = self.lock();
+        for partition in 0..state.existing {
+            let partition = Partition(u32::try_from(partition).unwrap_or(u32::MAX));
+            state.log.begin_at(partition, Offset(0));
         }
     }
 
@@ -192,6 +215,16 @@ pub struct SimulatedTopic {
     random: Arc<Mutex<SplitMix64>>,
     outside: Outside,
     process: ProcessId,
+    /// Whether there is no topic of that name.
+    is_misspelt: bool,
+}
+
+impl SimulatedTopic {
+    /// The same, under a name that no topic has.
+    #[must_use]
+    pub fn misspelt(self) -> SimulatedTopic {
+        SimulatedTopic { is_misspelt: true, ..self }
+    }
 }
 
 impl fmt::Debug for SimulatedTopic {
@@ -212,6 +245,10 @@ impl Source for SimulatedTopic {
         kept: &[PartitionStart],
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, SourceError> {
+        if self.is_misspelt {
+            let (topic, bootstrap) = (self.topic().to_owned(), "simulation".to_owned());
+            return Err(SourceError::TopicAbsent { topic, bootstrap });
+        }
         self.log.plan(kept, stopped)
     }
 

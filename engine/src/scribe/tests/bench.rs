@@ -11,6 +11,7 @@ use strandline_operators::record::{Offset, Partition, Rejection};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::{PaneState, Row, Tumbling, Window};
 
+use crate::background::Spawn;
 use crate::checkpoint::blobs::{BlobEntry, BlobError};
 use crate::checkpoint::catalog::STATE_PREFIX;
 use crate::checkpoint::manifest::ProcessCut;
@@ -72,6 +73,19 @@ impl Blobs for Memory {
         }
         self.blobs.lock().unwrap().remove(name);
         Ok(())
+    }
+}
+
+/// A test hands letters over and steps the scribe on one thread: nobody waits for room.
+struct ByHand;
+
+impl Spawn for ByHand {
+    fn spawn(&self, _: &str, _: Bell, _: Box<dyn Task>) -> io::Result<Box<dyn Join>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn queue_bytes_max(&self) -> Option<usize> {
+        Some(usize::MAX)
     }
 }
 
@@ -157,7 +171,7 @@ impl Bench {
             stop: stop.clone(),
             telemetry: Telemetry::default(),
         };
-        let scribe = Scribe::new(options, Bell::default(), false);
+        let scribe = Scribe::new(options, Bell::default(), &Background::by(ByHand));
         let desk = scribe.desk.clone();
         Bench { scribe, desk, blobs, hand, said, failure, stop, disk_fails, renames_fail }
     }

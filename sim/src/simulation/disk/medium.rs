@@ -97,6 +97,23 @@ impl Medium {
         Ok(self.file(self.find(path)?)?.owner)
     }
 
+    /// The names of all files.
+    pub(super) fn file_names(&self) -> Vec<String> {
+        let directories = self.nodes.values().filter_map(|content| match content {
+            Content::Directory(directory) => Some(directory),
+            Content::File(_) => None,
+        });
+        let entries = directories.flat_map(|directory| &directory.entries);
+        let files = entries.filter(|(_, node)| self.kind_of(**node) == EntryKind::File);
+        files.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How many files a process has open.
+    pub(super) fn open_by(&self, process: ProcessId) -> usize {
+        let is_open = |content: &&Content| matches!(content, Content::File(file) if file.owner == Some(process));
+        self.nodes.values().filter(is_open).count()
+    }
+
     pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {
         self.create(path, Content::Directory(Directory::default())).map(|_| ())
     }

@@ -36,12 +36,28 @@ use crate::random::SplitMix64;
 pub struct MemoryDisk {
     medium: Arc<Mutex<Medium>>,
     outside: Outside,
+    number: usize,
+    descriptors_max: Option<usize>,
 }
 
 impl MemoryDisk {
     /// An empty disk.
     pub fn new(outside: &Outside) -> MemoryDisk {
-        MemoryDisk { medium: Arc::new(Mutex::new(Medium::new())), outside: outside.clone() }
+        let medium = Arc::new(Mutex::new(Medium::new()));
+        MemoryDisk { medium, outside: outside.clone(), number: 0, descriptors_max: None }
+    }
+
+    /// The same, as one of several.
+    #[must_use]
+    pub fn with_number(self, number: usize) -> MemoryDisk {
+        MemoryDisk { number, ..self }
+    }
+
+    /// The same, on which a process has no more descriptors open than this: for one more, the system
+    /// says `EMFILE`.
+    #[must_use]
+    pub fn with_descriptors_max(self, descriptors_max: Option<usize>) -> MemoryDisk {
+        MemoryDisk { descriptors_max, ..self }
     }
 
     /// The disk as a process sees it.
@@ -65,10 +81,18 @@ impl MemoryDisk {
         self.medium().lose_power(random);
     }
 
+    /// The names of all files, wherever they are.
+    pub(super) fn file_names(&self) -> Vec<String> {
+        self.medium().file_names()
+    }
+
     fn medium(&self) -> MutexGuard<'_, Medium> {
         self.medium.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// "Too many open files", as Unix counts errors.
+const EMFILE: i32 = 24;
 
 /// The disk as a process sees it.
 #[derive(Clone, Debug)]
@@ -78,6 +102,17 @@ struct Mounted {
 }
 
 impl Mounted {
+    /// Whether the process may open another descriptor, for whatever short a time.
+    fn may_open(&self) -> io::Result<()> {
+        let Some(most) = self.disk.descriptors_max else { return Ok(()) };
+        if self.disk.medium().open_by(self.process) < most {
+            return Ok(());
+        }
+        let trace = self.disk.outside.trace();
+        trace.line(format_args!("  {} has no descriptor left", self.process));
+        Err(io::Error::from_raw_os_error(EMFILE))
+    }
+
     /// Does something that changes nothing.
     fn look<R>(
         &self,
@@ -116,6 +151,7 @@ impl Disk for Mounted {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        self.may_open()?;
         self.look(format_args!("list {}", path.display()), |medium| medium.list(path))
     }
 
@@ -124,6 +160,7 @@ impl Disk for Mounted {
     }
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.may_open()?;
         let name = format_args!("create_file {}", path.display());
         // If it happens although it fails, nobody has it open.
         let mut opened = None;
@@ -148,11 +185,13 @@ impl Disk for Mounted {
     }
 
     fn in_use(&self, path: &Path) -> io::Result<bool> {
+        self.may_open()?;
         let name = format_args!("in_use {}", path.display());
         self.look(name, |medium| Ok(medium.owner(path)?.is_some()))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.may_open()?;
         self.look(format_args!("read {}", path.display()), |medium| {
             medium.read(path).map(<[u8]>::to_vec)
         })
@@ -163,14 +202,20 @@ impl Disk for Mounted {
         self.change(name, |medium| {
             medium.rename(from, to)?;
             let (from, to) = (from.to_owned(), to.to_owned());
-            self.disk.outside.happened(Happened::Renamed { from, to });
+            let disk = self.disk.number;
+            self.disk.outside.happened(Happened::Renamed { disk, from, to });
             Ok(())
         })
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let name = format_args!("remove_file {}", path.display());
-        self.change(name, |medium| medium.remove_file(path))
+        self.change(name, |medium| {
+            medium.remove_file(path)?;
+            let (process, disk, path) = (self.process, self.disk.number, path.to_owned());
+            self.disk.outside.happened(Happened::Removed { process, disk, path });
+            Ok(())
+        })
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -179,6 +224,7 @@ impl Disk for Mounted {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.may_open()?;
         let name = format_args!("sync_dir {}", path.display());
         let is_done = !self.disk.outside.has(Weakness::NamesAreNotSynced);
         self.change(name, |medium| if is_done { medium.sync_dir(path) } else { Ok(()) })

@@ -103,7 +103,7 @@ fn a_visible_file_is_complete_whatever_operation_was_the_last() {
         let (outside, disk) = disk();
         let out = Directory::on(disk.seen_by(ME), "out");
         out.replace("a", b"old").unwrap();
-        outside.crash_at_operation(Some(outside.operations() + last));
+        outside.crash_at_operation(Some((ME, outside.operations_of(ME) + last)));
         let done = out.replace("a", b"new").is_ok();
         assert_eq!(done, !outside.is_dead(ME));
         let seen = after_power_loss(&disk, |disk| text(disk, "out/a"));

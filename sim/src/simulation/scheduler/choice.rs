@@ -1,13 +1,14 @@
 //! Who is there, and whose move is next.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
-use strandline_engine::background::{Bell, Step, Task};
+use strandline_engine::background::{Bell, Step};
 use strandline_engine::clock::ClockHand;
 
-use super::{CONDUCTOR, Interrupt, Nature, Pace};
+use super::{CONDUCTOR, Interrupt, Nature, Pace, STEP_LIMIT_DEFAULT};
 use crate::random::SplitMix64;
 use crate::simulation::outside::{Outside, ProcessId};
 use crate::simulation::trace::Trace;
@@ -24,41 +25,54 @@ const LEAP: u32 = 64;
 /// The next thing that happens.
 pub(super) enum Move {
     Seat(usize),
-    Task(usize),
     Clock(Duration),
     Nature,
 }
 
-/// A thread that may hold the baton: the conductor, or a worker.
+/// A thread that may hold the baton.
 #[derive(Clone)]
 pub(super) struct Seat {
     pub(super) process: ProcessId,
-    pub(super) worker: usize,
+    pub(super) kind: Kind,
     pub(super) place: Place,
     /// It is to drop everything when it next has the baton.
     pub(super) leaving: bool,
     pub(super) suspended: bool,
     pub(super) wake: Arc<Condvar>,
+    /// Of a task: what it wants after its last step.
+    wants: Wants,
+    /// Of a task: whether it has done everything.
+    pub(super) ended_well: bool,
     pace: u64,
+}
+
+/// Who sits there.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Conductor,
+    /// What a process does before it has workers.
+    Start,
+    Worker(usize),
+    Task(String, Bell),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Conductor => f.write_str("conductor"),
+            Kind::Start => f.write_str("start"),
+            Kind::Worker(worker) => write!(f, "worker {worker}"),
+            Kind::Task(name, _) => f.write_str(name),
+        }
+    }
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Ready,
-    /// It waits for the end of a task.
+    /// It waits for the end of a task, by its seat.
     Joining(usize),
     Gone,
-}
-
-/// A background task.
-pub(super) struct TaskSlot {
-    pub(super) process: ProcessId,
-    pub(super) name: String,
-    pub(super) suspended: bool,
-    bell: Bell,
-    task: Option<Box<dyn Task>>,
-    wants: Wants,
-    pace: u64,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -66,28 +80,25 @@ enum Wants {
     Step,
     /// Its bell to ring, or this moment.
     Bell(Option<Duration>),
-    Ended {
-        well: bool,
-    },
 }
 
 pub(super) struct State {
     /// Who holds the baton.
     pub(super) turn: usize,
     pub(super) seats: Vec<Seat>,
-    pub(super) tasks: Vec<TaskSlot>,
     pub(super) hands: Vec<ClockHand>,
     pub(super) now: Duration,
     pub(super) moves: u64,
     pub(super) nature: Option<Nature>,
-    pub(super) interrupt: Option<Interrupt>,
+    pub(super) interrupts: VecDeque<Interrupt>,
     pub(super) failure: Option<String>,
     /// A thread did not come back: nothing can go on.
     pub(super) abandoned: bool,
     random: SplitMix64,
     pace: Pace,
     moves_max: u64,
-    deaths_seen: u64,
+    /// How long a step may take, in real time, before the run is given up.
+    pub(super) step_limit: Duration,
 }
 
 impl State {
@@ -95,86 +106,81 @@ impl State {
         let mut state = State {
             turn: CONDUCTOR,
             seats: Vec::new(),
-            tasks: Vec::new(),
             hands: Vec::new(),
             now: Duration::ZERO,
             moves: 0,
             nature: None,
-            interrupt: None,
+            interrupts: VecDeque::new(),
             failure: None,
             abandoned: false,
             random: SplitMix64::stream(seed, 0x7363_6865_6475_6c65),
             pace,
             moves_max,
-            deaths_seen: 0,
+            step_limit: STEP_LIMIT_DEFAULT,
         };
-        state.add_seats(ProcessId(u32::MAX), 1);
+        state.add_seat(ProcessId(u32::MAX), Kind::Conductor);
         state
     }
 
-    /// Makes room for the workers of a process; the first one's place.
-    pub(super) fn add_seats(&mut self, process: ProcessId, workers: usize) -> usize {
-        let first = self.seats.len();
-        for worker in 0..workers {
-            let pace = self.draw_pace();
-            self.seats.push(Seat {
-                process,
-                worker,
-                place: Place::Ready,
-                leaving: false,
-                suspended: false,
-                wake: Arc::default(),
-                pace,
-            });
-        }
-        first
-    }
-
-    pub(super) fn add_task(
-        &mut self,
-        process: ProcessId,
-        name: &str,
-        bell: Bell,
-        task: Box<dyn Task>,
-    ) -> usize {
+    /// Makes room for a thread of a process.
+    pub(super) fn add_seat(&mut self, process: ProcessId, kind: Kind) -> usize {
         let pace = self.draw_pace();
-        self.tasks.push(TaskSlot {
+        self.seats.push(Seat {
             process,
-            name: name.to_owned(),
+            kind,
+            place: Place::Ready,
+            leaving: false,
             suspended: false,
-            bell,
-            task: Some(task),
+            wake: Arc::default(),
             wants: Wants::Step,
+            ended_well: false,
             pace,
         });
-        self.tasks.len() - 1
+        self.seats.len() - 1
     }
 
-    /// The first worker of a process that has not left.
+    /// The next of a process to be taken down: its workers first, then its tasks.
     pub(super) fn first_seat_of(&self, process: ProcessId) -> Option<usize> {
-        let mut seats = self.seats.iter();
-        seats.position(|seat| seat.process == process && seat.place != Place::Gone)
+        let mine = self.seats.iter().enumerate();
+        let mine = mine.filter(|(_, seat)| seat.process == process && seat.place != Place::Gone);
+        mine.min_by_key(|(_, seat)| matches!(seat.kind, Kind::Task(..))).map(|(index, _)| index)
     }
 
-    /// A worker has left.
-    pub(super) fn leave(&mut self, seat: usize) {
-        self.seats[seat].place = Place::Gone;
-        let process = self.seats[seat].process;
-        if !self.seats[seat].leaving && self.first_seat_of(process).is_none() {
-            self.interrupt.get_or_insert(Interrupt::Left(process));
+    fn has_workers(&self, process: ProcessId) -> bool {
+        let is_worker = |seat: &Seat| matches!(seat.kind, Kind::Worker(_));
+        let mut mine = self.seats.iter().filter(|seat| seat.process == process);
+        mine.any(|seat| is_worker(seat) && seat.place != Place::Gone)
+    }
+
+    /// Somebody has left.
+    pub(super) fn leave(&mut self, index: usize) {
+        self.seats[index].place = Place::Gone;
+        let Seat { process, leaving, ref kind, .. } = self.seats[index];
+        match kind {
+            Kind::Worker(_) if !leaving && !self.has_workers(process) => {
+                self.interrupts.push_back(Interrupt::Left(process));
+            }
+            Kind::Start if !leaving => self.interrupts.push_back(Interrupt::Started(process)),
+            _ => {}
         }
     }
 
-    /// Those who have died so far are known to the conductor.
-    pub(super) fn forget_deaths(&mut self, outside: &Outside) {
-        self.deaths_seen = outside.deaths();
-        self.interrupt = self.interrupt.filter(|interrupt| *interrupt != Interrupt::Died);
+    /// Nothing more is to be decided about a process.
+    pub(super) fn forget(&mut self, process: ProcessId) {
+        self.interrupts.retain(|interrupt| interrupt.process() != Some(process));
     }
 
-    /// Takes the tasks of a process away.
-    pub(super) fn take_tasks(&mut self, process: ProcessId) -> Vec<Box<dyn Task>> {
-        let tasks = self.tasks.iter_mut().filter(|task| task.process == process);
-        tasks.filter_map(TaskSlot::end).collect()
+    /// Holds a process still, or lets it go on.
+    pub(super) fn suspend(&mut self, process: ProcessId, is_suspended: bool) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.process == process) {
+            seat.suspended = is_suspended;
+        }
+    }
+
+    /// Whether whoever is about to do an operation gives the baton up first.
+    pub(super) fn interleaves(&mut self) -> bool {
+        let share = self.pace.interleaving;
+        0.0 < share && self.random.happens(share)
     }
 
     /// The run has failed; only the first reason counts.
@@ -201,19 +207,19 @@ impl State {
             let moves_max = self.moves_max;
             self.fail(&format!("no end after {moves_max} moves"));
         }
-        let deaths = outside.deaths();
-        if self.deaths_seen < deaths {
-            self.deaths_seen = deaths;
-            self.interrupt.get_or_insert(Interrupt::Died);
+        for process in outside.take_deaths() {
+            // Others may go on, but it does not.
+            self.suspend(process, true);
+            self.interrupts.push_back(Interrupt::Died(process));
         }
         // Whoever waits for the end of a task decides nothing before it.
         let decides = self.seats[CONDUCTOR].place == Place::Ready;
-        if self.failure.is_some() || (self.interrupt.is_some() && decides) {
+        if self.failure.is_some() || (!self.interrupts.is_empty() && decides) {
             return Move::Seat(CONDUCTOR);
         }
         for index in 0..self.seats.len() {
             if let Place::Joining(task) = self.seats[index].place
-                && (self.tasks[task].has_ended() || outside.is_dead(self.tasks[task].process))
+                && self.has_ended(task, outside)
             {
                 self.seats[index].place = Place::Ready;
                 if index == CONDUCTOR {
@@ -223,8 +229,8 @@ impl State {
         }
         self.change_a_pace();
         let now = self.now;
-        for task in &mut self.tasks {
-            task.listen(now);
+        for seat in &mut self.seats {
+            seat.listen(now);
         }
         let shares = self.random.unit();
         if shares < self.pace.clock {
@@ -247,10 +253,12 @@ impl State {
     fn choose_doer(&mut self) -> Move {
         let unasked = self.random.below(UNASKED_STEP_ONE_IN) == 0;
         let seats = self.seats.iter().enumerate().skip(1);
-        let seats = seats.map(|(index, seat)| (Move::Seat(index), seat.pace_now()));
-        let tasks = self.tasks.iter().enumerate();
-        let tasks = tasks.map(|(index, task)| (Move::Task(index), task.pace_now(unasked)));
-        let doers: Vec<(Move, u64)> = seats.chain(tasks).filter(|(_, pace)| 0 < *pace).collect();
+        let seats = seats.map(|(index, seat)| (Move::Seat(index), seat.pace_now(unasked)));
+        let doers: Vec<(Move, u64)> = seats.filter(|(_, pace)| 0 < *pace).collect();
+        if doers.is_empty() {
+            // Nobody can do anything before something changes.
+            return self.choose_clock();
+        }
         let mut drawn = self.random.below(doers.iter().map(|(_, pace)| pace).sum());
         for (doer, pace) in doers {
             if drawn < pace {
@@ -258,7 +266,6 @@ impl State {
             }
             drawn -= pace;
         }
-        // Nobody can do anything before something changes.
         self.choose_clock()
     }
 
@@ -272,72 +279,38 @@ impl State {
             return;
         }
         let pace = self.draw_pace();
-        let places = self.seats.len() + self.tasks.len();
-        let place = usize::try_from(self.random.below(places as u64)).unwrap_or(0);
-        match self.seats.get_mut(place) {
-            Some(seat) => seat.pace = pace,
-            None => self.tasks[place - self.seats.len()].pace = pace,
-        }
+        let drawn = self.random.below(self.seats.len() as u64);
+        self.seats[usize::try_from(drawn).unwrap_or(0)].pace = pace;
     }
 
-    /// Takes a task out, to make its step; `None` if it has ended.
-    pub(super) fn begin_task(&mut self, index: usize) -> Option<Box<dyn Task>> {
-        self.tasks[index].task.take()
+    /// Whether nobody waits for a task any more: it has ended, or its process is dead.
+    pub(super) fn has_ended(&self, task: usize, outside: &Outside) -> bool {
+        self.seats[task].place == Place::Gone || outside.is_dead(self.seats[task].process)
     }
 
-    pub(super) fn tasks_step_ended(&mut self, index: usize, task: Box<dyn Task>, step: Step) {
+    pub(super) fn step_ended(&mut self, task: usize, step: Step) {
         let now = self.now;
-        let slot = &mut self.tasks[index];
-        slot.wants = match step {
-            Step::Again => Wants::Step,
+        let seat = &mut self.seats[task];
+        seat.wants = match step {
+            Step::Again | Step::Done => Wants::Step,
             Step::Wait(limit) => Wants::Bell(limit.map(|limit| now.saturating_add(limit))),
-            Step::Done => Wants::Ended { well: true },
         };
-        slot.task = Some(task).filter(|_| step != Step::Done);
-    }
-
-    pub(super) fn task_panicked(&mut self, index: usize) {
-        self.tasks[index].wants = Wants::Ended { well: false };
+        seat.ended_well = step == Step::Done;
     }
 }
 
 impl Seat {
-    fn pace_now(&self) -> u64 {
-        if self.place == Place::Ready && !self.suspended { self.pace } else { 0 }
-    }
-}
-
-impl TaskSlot {
-    pub(super) fn has_ended(&self) -> bool {
-        matches!(self.wants, Wants::Ended { .. })
-    }
-
-    pub(super) fn ended_well(&self) -> bool {
-        self.wants == Wants::Ended { well: true }
-    }
-
-    fn end(&mut self) -> Option<Box<dyn Task>> {
-        if !self.has_ended() {
-            self.wants = Wants::Ended { well: false };
-        }
-        self.task.take()
-    }
-
-    /// Hears its bell, and the time.
+    /// A task hears its bell, and the time.
     fn listen(&mut self, now: Duration) {
-        if let Wants::Bell(until) = self.wants
-            && (self.bell.take() || until.is_some_and(|until| until <= now))
+        if let (Kind::Task(_, bell), Wants::Bell(until)) = (&self.kind, self.wants)
+            && (bell.take() || until.is_some_and(|until| until <= now))
         {
             self.wants = Wants::Step;
         }
     }
 
     fn pace_now(&self, unasked: bool) -> u64 {
-        let wants = match self.wants {
-            Wants::Step => true,
-            Wants::Bell(_) => unasked,
-            Wants::Ended { .. } => false,
-        };
-        if wants && !self.suspended && self.task.is_some() { self.pace } else { 0 }
+        let wants = unasked || self.wants == Wants::Step;
+        if wants && !self.suspended && self.place == Place::Ready { self.pace } else { 0 }
     }
 }

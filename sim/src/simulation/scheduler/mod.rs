@@ -1,11 +1,20 @@
 //! All workers and background tasks of simulated processes under one seeded scheduler.
 //!
-//! The workers are timely's own, each on a thread, as in life; but exactly one thread runs at a
-//! time: the one that holds the *baton*. Before each step a worker gives the baton up. Whoever
-//! gives it up makes the next move, as the seed wants it: a worker (who then gets the baton) makes
-//! a step, a background task makes a step, the clocks advance, or something happens from outside
-//! ([`Nature`]). Nothing else decides in which order things happen, so one seed is one run, to the
-//! last byte of its trace.
+//! The workers are timely's own, each on a thread, as in life, and so are background tasks and what
+//! a process does before it has workers; but exactly one thread runs at a time: the one that holds
+//! the *baton*. Before each step a thread gives the baton up. Whoever gives it up makes the next
+//! move, as the seed wants it: a worker or a task (who then gets the baton) makes a step, the clocks
+//! advance, or something happens from outside ([`Nature`]). Nothing else decides in which order
+//! things happen, so one seed is one run, to the last byte of its trace.
+//!
+//! A step need not be made in one go. A task, and a start, may give the baton up before each
+//! operation on what is [outside], and a process can be held still there ([`Interrupt::Held`]); a
+//! worker that has to wait for a task gives it up until that has made room.
+//!
+//! Several processes can be one job: their workers are then those of one timely, and each can be
+//! ended by itself ([`Scheduler::start_together`]).
+//!
+//! [outside]: super::outside
 //!
 //! A worker's step is [`Worker::step_or_park`] with whatever the program does around it. Timely
 //! gets no timer, so that it neither parks nor looks at the time.
@@ -22,12 +31,13 @@ mod tasks;
 mod tests;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use strandline_engine::background::Background;
+use strandline_engine::background::{Background, Step, Task};
 use strandline_engine::clock::Clock;
 use strandline_operators::time::EventTime;
 use timely::CommunicationConfig;
@@ -35,7 +45,7 @@ use timely::WorkerConfig;
 use timely::communication::{Allocator, WorkerGuards, initialize_from};
 use timely::worker::Worker;
 
-use self::choice::{Move, Place, Seat, State};
+use self::choice::{Kind, Move, Place, Seat, State};
 use self::tasks::Spawner;
 use super::outside::{Outside, ProcessId};
 use super::trace::Trace;
@@ -71,7 +81,24 @@ pub enum Interrupt {
     /// All workers of the process have left in order.
     Left(ProcessId),
     /// The process has died of an operation.
-    Died,
+    Died(ProcessId),
+    /// What the process does before it has workers is done ([`Scheduler::begin`]).
+    Started(ProcessId),
+    /// The process is held still, just before an operation ([`Outside::hold_at_operation`]).
+    Held(ProcessId),
+}
+
+impl Interrupt {
+    /// Which process it is about.
+    pub fn process(self) -> Option<ProcessId> {
+        match self {
+            Interrupt::Asked => None,
+            Interrupt::Left(process)
+            | Interrupt::Died(process)
+            | Interrupt::Started(process)
+            | Interrupt::Held(process) => Some(process),
+        }
+    }
 }
 
 /// A worker's part of a program: makes one step each time it is called, and says whether there is
@@ -89,11 +116,14 @@ pub struct Pace {
     pub nature: f64,
     /// How much faster the fastest worker or task is than the slowest, for a while.
     pub unevenness: u64,
+    /// The share of operations before which others have their turn.
+    pub interleaving: f64,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { clock: 0.1, clock_step_max: Duration::from_millis(10), nature: 0.1, unevenness: 8 }
+        let clock_step_max = Duration::from_millis(10);
+        Pace { clock: 0.1, clock_step_max, nature: 0.1, unevenness: 8, interleaving: 0.0 }
     }
 }
 
@@ -105,8 +135,16 @@ struct Shared {
     state: Mutex<State>,
     outside: Outside,
     trace: Trace,
-    step_limit: Duration,
-    guards: Mutex<BTreeMap<ProcessId, WorkerGuards<()>>>,
+    threads: Mutex<Threads>,
+}
+
+/// What is joined when processes have ended.
+#[derive(Default)]
+struct Threads {
+    /// The workers of processes that are one job, with those processes of it that have not ended.
+    workers: Vec<(BTreeSet<ProcessId>, WorkerGuards<()>)>,
+    /// Of tasks and starts.
+    others: BTreeMap<ProcessId, Vec<JoinHandle<()>>>,
 }
 
 /// What a thread waits for when it gives up the baton.
@@ -123,22 +161,26 @@ enum Wanted {
 impl Scheduler {
     /// A scheduler without processes. A run that makes more than `moves_max` moves is a failure.
     pub fn new(seed: u64, pace: Pace, moves_max: u64, outside: &Outside) -> Scheduler {
-        Scheduler(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             state: Mutex::new(State::new(seed, pace, moves_max)),
             outside: outside.clone(),
             trace: outside.trace(),
-            step_limit: STEP_LIMIT_DEFAULT,
-            guards: Mutex::default(),
-        }))
+            threads: Mutex::default(),
+        });
+        let weak: Weak<Shared> = Arc::downgrade(&shared);
+        outside.before_operations(move |process, is_held| {
+            if let Some(shared) = weak.upgrade() {
+                shared.before_operation(process, is_held);
+            }
+        });
+        Scheduler(shared)
     }
 
     /// The same, with another limit of the real time that a step may take, which is a minute. To be
     /// called before anything is started.
     #[must_use]
-    pub fn with_step_limit(mut self, step_limit: Duration) -> Scheduler {
-        if let Some(shared) = Arc::get_mut(&mut self.0) {
-            shared.step_limit = step_limit;
-        }
+    pub fn with_step_limit(self, step_limit: Duration) -> Scheduler {
+        self.0.lock().step_limit = step_limit;
         self
     }
 
@@ -154,6 +196,11 @@ impl Scheduler {
         self.0.lock().now
     }
 
+    /// Whoever asked for the conductor does not need it any more.
+    pub fn forget_asked(&self) {
+        self.0.lock().interrupts.retain(|interrupt| *interrupt != Interrupt::Asked);
+    }
+
     /// Moves made so far.
     pub fn moves(&self) -> u64 {
         self.0.lock().moves
@@ -164,9 +211,10 @@ impl Scheduler {
         self.0.lock().nature = nature;
     }
 
-    /// Runs the background tasks of a process.
-    pub fn background(&self, process: ProcessId) -> Background {
-        Background::by(Spawner { scheduler: self.clone(), process })
+    /// Runs the background tasks of a process. `queue_bytes_max`: how much may wait for one of them,
+    /// if that is less than usual.
+    pub fn background(&self, process: ProcessId, queue_bytes_max: Option<usize>) -> Background {
+        Background::by(Spawner { scheduler: self.clone(), process, queue_bytes_max })
     }
 
     /// Starts the workers of a process. `open` is called on each of them, when it has the baton
@@ -182,28 +230,90 @@ impl Scheduler {
         config: WorkerConfig,
         open: impl Fn(&mut Worker) -> Work + Send + Sync + 'static,
     ) -> Result<(), String> {
-        let first = self.0.lock().add_seats(process, workers);
-        let (builders, others) = CommunicationConfig::Process(workers).try_build()?;
+        self.start_together(&[process], workers, config, move |_, worker| open(worker))
+    }
+
+    /// Starts the workers of the processes of one job, so many of each. `open` also hears which of
+    /// the processes the worker belongs to.
+    ///
+    /// # Errors
+    ///
+    /// If there are no threads for them.
+    pub fn start_together(
+        &self,
+        processes: &[ProcessId],
+        workers: usize,
+        config: WorkerConfig,
+        open: impl Fn(usize, &mut Worker) -> Work + Send + Sync + 'static,
+    ) -> Result<(), String> {
+        let mut state = self.0.lock();
+        let first = state.seats.len();
+        for process in processes {
+            for worker in 0..workers {
+                state.add_seat(*process, Kind::Worker(worker));
+            }
+        }
+        drop(state);
+        let all = processes.len() * workers;
+        let (builders, others) = CommunicationConfig::Process(all).try_build()?;
         let shared = Arc::clone(&self.0);
         let guards = initialize_from(builders, others, move |allocator| {
             let seat = first + allocator.index();
+            let place = allocator.index() / workers;
             SEAT.set(seat);
-            shared.work(seat, config.clone(), allocator, &open);
+            shared.work(seat, config.clone(), allocator, &|worker| open(place, worker));
         })?;
-        let mut all = self.0.guards.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(process, guards);
+        self.0.threads().workers.push((processes.iter().copied().collect(), guards));
+        Ok(())
+    }
+
+    /// Does what a process does before it has workers, on a thread of its own: that may be held
+    /// still, or end, in the middle. When it is done, that is an [`Interrupt::Started`].
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread for it.
+    pub fn begin(
+        &self,
+        process: ProcessId,
+        start: impl FnOnce() + Send + 'static,
+    ) -> Result<(), String> {
+        let seat = self.0.lock().add_seat(process, Kind::Start);
+        let run = move |shared: &Shared| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(start)) {
+                let message = message_of(&*panic);
+                shared.lock().fail(&format!("{process}: start panicked: {message}"));
+            }
+        };
+        self.spawn(process, seat, run).map_err(|error| error.to_string())
+    }
+
+    /// A thread for a seat.
+    fn spawn(
+        &self,
+        process: ProcessId,
+        seat: usize,
+        run: impl FnOnce(&Shared) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.0);
+        let thread = std::thread::Builder::new().spawn(move || {
+            SEAT.set(seat);
+            let state = shared.wait(shared.lock(), seat);
+            let is_leaving = state.seats[seat].leaving;
+            drop(state);
+            if !is_leaving {
+                run(&shared);
+            }
+            shared.lock().leave(seat);
+            shared.drive(seat, Wanted::Nothing);
+        })?;
+        self.0.threads().others.entry(process).or_default().push(thread);
         Ok(())
     }
 
     /// Holds a process still, or lets it go on: as a long pause of a virtual machine does.
     pub fn suspend(&self, process: ProcessId, is_suspended: bool) {
-        let mut state = self.0.lock();
-        for seat in state.seats.iter_mut().filter(|seat| seat.process == process) {
-            seat.suspended = is_suspended;
-        }
-        for task in state.tasks.iter_mut().filter(|task| task.process == process) {
-            task.suspended = is_suspended;
-        }
+        self.0.lock().suspend(process, is_suspended);
     }
 
     /// Gives the baton away until there is something to decide.
@@ -214,7 +324,7 @@ impl Scheduler {
     pub fn conduct(&self) -> Result<Interrupt, String> {
         self.0.drive(CONDUCTOR, Wanted::Turn);
         let mut state = self.0.lock();
-        let interrupt = state.interrupt.take();
+        let interrupt = state.interrupts.pop_front();
         match state.failure.clone() {
             Some(failure) => Err(failure),
             None => interrupt.ok_or_else(|| "nobody can go on".to_owned()),
@@ -222,7 +332,7 @@ impl Scheduler {
     }
 
     /// Ends what is left of a process: its workers drop everything, one after the other, then its
-    /// tasks are dropped. [Kill](Outside::kill) it first, unless all its workers have left.
+    /// tasks. [Kill](Outside::kill) it first, unless all its workers have left.
     ///
     /// # Errors
     ///
@@ -233,35 +343,52 @@ impl Scheduler {
             && !state.abandoned
         {
             state.seats[seat].leaving = true;
-            self.0.trace.line(format_args!("{process} worker {} ends", state.seats[seat].worker));
+            self.0.trace.line(format_args!("{process} {} ends", state.seats[seat].kind));
             self.0.pass(&mut state, seat);
             state = self.0.wait(state, CONDUCTOR);
         }
-        state.forget_deaths(&self.0.outside);
+        // Those who have died so far are known to the conductor.
+        self.0.outside.take_deaths();
+        state.forget(process);
         let failure = state.failure.clone();
         let abandoned = state.abandoned;
         drop(state);
-        let guards = {
-            let mut all = self.0.guards.lock().unwrap_or_else(PoisonError::into_inner);
-            all.remove(&process)
-        };
+        let (ended, others) = self.0.threads().take(process);
         if abandoned {
             // Their threads do not come back.
-            std::mem::forget(guards);
-        } else if let Some(guards) = guards {
-            for result in guards.join() {
+            std::mem::forget((ended, others));
+        } else {
+            for result in ended.into_iter().flat_map(WorkerGuards::join) {
                 result.map_err(|error| format!("a worker of {process} ended badly: {error}"))?;
             }
-            let tasks = self.0.lock().take_tasks(process);
-            drop(tasks);
+            for thread in others {
+                thread.join().map_err(|_| format!("a task of {process} ended badly"))?;
+            }
         }
         failure.map_or(Ok(()), Err)
+    }
+}
+
+impl Threads {
+    /// What has ended with a process: its own threads, and the workers of its job if it was the last
+    /// one of that.
+    fn take(&mut self, process: ProcessId) -> (Vec<WorkerGuards<()>>, Vec<JoinHandle<()>>) {
+        for (processes, _) in &mut self.workers {
+            processes.remove(&process);
+        }
+        let over = self.workers.extract_if(.., |(processes, _)| processes.is_empty());
+        let over = over.map(|(_, guards)| guards).collect();
+        (over, self.others.remove(&process).unwrap_or_default())
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a worker's thread does.
@@ -289,12 +416,58 @@ impl Shared {
         });
         if let Err(panic) = catch_unwind(run) {
             let mut state = self.lock();
-            let (process, worker) = (state.seats[seat].process, state.seats[seat].worker);
+            let Seat { process, kind, .. } = state.seats[seat].clone();
             let message = message_of(&*panic);
-            state.fail(&format!("{process}: worker {worker} panicked: {message}"));
+            state.fail(&format!("{process}: {kind} panicked: {message}"));
         }
         self.lock().leave(seat);
         self.drive(seat, Wanted::Nothing);
+    }
+
+    /// What a task's thread does.
+    fn run_task(&self, seat: usize, mut task: Box<dyn Task>) {
+        loop {
+            let result = catch_unwind(AssertUnwindSafe(|| task.step()));
+            let mut state = self.lock();
+            match result {
+                Ok(step) => {
+                    state.step_ended(seat, step);
+                    if step == Step::Done {
+                        break;
+                    }
+                }
+                Err(panic) => {
+                    let Seat { process, kind, .. } = state.seats[seat].clone();
+                    let message = message_of(&*panic);
+                    state.fail(&format!("{process}: {kind} panicked: {message}"));
+                    break;
+                }
+            }
+            drop(state);
+            if !self.drive(seat, Wanted::Turn) {
+                break;
+            }
+        }
+        drop(task);
+    }
+
+    /// Somebody is about to do an operation on what is outside. In a task or a start, others may have
+    /// their turn before it.
+    fn before_operation(&self, process: ProcessId, is_held: bool) {
+        let seat = SEAT.get();
+        let mut state = self.lock();
+        if !matches!(state.seats[seat].kind, Kind::Start | Kind::Task(..)) {
+            return;
+        }
+        if is_held {
+            state.suspend(process, true);
+            state.interrupts.push_back(Interrupt::Held(process));
+            self.trace.line(format_args!("  {process} is held still"));
+        } else if !state.interleaves() {
+            return;
+        }
+        drop(state);
+        self.drive(seat, Wanted::Turn);
     }
 
     /// Gives up the baton: makes moves until it comes back. Whether the thread is to go on.
@@ -308,17 +481,16 @@ impl Shared {
                 return false;
             }
             if let Wanted::End { task } = wanted
-                && (state.tasks[task].has_ended()
-                    || self.outside.is_dead(state.tasks[task].process))
+                && state.has_ended(task, &self.outside)
             {
                 state.seats[me].place = Place::Ready;
                 return true;
             }
             match state.choose(&self.outside) {
                 Move::Seat(seat) => {
-                    let Seat { process, worker, .. } = state.seats[seat];
                     if seat != CONDUCTOR {
-                        state.note(&self.trace, format_args!("{process} worker {worker}"));
+                        let Seat { process, kind, .. } = &state.seats[seat];
+                        state.note(&self.trace, format_args!("{process} {kind}"));
                     }
                     if seat != me {
                         self.pass(&mut state, seat);
@@ -335,7 +507,6 @@ impl Shared {
                         return false;
                     }
                 }
-                Move::Task(index) => state = self.step_task(state, index),
                 Move::Clock(by) => {
                     state.advance(by);
                     state.note(&self.trace, format_args!("clock"));
@@ -343,28 +514,6 @@ impl Shared {
                 Move::Nature => state = self.act(state),
             }
         }
-    }
-
-    fn step_task<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        index: usize,
-    ) -> MutexGuard<'a, State> {
-        let Some(mut task) = state.begin_task(index) else { return state };
-        let (process, name) = (state.tasks[index].process, state.tasks[index].name.clone());
-        state.note(&self.trace, format_args!("{process} {name}"));
-        drop(state);
-        let result = catch_unwind(AssertUnwindSafe(|| task.step()));
-        let mut state = self.lock();
-        match result {
-            Ok(step) => state.tasks_step_ended(index, task, step),
-            Err(panic) => {
-                state.task_panicked(index);
-                let message = message_of(&*panic);
-                state.fail(&format!("{process}: {name} panicked: {message}"));
-            }
-        }
-        state
     }
 
     fn act<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -375,7 +524,7 @@ impl Shared {
         let mut state = self.lock();
         state.nature = Some(nature);
         if act == Act::Interrupt {
-            state.interrupt = Some(Interrupt::Asked);
+            state.interrupts.push_back(Interrupt::Asked);
         }
         state
     }
@@ -396,16 +545,14 @@ impl Shared {
                 }
             }
             let wake = Arc::clone(&state.seats[me].wake);
-            let moves = state.moves;
+            let (moves, step_limit) = (state.moves, state.step_limit);
             let (woken, timeout) =
-                wake.wait_timeout(state, self.step_limit).unwrap_or_else(PoisonError::into_inner);
+                wake.wait_timeout(state, step_limit).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             if me == CONDUCTOR && timeout.timed_out() && state.turn != me && state.moves == moves {
-                let Seat { process, worker, .. } = state.seats[state.turn];
-                let limit = self.step_limit.as_secs_f64();
-                state.fail(&format!(
-                    "a step on the thread of {process}, worker {worker}, took more than {limit} s"
-                ));
+                let Seat { process, kind, .. } = state.seats[state.turn].clone();
+                let limit = step_limit.as_secs_f64();
+                state.fail(&format!("a step of {process}, {kind}, took more than {limit} s"));
                 state.abandoned = true;
                 state.turn = CONDUCTOR;
             }

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use strandline_engine::background::{Bell, Join, Spawn, Task};
+use strandline_engine::background::{Bell, GiveWay, Join, Spawn, Task};
 
-use super::choice::Place;
+use super::choice::{Kind, Place};
 use super::{SEAT, Scheduler, Wanted};
 use crate::simulation::outside::ProcessId;
 
@@ -12,37 +12,46 @@ use crate::simulation::outside::ProcessId;
 pub(super) struct Spawner {
     pub(super) scheduler: Scheduler,
     pub(super) process: ProcessId,
+    pub(super) queue_bytes_max: Option<usize>,
 }
 
 impl Spawn for Spawner {
     fn spawn(&self, name: &str, bell: Bell, task: Box<dyn Task>) -> io::Result<Box<dyn Join>> {
-        let index = self.scheduler.0.lock().add_task(self.process, name, bell, task);
-        let scheduler = self.scheduler.clone();
-        Ok(Box::new(Joined { scheduler, process: self.process, index }))
+        let kind = Kind::Task(name.to_owned(), bell);
+        let seat = self.scheduler.0.lock().add_seat(self.process, kind);
+        self.scheduler.spawn(self.process, seat, move |shared| shared.run_task(seat, task))?;
+        Ok(Box::new(Joined { scheduler: self.scheduler.clone(), seat }))
     }
 
-    fn is_parallel(&self) -> bool {
-        false
+    fn give_way(&self) -> GiveWay {
+        match self.scheduler.0.drive(SEAT.get(), Wanted::Turn) {
+            true => GiveWay::Given,
+            false => GiveWay::Ended,
+        }
+    }
+
+    fn queue_bytes_max(&self) -> Option<usize> {
+        self.queue_bytes_max
     }
 }
 
 struct Joined {
     scheduler: Scheduler,
-    process: ProcessId,
-    index: usize,
+    /// Of the task.
+    seat: usize,
 }
 
 impl Join for Joined {
     /// Lets the others go on until the task has ended. Of a dead process, nothing is waited for.
     fn join(self: Box<Self>) -> bool {
         let shared = &self.scheduler.0;
-        let seat = SEAT.get();
-        if !shared.outside.is_dead(self.process) {
-            shared.lock().seats[seat].place = Place::Joining(self.index);
-            shared.drive(seat, Wanted::End { task: self.index });
+        let me = SEAT.get();
+        if !shared.lock().has_ended(self.seat, &shared.outside) {
+            shared.lock().seats[me].place = Place::Joining(self.seat);
+            shared.drive(me, Wanted::End { task: self.seat });
         }
         let mut state = shared.lock();
-        state.seats[seat].place = Place::Ready;
-        state.tasks[self.index].ended_well()
+        state.seats[me].place = Place::Ready;
+        state.seats[self.seat].ended_well
     }
 }

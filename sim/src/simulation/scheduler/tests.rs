@@ -40,7 +40,7 @@ fn exchange_numbers(seed: u64, workers: usize) -> (u64, String) {
     let (sender, numbers) = std::sync::mpsc::channel();
     let (bell, sum) = (Bell::default(), Arc::new(AtomicU64::new(0)));
     let task = Adding { numbers, sum: Arc::clone(&sum), trace: trace.clone() };
-    let join = scheduler.background(ME).spawn("adding", bell.clone(), task).unwrap();
+    let join = scheduler.background(ME, None).spawn("adding", bell.clone(), task).unwrap();
     let (line, to_task) = (trace.clone(), Mutex::new((sender.clone(), bell.clone())));
     let open = move |worker: &mut Worker| -> Work {
         let index = worker.index() as u64;
@@ -126,7 +126,7 @@ fn a_panic_of_a_task_ends_the_run_and_whoever_waits_for_it() {
         }
     }
     let (scheduler, _, _) = scheduler(2);
-    let join = scheduler.background(ME).spawn("writer", Bell::default(), Panicking).unwrap();
+    let join = scheduler.background(ME, None).spawn("writer", Bell::default(), Panicking).unwrap();
     assert!(!join.join());
     assert_eq!(scheduler.conduct().unwrap_err(), "process 0: writer panicked: no disk");
 }
@@ -216,7 +216,7 @@ fn a_task_that_waits_hears_its_bell_and_the_time() {
     let clock = scheduler.clock(EventTime::from_millis(0));
     let task = Waiting(Arc::clone(&steps), clock);
     let join: Box<dyn Join> =
-        scheduler.background(ME).spawn("waiting", Bell::default(), task).unwrap();
+        scheduler.background(ME, None).spawn("waiting", Bell::default(), task).unwrap();
     assert!(join.join());
     assert!(Duration::from_secs(1) <= scheduler.elapsed());
     assert!(steps.load(Ordering::SeqCst) < 20);
