@@ -17,6 +17,7 @@ use strandline_sim::embedded::EmbeddedBroker;
 use strandline_sim::fleet::{Fleet, FleetOptions};
 use strandline_sim::producer::{Amount, FleetProducer, Pace, ProducerOptions, ReaderBound, Report};
 
+use crate::kafka_options;
 use crate::options::Options;
 
 /// Partitions of a topic that a demonstration creates.
@@ -171,7 +172,12 @@ impl World {
                 let bound = ReaderBound::new(Amount::EMBEDDED_AHEAD_MAX, position);
                 (broker.producer_options(), Some(bound))
             }
-            None => (ProducerOptions::new(&self.bootstrap, &options.topic), None),
+            None => {
+                let mut producer = ProducerOptions::new(&self.bootstrap, &options.topic);
+                producer.kafka_options =
+                    kafka_options::of_connection(options).map_err(anyhow::Error::msg)?;
+                (producer, None)
+            }
         };
         let producer = FleetProducer::new(&producer_options, bound)?;
         let mut report = move |report| match report {

@@ -12,6 +12,7 @@
 //! | [`dashboard`] | the live page |
 //! | [`sim`] | the world around a job: devices, an embedded broker, an oracle |
 //! | [`options`] | what a program can be told |
+//! | [`kafka_options`] | properties of the Kafka client, and secrets among them |
 //! | [`program`] | a job as a program |
 //! | [`commands`] | the command line of the program `strandline` |
 //! | [`supervise`] | starts a program again that failed |
@@ -21,6 +22,7 @@ pub mod checkpoints;
 pub mod commands;
 pub mod demonstration;
 pub mod duration;
+pub mod kafka_options;
 mod one_line;
 pub mod options;
 mod page;

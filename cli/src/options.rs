@@ -19,6 +19,9 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::KEY_GROUPS;
 
 use crate::duration;
+use crate::kafka_options::{
+    KafkaOption, KafkaOptionFile, KafkaOptionFileParser, KafkaOptionParser, on_command_line,
+};
 use crate::one_line::one_line;
 
 /// Bare numbers of `--from` between 0 and this are refused: in milliseconds they are in 1970 to 1973, and
@@ -51,8 +54,19 @@ pub struct Options {
     #[arg(long, value_name = "TOPIC", env = "KAFKA_TOPIC", default_value = "iot-metrics")]
     pub topic: String,
     /// Any property of the Kafka client (librdkafka); repeatable
-    #[arg(long, value_name = "K=V", value_parser = key_value, action = ArgAction::Append)]
-    pub kafka_option: Vec<(String, String)>,
+    #[arg(long, value_name = "K=V", value_parser = KafkaOptionParser, action = ArgAction::Append)]
+    pub kafka_option: Vec<KafkaOption>,
+    /// A property whose value is in a file, such as sasl.password=/run/secrets/kafka; repeatable
+    #[arg(
+        long, value_name = "K=FILE", value_parser = KafkaOptionFileParser, action = ArgAction::Append
+    )]
+    pub kafka_option_file: Vec<KafkaOptionFile>,
+    /// A file of such properties, a line NAME=VALUE each, as Kafka's own tools read it; repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub kafka_config: Vec<PathBuf>,
+    /// Names of secrets that the command line holds
+    #[arg(skip)]
+    pub(crate) secrets_on_command_line: Vec<String>,
     /// How messages are fetched: by the client, or directly: cheaper, without TLS and SASL
     #[arg(long, value_name = "client|direct", value_parser = fetch, default_value = "client")]
     pub fetch: Fetch,
@@ -188,7 +202,8 @@ impl Options {
             command = with_file(&plain, command, path)?;
         }
         let matches = command.clone().try_get_matches_from(arguments)?;
-        let options = Options::from_arg_matches(&matches)?;
+        let mut options = Options::from_arg_matches(&matches)?;
+        options.secrets_on_command_line = on_command_line(&matches);
         options.check().map_err(|(option, wrong)| {
             let wrong = match matches.value_source(&option.replace('-', "_")) {
                 Some(ValueSource::EnvVariable) => {
@@ -428,11 +443,6 @@ fn plain(value: toml::Value) -> Option<String> {
     }
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("a property is written NAME=VALUE")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
-}
-
 fn fetch(text: &str) -> Result<Fetch, String> {
     match text {
         "client" => Ok(Fetch::Client),
@@ -639,7 +649,38 @@ mod tests {
         assert_eq!(options.window, Duration::from_secs(5));
         assert_eq!((options.workers, options.quiet), (Some(3), true));
         assert_eq!(options.topic, "other");
-        let pairs = [("a", "b"), ("c", "d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let pairs = [("a", "b"), ("c", "d")]
+            .map(|(name, value)| KafkaOption { name: name.into(), value: value.into() });
         assert_eq!(options.kafka_option, pairs);
+    }
+
+    #[test]
+    fn a_secret_is_neither_on_the_command_line_nor_in_what_is_said_of_it() {
+        let error = read(&["--kafka-option", "sasl.password:hunter2"]).unwrap_err();
+        assert!(error.contains("NAME=VALUE") && !error.contains("hunter2"), "{error}");
+        let options = read(&["--kafka-option", "sasl.password=hunter2"]).unwrap();
+        assert_eq!(options.secrets_on_command_line, ["sasl.password"]);
+        assert!(!format!("{options:?}").contains("hunter2"));
+        let options = read(&["--kafka-option", "sasl.username=reader"]).unwrap();
+        assert_eq!(options.secrets_on_command_line, [""; 0]);
+    }
+
+    #[test]
+    fn properties_come_from_files_and_the_command_line_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = Directory::local(directory.path());
+        there.replace("client.properties", b"sasl.username=KEY\nsasl.password=old\n").unwrap();
+        there.replace("password", b"hunter2\n").unwrap();
+        let config = directory.path().join("client.properties");
+        let password = format!("sasl.password={}", directory.path().join("password").display());
+        let line = ["--kafka-config", config.to_str().unwrap(), "--kafka-option-file", &password];
+        let options = read(&[&line[..], &["--kafka-option", "sasl.username=other"]].concat());
+        let all = crate::kafka_options::all(&options.unwrap()).unwrap();
+        let last = |name: &str| all.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        assert_eq!(last("sasl.password"), Some("hunter2"));
+        assert_eq!(last("sasl.username"), Some("other"));
+        let absent = read(&["--kafka-option-file", "sasl.password=/no/such/file"]).unwrap();
+        let error = crate::kafka_options::all(&absent).unwrap_err();
+        assert!(error.contains("/no/such/file: there is no such file"), "{error}");
     }
 }

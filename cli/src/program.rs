@@ -27,6 +27,7 @@ use strandline_operators::window::Tumbling;
 
 use crate::demonstration::{self, World};
 use crate::duration;
+use crate::kafka_options;
 use crate::one_line::one_line;
 use crate::options::{Checkpoint, Options};
 use crate::status::Voice;
@@ -131,9 +132,13 @@ where
             page::serve(options, &hosts, &view, self.page).map_err(|error| unusable(&error))?;
         let mut world =
             World::of(options, clock).map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
+        for secret in &options.secrets_on_command_line {
+            voice.warn(&kafka_options::warning(secret));
+        }
+        let kafka_options = kafka_options::all(options).map_err(Trouble::Unusable)?;
         let settings = KafkaSettings {
             telemetry: view.telemetry().clone(),
-            ..kafka_settings(options, &world, voice)
+            ..kafka_settings(options, kafka_options, &world, voice)
         };
         let source = KafkaSource::new(settings).map_err(|error| unusable(&error))?;
         let out = Directory::local(&options.out);
@@ -251,10 +256,15 @@ where
     }
 }
 
-fn kafka_settings(options: &Options, world: &World, voice: &Voice) -> KafkaSettings {
+fn kafka_settings(
+    options: &Options,
+    kafka_options: Vec<(String, String)>,
+    world: &World,
+    voice: &Voice,
+) -> KafkaSettings {
     let voice = voice.clone();
     KafkaSettings {
-        options: options.kafka_option.clone(),
+        options: kafka_options,
         fetch: options.fetch,
         start: options.from,
         bounded: options.bounded,

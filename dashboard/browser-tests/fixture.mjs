@@ -12,8 +12,11 @@ const CRATE = fileURLToPath(new URL("..", import.meta.url));
 function build() {
   const built = spawnSync(
     "cargo",
-    // The workspace's features, as for the other tests: for one package's, all below it is compiled anew.
-    ["build", "--workspace", "--release", "--example", "page_fixture", "--message-format=json"],
+    // The profile and the features of scripts/test: with others, all below it is compiled anew.
+    [
+      "build", "--profile", "checked", "--workspace", "--all-features",
+      "--example", "page_fixture", "--message-format=json",
+    ],
     { cwd: CRATE, encoding: "utf8", maxBuffer: 64 << 20, stdio: ["ignore", "pipe", "inherit"] },
   );
   if (built.status !== 0) throw new Error("the fixture does not build");

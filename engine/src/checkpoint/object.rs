@@ -73,7 +73,7 @@ impl ObjectBlobs {
         match place.split_once("://") {
             None => ObjectBlobs::local(place),
             #[cfg(feature = "s3")]
-            Some(("s3", rest)) => ObjectBlobs::s3(place, rest),
+            Some(("s3", rest)) => ObjectBlobs::s3(place, s3::Bucket::from_env(rest)),
             #[cfg(not(feature = "s3"))]
             Some(("s3", _)) => refused(
                 "this build cannot keep checkpoints in S3: build it with `--features s3`, or name \
@@ -98,8 +98,11 @@ impl ObjectBlobs {
     }
 
     #[cfg(feature = "s3")]
-    fn s3(place: &str, rest: &str) -> Result<ObjectBlobs, BlobError> {
-        let bucket = s3::Bucket::from_env(rest).map_err(|error| BlobError::Failed {
+    fn s3(
+        place: &str,
+        bucket: Result<s3::Bucket, object_store::Error>,
+    ) -> Result<ObjectBlobs, BlobError> {
+        let bucket = bucket.map_err(|error| BlobError::Failed {
             place: place.to_owned(),
             reason: said_in_a_line(&error),
         })?;

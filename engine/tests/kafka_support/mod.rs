@@ -1,6 +1,7 @@
 //! What the tests of the Kafka source share: a reader driven by its wake-ups, a producer, a bell.
 #![allow(
     dead_code,
+    unused_macros,
     clippy::allow_attributes,
     reason = "each test target uses a part of this module, and `expect` would fail in the other"
 )]

@@ -31,8 +31,13 @@ pub(super) struct Bucket {
 impl Bucket {
     /// `BUCKET` or `BUCKET/PREFIX`, with the settings of the environment.
     pub(super) fn from_env(rest: &str) -> Result<Bucket, Error> {
+        Bucket::of(AmazonS3Builder::from_env(), rest)
+    }
+
+    /// `BUCKET` or `BUCKET/PREFIX`, with the settings of `builder`.
+    pub(super) fn of(builder: AmazonS3Builder, rest: &str) -> Result<Bucket, Error> {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let mut builder = AmazonS3Builder::from_env()
+        let mut builder = builder
             .with_bucket_name(bucket)
             // Whatever the environment says: everything rests on it.
             .with_conditional_put(S3ConditionalPut::ETagMatch)

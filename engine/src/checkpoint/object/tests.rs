@@ -223,39 +223,5 @@ fn a_place_of_another_kind_is_refused() {
     }
 }
 
-/// The variable `STRANDLINE_S3` names where, such as `s3://bucket/prefix`; the `AWS_` variables say
-/// how to get there. Run by hand: `cargo test -p strandline-engine --features s3 -- --ignored s3`.
 #[cfg(feature = "s3")]
-mod s3 {
-    use super::*;
-
-    fn place(below: &str) -> String {
-        let place = std::env::var("STRANDLINE_S3").expect("STRANDLINE_S3 names no s3://bucket");
-        format!("{place}/{below}-{:016x}", super::super::s3::random())
-    }
-
-    #[test]
-    #[ignore = "needs a server"]
-    fn an_s3_keeps_the_promises() {
-        let place = place("promises");
-        let blobs = ObjectBlobs::open(&place).unwrap();
-        assert_eq!((blobs.place(), blobs.directory()), (place.clone(), None));
-        keeps_the_promises(&blobs);
-        // What is beside and below is not there.
-        for (outside, name) in [(format!("{place}-beside"), "a"), (format!("{place}/below"), "b")] {
-            ObjectBlobs::open(&outside).unwrap().put_new(name, b"1".to_vec()).unwrap();
-        }
-        assert_eq!(blobs.list().unwrap(), []);
-        assert_eq!(blobs.remove_leftovers().unwrap(), 0);
-    }
-
-    #[test]
-    #[ignore = "needs a server"]
-    fn a_bucket_that_is_absent_is_said() {
-        let blobs = ObjectBlobs::open("s3://absent-for-sure/prefix").unwrap();
-        for said in [reason(blobs.check_writable()), reason(blobs.list())] {
-            assert!(said.ends_with("create the bucket, or name another"), "{said}");
-            assert!(!said.contains('\n'));
-        }
-    }
-}
+mod s3;

@@ -11,6 +11,7 @@ use crate::source::kafka::cursor::Step;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, TopicConsumer};
 use crate::source::kafka::reader::{Assigned, Way};
+use crate::source::kafka::security;
 use crate::source::kafka::settings::config_error;
 use crate::source::{PartitionStart, SourceError, Wake};
 
@@ -199,6 +200,9 @@ impl Reading<'_> {
                 self.connection.inquire(self.wake);
                 Ok(Weight::Inquire)
             }
+            Code::TopicAuthorizationFailed => Err(self
+                .connection
+                .failed(security::no_right(&self.connection.settings.config(None)))),
             // After these the client goes on behind the messages that it could not give us.
             Code::BadMessage
             | Code::BadCompression
@@ -207,7 +211,6 @@ impl Reading<'_> {
             | Code::UnsupportedCompressionType
             | Code::MessageSizeTooLarge
             | Code::InvalidTopic
-            | Code::TopicAuthorizationFailed
             | Code::ClusterAuthorizationFailed
             | Code::Fatal => Err(self.connection.failed(format!("partition {number}: {reason}"))),
             _ => {

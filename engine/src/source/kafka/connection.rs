@@ -349,10 +349,9 @@ impl Connection {
             Trouble::Away(reason) | Trouble::NotYet(reason) => {
                 self.failed(format!("cannot reach {bootstrap}: {reason}"))
             }
-            Trouble::Refused(reason) => self.failed(format!(
-                "{bootstrap} refuses the connection: {reason}; check the options \
-                 security.protocol, sasl.* and ssl.*"
-            )),
+            Trouble::Refused(reason) => {
+                self.failed(format!("{bootstrap} refuses the connection: {reason}"))
+            }
         }
     }
 

@@ -9,13 +9,25 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Statistics};
 
 use crate::report::Report;
+use crate::source::kafka::security;
 use crate::source::kafka::settings::KafkaSettings;
+
+/// What it comes down to where the other side closes the connection, which the client does not
+/// mention without TLS.
+const CLOSES: &str =
+    "it closes the connection: if this port wants TLS or a login, set security.protocol";
+/// The same with TLS.
+const CLOSES_WITH_TLS: &str = "it closes the connection: if this port has no TLS, change \
+     security.protocol; if it wants a certificate of this program, name it by \
+     ssl.certificate.location and ssl.key.location";
 
 /// Hears one client. Nothing of it is shown as it comes: the client repeats itself, and reports
 /// what is over in a second.
 pub(super) struct Ears {
     /// Where log lines go, if the user asked for them.
     log: Option<Report>,
+    /// What is said where the other side closes the connection.
+    closes: &'static str,
     uneasy: AtomicBool,
     heard: Mutex<Heard>,
 }
@@ -34,6 +46,7 @@ impl Ears {
     pub(super) fn new(settings: &KafkaSettings) -> Ears {
         Ears {
             log: settings.shows_log().then(|| settings.report.clone()),
+            closes: if security::uses_tls(&settings.options) { CLOSES_WITH_TLS } else { CLOSES },
             uneasy: AtomicBool::new(false),
             heard: Mutex::default(),
         }
@@ -91,6 +104,13 @@ impl ClientContext for Ears {
             }
             // "1/1 brokers are down" says less than what came before it.
             Some(RDKafkaErrorCode::AllBrokersDown) if heard.reason.is_some() => {}
+            Some(RDKafkaErrorCode::AllBrokersDown) => heard.reason = Some(self.closes.to_owned()),
+            // The second is how a broker asks for a certificate after the handshake.
+            _ if reason.contains("SSL connection closed by peer")
+                || (reason.contains("SSL") && reason.contains("alert")) =>
+            {
+                heard.reason = Some(self.closes.to_owned());
+            }
             _ => heard.reason = Some(without_prefix(reason)),
         }
     }

@@ -1,9 +1,11 @@
 //! Questions to the cluster about a topic: how many partitions, which offsets.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset as ListedOffset;
@@ -12,6 +14,7 @@ use strandline_operators::time::EventTime;
 
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{Client, offset, raw};
+use crate::source::kafka::security;
 use crate::source::kafka::settings::{KafkaSettings, config_error};
 use crate::source::{SourceError, TopicIdentity};
 
@@ -21,6 +24,9 @@ const EVENTS_PER_QUESTION: usize = 64;
 /// Asks; reads nothing. Any thread may use it.
 pub(super) struct Lookup {
     consumer: Client<Ears>,
+    config: ClientConfig,
+    /// What the client said last of a broker that refuses us, and what that means.
+    explained: Mutex<(String, String)>,
     topic: String,
     /// The broker dies with the process, so nobody asks which cluster it was.
     embedded: bool,
@@ -60,7 +66,8 @@ impl Lookup {
         let consumer =
             settings.config(None).create_with_context(Ears::new(settings)).map_err(config_error)?;
         let (topic, embedded) = (settings.topic.clone(), settings.embedded);
-        Ok(Lookup { consumer: Client::new(consumer), topic, embedded })
+        let (config, explained) = (settings.config(None), Mutex::default());
+        Ok(Lookup { consumer: Client::new(consumer), config, explained, topic, embedded })
     }
 
     /// How many partitions the topic has. Blocks for at most about `timeout`.
@@ -164,6 +171,16 @@ impl Lookup {
         Ok((low, end))
     }
 
+    /// What is wrong where a broker refuses us. Asked once for each thing that the client says: it may
+    /// take seconds.
+    fn explain(&self, said: &str) -> String {
+        let mut explained = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        if explained.0 != said {
+            *explained = (said.to_owned(), security::explain(said, &self.config));
+        }
+        explained.1.clone()
+    }
+
     /// What stands behind an error, with what the client has said meanwhile.
     fn trouble(&self, error: &KafkaError) -> Trouble {
         for _ in 0..EVENTS_PER_QUESTION {
@@ -178,16 +195,16 @@ impl Lookup {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopicId,
             ) => Trouble::Absent,
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Trouble::Fatal(
-                "the broker does not allow this user to read it: check the topic's ACLs".into(),
-            ),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                Trouble::Fatal(security::no_right(&self.config))
+            }
             Some(RDKafkaErrorCode::InvalidTopic) => {
                 Trouble::Fatal("this is not a valid name of a topic".into())
             }
             // The broker answered: it can be reached.
             Some(code) if 0 <= code as i32 => Trouble::NotYet(plain(error)),
             _ => match (ears.refused(), ears.reason()) {
-                (Some(refused), _) => Trouble::Refused(refused),
+                (Some(refused), _) => Trouble::Refused(self.explain(&refused)),
                 (None, Some(reason)) => Trouble::Away(reason),
                 (None, None) => Trouble::NotYet(plain(error)),
             },

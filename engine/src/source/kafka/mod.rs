@@ -39,6 +39,7 @@ mod native;
 mod out_of_range;
 mod plan;
 mod reader;
+mod security;
 pub mod settings;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 
 pub use self::native::memory::keep_freed_memory;
 pub use self::reader::KafkaReader;
+pub use self::security::is_secret;
 pub use self::settings::{Fetch, KafkaSettings, Start};
 
 /// One topic of a Kafka cluster.

@@ -11,6 +11,8 @@
 //! before what it points to is dropped, and a message is destroyed when its visit ends.
 #![expect(unsafe_code, reason = "batches from the client's queues, which rdkafka hides")]
 
+#[cfg(feature = "tls")]
+pub(super) mod certificate;
 pub(super) mod memory;
 mod topic_id;
 

@@ -20,7 +20,7 @@ use strandline_operators::time::EventTime;
 
 use crate::report::Report;
 use crate::source::SourceError;
-use crate::source::kafka::{bootstrap, direct};
+use crate::source::kafka::{bootstrap, direct, security};
 use crate::telemetry::Telemetry;
 
 /// Bytes of payload that wait in all queues of a process, by default.
@@ -139,7 +139,18 @@ impl KafkaSettings {
         if self.fetch == Fetch::Direct {
             direct::check(&self.options)?;
         }
-        self.config(None).create_native_config().map(drop).map_err(config_error)
+        security::check(&self.options)?;
+        let checked = self.config(None).create_native_config().map(drop).map_err(config_error);
+        checked.map_err(|error| match error {
+            SourceError::Config(line) => {
+                SourceError::Config(security::without_secrets(&line, &self.options))
+            }
+            error => error,
+        })?;
+        if let Some(warning) = security::warning(&self.options) {
+            self.report.say(&warning);
+        }
+        Ok(())
     }
 
     /// The brokers to ask first, each as `host:port`.
@@ -263,8 +274,12 @@ fn check_option(name: &str, value: &str) -> Result<(), SourceError> {
         return refuse(&format!("it has to stay `{kept}`, or {why}"));
     }
     if !cfg!(feature = "tls") && needs_tls(name, value) {
+        let what = match name.starts_with("sasl.") {
+            true => "OpenSSL, also where the connection has no TLS",
+            false => "TLS",
+        };
         return Err(SourceError::Config(format!(
-            "Kafka option `{name}` needs TLS, which this build leaves out: build it with \
+            "Kafka option `{name}` needs {what}; this build leaves it out: build it with \
              `--features tls`"
         )));
     }
@@ -372,9 +387,14 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn a_tls_option_is_accepted_with_tls() {
-        with(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "SCRAM-SHA-256")])
-            .check()
-            .unwrap();
+        with(&[
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-256"),
+            ("sasl.username", "reader"),
+            ("sasl.password", "hunter2"),
+        ])
+        .check()
+        .unwrap();
     }
 
     #[test]

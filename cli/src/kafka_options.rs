@@ -1,0 +1,187 @@
+//! Properties of the Kafka client, and how a secret among them gets into the program: by a file or by
+//! the environment, where other users of the machine do not see it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+use strandline_engine::source::kafka::is_secret;
+
+use crate::options::{Options, read_text};
+
+/// A property of the client. Its value is not shown where it is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaOption {
+    /// Such as `fetch.min.bytes`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl fmt::Debug for KafkaOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = if is_secret(&self.name) { "***" } else { &self.value };
+        write!(f, "{}={value}", self.name)
+    }
+}
+
+/// A property whose value is in a file, such as a mounted secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaOptionFile {
+    /// Such as `sasl.password`.
+    pub name: String,
+    /// The file. White space at its end is not part of the value.
+    pub path: PathBuf,
+}
+
+/// Reads `NAME=VALUE`. What is wrong is told without the text: it may be a secret with a slip of the
+/// pen in it.
+#[derive(Clone, Debug)]
+pub(crate) struct KafkaOptionParser;
+
+impl TypedValueParser for KafkaOptionParser {
+    type Value = KafkaOption;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<KafkaOption, clap::Error> {
+        let pair = value.to_str().and_then(|text| text.split_once('='));
+        let named = pair.filter(|(name, _)| !name.trim().is_empty());
+        let (name, value) = named.ok_or_else(|| not_a_pair(command, argument, "VALUE"))?;
+        Ok(KafkaOption { name: name.trim().to_owned(), value: value.to_owned() })
+    }
+}
+
+/// Reads `NAME=FILE`.
+#[derive(Clone, Debug)]
+pub(crate) struct KafkaOptionFileParser;
+
+impl TypedValueParser for KafkaOptionFileParser {
+    type Value = KafkaOptionFile;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<KafkaOptionFile, clap::Error> {
+        let pair = value.to_str().and_then(|text| text.split_once('='));
+        let named = pair.filter(|(name, path)| !name.trim().is_empty() && !path.is_empty());
+        let (name, path) = named.ok_or_else(|| not_a_pair(command, argument, "FILE"))?;
+        Ok(KafkaOptionFile { name: name.trim().to_owned(), path: path.into() })
+    }
+}
+
+fn not_a_pair(command: &Command, argument: Option<&Arg>, what: &str) -> clap::Error {
+    let option = argument.and_then(Arg::get_long).unwrap_or("kafka-option");
+    let line = format!("--{option}: a property is written NAME={what}\n");
+    clap::Error::raw(ErrorKind::ValueValidation, line).with_cmd(command)
+}
+
+/// All properties that `options` give, the weakest first: those of `--kafka-config`, of
+/// `--kafka-option-file`, of `--kafka-option`.
+///
+/// # Errors
+///
+/// A file that cannot be read, or a line of it that is no property; in one line, without its text.
+pub fn all(options: &Options) -> Result<Vec<(String, String)>, String> {
+    let mut all = Vec::new();
+    for path in &options.kafka_config {
+        let wrong = |what: &str| format!("--kafka-config {}: {what}", path.display());
+        let text = read_text(path).map_err(|what| wrong(&what))?;
+        all.extend(properties(&text).map_err(|what| wrong(&what))?);
+    }
+    for KafkaOptionFile { name, path } in &options.kafka_option_file {
+        let text = read_text(path)
+            .map_err(|what| format!("--kafka-option-file {name}={}: {what}", path.display()))?;
+        let value = text.trim_end();
+        if value.is_empty() {
+            let path = path.display();
+            return Err(format!("--kafka-option-file {name}={path}: the file is empty"));
+        }
+        all.push((name.clone(), value.to_owned()));
+    }
+    let given = options.kafka_option.iter().cloned();
+    all.extend(given.map(|KafkaOption { name, value }| (name, value)));
+    Ok(all)
+}
+
+/// Those of [`all`] that concern the connection, which every client of the same broker needs.
+///
+/// # Errors
+///
+/// As of [`all`].
+pub fn of_connection(options: &Options) -> Result<Vec<(String, String)>, String> {
+    let is_of_connection = |name: &str| {
+        let prefixes = ["sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "security.", "broker."];
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    Ok(all(options)?.into_iter().filter(|(name, _)| is_of_connection(name)).collect())
+}
+
+/// The properties of a file as Kafka's own tools and providers write them: `name=value` lines;
+/// empty lines and lines that begin with `#` or `!` are comments.
+fn properties(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut properties = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', '!']) {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(format!("line {}: a property is written NAME=VALUE", index + 1));
+        };
+        properties.push((name.trim().to_owned(), value.trim().to_owned()));
+    }
+    Ok(properties)
+}
+
+/// Which secrets a command line holds, where every user of the machine can read them.
+pub(crate) fn on_command_line(matches: &ArgMatches) -> Vec<String> {
+    if matches.value_source("kafka_option") != Some(ValueSource::CommandLine) {
+        return Vec::new();
+    }
+    let given = matches.get_many::<KafkaOption>("kafka_option").into_iter().flatten();
+    given.map(|option| option.name.clone()).filter(|name| is_secret(name)).collect()
+}
+
+/// What is said of a secret on the command line.
+pub(crate) fn warning(name: &str) -> String {
+    format!(
+        "warning: {name} is on the command line, where every user of this machine can read it: put it \
+         into a file and say --kafka-option-file {name}=FILE"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_properties_is_read_as_kafkas_tools_read_it() {
+        let text = "# from the provider\n\nsecurity.protocol=SASL_SSL\n sasl.username = KEY \n\
+                    sasl.password=a=b#c\n! end\n";
+        let pairs = [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.username", "KEY"),
+            ("sasl.password", "a=b#c"),
+        ];
+        assert_eq!(properties(text).unwrap(), pairs.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        let error = properties("a=b\nhunter2\n").unwrap_err();
+        assert_eq!(error, "line 2: a property is written NAME=VALUE");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let password = KafkaOption { name: "sasl.password".into(), value: "hunter2".into() };
+        assert_eq!(format!("{password:?}"), "sasl.password=***");
+        let user = KafkaOption { name: "sasl.username".into(), value: "reader".into() };
+        assert_eq!(format!("{user:?}"), "sasl.username=reader");
+    }
+}
