@@ -15,7 +15,7 @@ use strandline_operators::time::EventTime;
 
 use crate::bench::{Bench, by_folder, rejected, row, some_rows};
 
-/// The columns that the README promises: whoever changes this breaks readers.
+/// The columns that the documentation promises: whoever changes this breaks readers.
 #[test]
 fn final_rows_have_these_columns() {
     let bench = Bench::new();

@@ -60,7 +60,7 @@ pub trait Decode: Clone + Send + 'static {
     fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, Self::Value>, DeadReason>;
 }
 
-/// The closed list of reasons why a record is a dead letter. README lists the codes.
+/// The closed list of reasons why a record is a dead letter. the book (outputs.md) lists the codes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DeadReason {
     /// The payload is null or has no bytes.
