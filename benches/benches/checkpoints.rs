@@ -173,6 +173,8 @@ fn throughput(bootstrap: &str) -> Throughput {
         let there = tempfile::tempdir().expect("a directory");
         let mut settings = KafkaSettings::new(bootstrap, &topic);
         settings.bounded = true;
+        // A program sets that for its process.
+        strandline::engine::source::kafka::keep_freed_memory();
         let source = KafkaSource::new(settings).expect("settings without options");
         let windows = Tumbling::of(Duration::from_secs(10)).expect("whole seconds");
         let outputs = FileOutputs {

@@ -39,6 +39,8 @@ pub(crate) fn consume<T: Send>(
     let mut settings = KafkaSettings::new(bootstrap, topic);
     settings.bounded = true;
     settings.fetch = fetch;
+    // A program sets that for its process.
+    strandline::engine::source::kafka::keep_freed_memory();
     let source = KafkaSource::new(settings)?;
     let partitions = source.plan(&[], &|| false)?.partitions;
     let (begin, fold) = (&begin, &fold);

@@ -146,6 +146,8 @@ pub(crate) fn device_of(key: &str) -> u64 {
 pub(crate) fn appended_ms(topic: &Topic, schedule: &Schedule) -> anyhow::Result<Vec<i64>> {
     let mut settings = KafkaSettings::new(&topic.bootstrap, &topic.name);
     settings.bounded = true;
+    // A program sets that for its process.
+    strandline::engine::source::kafka::keep_freed_memory();
     let source = KafkaSource::new(settings)?;
     let (wake, woken) = channel();
     let mut reader = source.reader(Wake::new(move || {

@@ -89,6 +89,8 @@ pub(crate) fn run(bootstrap: &str, plan: &Plan) -> anyhow::Result<Seen> {
     };
     let mut settings = KafkaSettings::new(bootstrap, &topic.name);
     settings.fetch = plan.fetch;
+    // A program sets that for its process.
+    strandline::engine::source::kafka::keep_freed_memory();
     let source = KafkaSource::new(settings)?;
     let options = JobOptions {
         watermark: plan.watermark,

@@ -24,7 +24,7 @@ function build() {
   return messages.findLast((message) => message.executable)?.executable;
 }
 
-const program = build();
+const program = process.env.PAGE_FIXTURE ?? build();
 
 export class Fixture {
   /** @param {number} port 0 for any */

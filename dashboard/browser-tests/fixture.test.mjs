@@ -181,7 +181,7 @@ test("before the first record it says what it waits for, and nothing jumps when 
 test("an imbalance is an alarm that can be seen and heard", async () => {
   const { page } = await opened();
   const balance = page.locator("#balance");
-  assert.match(await says(page, "balance", /Balances/), /nothing is lost/);
+  assert.match(await says(page, "balance", /Balances/), /dead letters of/);
   await fixture.tell("lose 3");
   await says(page, "balance", /Does not balance: 3 records lost/);
   assert.equal(await balance.getAttribute("role"), "alert");
@@ -197,6 +197,22 @@ test("the status is that of the job", async () => {
     await says(page, "status-text", /** @type {RegExp} */ (text));
   }
   await says(page, "watermark-note", /^everything is final$/);
+});
+
+test("a trouble is said in the heading and above the numbers for as long as it lasts", async () => {
+  const { page } = await opened();
+  const troubles = page.locator("#troubles");
+  await says(page, "status-text", /^Running$/);
+  assert.equal(await troubles.isVisible(), false);
+  await fixture.tell("trouble");
+  await says(page, "status-text", /^Waiting for Kafka$/);
+  assert.equal(await page.locator("#status").getAttribute("data-trouble"), "true");
+  await says(page, "troubles", /^Waiting for Kafka since 2026-03-01 12:00:00 UTC: cannot reach Kafka at/);
+  assert.equal(await troubles.getAttribute("role"), "alert");
+  await says(page, "watermark-note", /^waiting for Kafka$/);
+  await fixture.tell("mended");
+  await says(page, "status-text", /^Running$/);
+  assert.equal(await troubles.isVisible(), false);
 });
 
 test("the partition that holds the watermark is marked", async () => {

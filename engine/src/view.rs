@@ -357,7 +357,8 @@ impl View {
     }
 
     /// Replaces the snapshot and wakes whoever waits for it. Its number becomes greater than that of
-    /// the one before, and what parts of the job have raised joins its conditions.
+    /// the one before, and what parts of the job have raised joins its conditions, which are those that whoever
+    /// publishes knows of without them.
     pub fn publish(&self, mut snapshot: Snapshot) {
         let mut newest = self.shown.lock();
         snapshot.number = snapshot.number.max(newest.snapshot.number + 1);
@@ -450,14 +451,14 @@ mod tests {
     #[test]
     fn what_is_raised_is_shown_at_once_and_until_it_is_cleared() {
         let view = view();
-        let telemetry = view.telemetry().clone();
+        let (first, telemetry) = (view.latest(), view.telemetry().clone());
         let (kind, at) = (ConditionKind::WaitingForKafka, EventTime::from_millis(1000));
         telemetry.raise(kind, "", "Connection refused", at);
         let shown = view.latest();
         assert_eq!((shown.number, shown.conditions.headline().kind), (1, kind));
         assert_eq!(shown.conditions.headline().since, at);
         // Whatever is published meanwhile.
-        view.publish(Snapshot { number: 0, ..Snapshot::clone(&shown) });
+        view.publish(Snapshot::clone(&first));
         assert_eq!(view.latest().number, 2);
         assert_eq!(view.latest().conditions.all().len(), 2);
         telemetry.raise(kind, "", "No route", EventTime::from_millis(9000));

@@ -5,6 +5,7 @@
 mod bootstrap;
 #[path = "../../../engine/tests/kafka_support/broker.rs"]
 mod broker;
+mod condition;
 mod crashes;
 mod process;
 mod program;

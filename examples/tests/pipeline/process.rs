@@ -12,6 +12,9 @@ use strandline::engine::clock::Clock;
 /// How long anything may take that a test waits for.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// What fits into a pipe on Linux, unless somebody has changed it.
+const PIPE_BYTES: usize = 64 << 10;
+
 /// The path of an example's program: beside the directory of this test's program.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -87,6 +90,16 @@ impl Running {
     pub(crate) fn start_unheard(mut command: Command) -> Running {
         let mut child = command.spawn().unwrap();
         drop(child.stderr.take().unwrap());
+        Running { child, said: Arc::default() }
+    }
+
+    /// Starts it with a pipe as its standard error stream that is full, and that nobody reads.
+    pub(crate) fn start_unread(arguments: &[&str]) -> Running {
+        let mut shell = Command::new("sh");
+        let full = format!("head -c {PIPE_BYTES} /dev/zero >&2; exec \"$0\" \"$@\"");
+        shell.args(["-c", &full]).arg(example("iot_pipeline"));
+        // The child has the other end of the pipe until it is dropped.
+        let child = clean(shell, arguments).spawn().unwrap();
         Running { child, said: Arc::default() }
     }
 

@@ -60,7 +60,7 @@ fn a_variable_that_is_wrong_is_named_and_one_that_is_empty_is_not_set() {
     let mut command = command(&["--listen", "none", "--out", out]);
     command.envs([("KAFKA_BOOTSTRAP", ""), ("STRANDLINE_WINDOW", ""), ("STRANDLINE_QUIET", "")]);
     let running = Running::start(command);
-    running.wait_said("broker   embedded");
+    running.wait_said("broker   none was given (KAFKA_BOOTSTRAP is empty)");
     running.signal("INT");
     assert!(running.end(Duration::from_secs(5)).0.success());
 }
@@ -113,6 +113,16 @@ fn rows_of_an_earlier_run_are_refused_where_no_checkpoint_is_continued() {
     running.signal("INT");
     assert!(running.end(Duration::from_secs(5)).0.success());
 
+    // Simulated rows are nothing to add real ones to.
+    let (code, _, stderr) = finish(command(&[&options[..], &["--append"]].concat()));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("simulated rows") && stderr.contains("--replace"), "{stderr}");
+    Directory::local(directory.path()).remove_file("DEMONSTRATION.txt").unwrap();
+    // Now they count as those of a real job, which the demonstration leaves alone.
+    let (code, _, stderr) = finish(command(&["--listen", "none", "--out", out]));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("rows of a real job") && stderr.contains("--bootstrap"), "{stderr}");
+
     for more in [&[][..], &["--fresh"], &["--checkpoint", "none"]] {
         let (code, _, stderr) = finish(command(&[&options[..], more].concat()));
         assert_eq!(code, Some(2), "{more:?}: {stderr}");
@@ -155,7 +165,7 @@ fn the_demonstration_shows_its_fleet_and_ends_in_order_on_sigint() {
     let address = running.page();
     // From the first second there is everything that a user looks for.
     let clock = Clock::system();
-    let expected = ["dead_letters", "late", "latest.json", "parquet"];
+    let expected = ["DEMONSTRATION.txt", "dead_letters", "late", "latest.json", "parquet"];
     // The lock on the directory is hidden, and so is a document that is being written.
     let shown = || names(out).into_iter().filter(|name| !name.starts_with('.'));
     wait("the folders", || shown().eq(expected).then_some(()));

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 use strandline_engine::clock::Clock;
+use strandline_engine::report::Log;
 use strandline_sim::arguments::{Arguments, Refused};
 use strandline_sim::fleet::Fleet;
 use strandline_sim::producer::{
@@ -26,7 +27,16 @@ const INTERRUPTED: i32 = 130;
 /// How far ahead of the present event times may be before jobs refuse them by default.
 const FUTURE_MAX: Duration = Duration::from_secs(3600);
 
+/// How long the end of the program waits for its log.
+const FLUSH_LIMIT: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
+    let code = send();
+    Log::stderr().flush(FLUSH_LIMIT);
+    code
+}
+
+fn send() -> ExitCode {
     let arguments = match Arguments::read(std::env::args_os().collect::<Vec<OsString>>()) {
         Ok(arguments) => arguments,
         Err(Refused::Asked(text)) => {
@@ -51,7 +61,7 @@ fn main() -> ExitCode {
 
 /// Says something on the standard error stream. If nobody reads that, the fleet sends all the same.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    Log::stderr().line(line);
 }
 
 fn refuse(line: &str) -> ExitCode {
@@ -62,7 +72,7 @@ fn refuse(line: &str) -> ExitCode {
 /// Runs until the end or a signal; whether everything was delivered.
 fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGQUIT] {
         // The first signal ends the run in order, the second one at once.
         flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))

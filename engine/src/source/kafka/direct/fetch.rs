@@ -88,7 +88,10 @@ fn serve(shared: &Shared, broker: i32, address: &str) -> Result<(), WireError> {
         let throttle = answer.throttle_time_ms;
         take_over(shared, broker, &asked, answer, wire.held_bytes());
         if let Ok(throttle @ 1..) = u64::try_from(throttle) {
-            drop(shared.rest(shared.state(), Duration::from_millis(throttle).min(THROTTLE_MAX)));
+            let pause = Duration::from_millis(throttle).min(THROTTLE_MAX);
+            let telemetry = &shared.connection.settings.telemetry;
+            telemetry.measure(|measures| measures.kafka.throttled += pause);
+            drop(shared.rest(shared.state(), pause));
         }
     }
     Ok(())
