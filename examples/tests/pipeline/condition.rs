@@ -1,28 +1,14 @@
 //! What a user is told about a job, wherever it is asked for; and that nothing waits for a reader.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use strandline::sim::judge::{Found, MAIN_JOB};
 
-use crate::process::{Running, command, example, metrics, wait};
+use crate::process::{Running, ask, command, example, metrics, wait};
 
 /// How long a stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-
-/// Status and body of a GET.
-fn ask(address: &str, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut response = String::new();
-    stream.read_to_string(&mut response).ok()?;
-    let (head, body) = response.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
 
 #[test]
 fn a_broker_that_is_away_is_said_in_the_same_words_everywhere() {

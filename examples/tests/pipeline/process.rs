@@ -187,6 +187,18 @@ fn pause() {
     std::thread::park_timeout(Duration::from_millis(20));
 }
 
+/// Status and body of a GET.
+pub(crate) fn ask(address: &str, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).ok()?;
+    let (head, body) = response.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
 /// The body of a GET, with this Accept header.
 pub(crate) fn get(address: &str, path: &str, accept: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;

@@ -11,7 +11,7 @@ use strandline::sim::log::{LogOptions, simulated_log};
 use strandline::sim::oracle::{OracleOptions, Outcome, outcome};
 
 use crate::bootstrap::bootstrap;
-use crate::process::{LIMIT, Running, command, command_redirected, finish, metrics, wait};
+use crate::process::{LIMIT, Running, ask, command, command_redirected, finish, metrics, wait};
 use crate::topics::{create_topic, fill, read_back};
 
 /// The last line of a bounded run from the beginning, held against the ledger that the oracle found.
@@ -166,6 +166,45 @@ fn a_signal_to_any_process_stops_all_of_them() {
     let address = leader.page();
     wait("both workers are there", || (0 < metrics(&address)?["epoch"].as_u64()?).then_some(()));
     follower.signal("TERM");
+    for process in [follower, leader] {
+        assert_eq!(process.end(Duration::from_secs(5)).0.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_process_that_does_not_lead_answers_for_itself_and_says_where_the_job_is_shown() {
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "follower", 4);
+    let (_hosts, hostfile) = hostfile();
+    let out = tempfile::tempdir().unwrap();
+    let start = |process| {
+        let layout = ["-n", "2", "-p", process, "--hostfile", &hostfile, "-w", "1"];
+        let topic = ["--bootstrap", &bootstrap, "--topic", &topic, "--append"];
+        let out = ["--listen", "127.0.0.1:0", "--out", out.path().to_str().unwrap()];
+        Running::start(command(&[&layout[..], &topic, &out].concat()))
+    };
+    let follower = start("1");
+    let address = follower.page();
+    assert_eq!(ask(&address, "/healthz").unwrap().0, 200);
+    // It waits for process 0, and says so.
+    let waits = wait("it waits", || {
+        ask(&address, "/readyz").filter(|ready| ready.1.contains(": process 0 at "))
+    });
+    assert!(waits.0 == 503 && waits.1.contains("waiting for other processes since"), "{waits:?}");
+    let leader = start("0");
+    wait("both are ready", || {
+        let ready = |running: &Running| ask(&running.page(), "/readyz").map(|ready| ready.0);
+        (ready(&leader)? == 200 && ready(&follower)? == 200).then_some(())
+    });
+    let (status, page) = ask(&address, "/").unwrap();
+    assert!(status == 404 && page.starts_with("This is process 1 of 2"), "{page}");
+    assert!(page.contains("The job is shown by process 0, at http://127.0.0.1:0/"), "{page}");
+    let (_, metrics) = ask(&address, "/metrics?format=prometheus").unwrap();
+    assert!(metrics.contains("process_open_fds ") && !metrics.contains("strandline_lag_records"));
+    let said = follower.said();
+    assert!(said.contains("status   process 1 shows none of its own"), "{said}");
+    assert!(!said.contains("records/s"), "{said}");
+    leader.signal("TERM");
     for process in [follower, leader] {
         assert_eq!(process.end(Duration::from_secs(5)).0.code(), Some(0));
     }
