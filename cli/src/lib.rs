@@ -20,6 +20,7 @@
 
 pub mod checkpoints;
 pub mod commands;
+mod deferred_outputs;
 pub mod demonstration;
 pub mod duration;
 pub mod kafka_options;
