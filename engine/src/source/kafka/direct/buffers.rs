@@ -10,6 +10,9 @@ use bytes::Bytes;
 const KEPT_MAX: usize = 4;
 /// Buffers grow in steps of this.
 const STEP_BYTES: usize = 256 << 10;
+/// Room for an answer of which nothing has come yet; after that, there is room for as much again as
+/// has come.
+const ROOM_BEFORE_BYTES_MAX: usize = 4 << 20;
 
 /// The buffers of one reader.
 #[derive(Clone, Default)]
@@ -28,13 +31,12 @@ pub(super) struct Buffer {
 }
 
 impl Buffers {
-    /// A buffer of at least `length` bytes, whatever they are.
+    /// A buffer for `length` bytes. It has room for them, or some room, and grows when it is
+    /// [filled](Buffer::fill): that somebody says that so much comes is not enough.
     pub(super) fn take(&self, length: usize) -> Buffer {
         let mut bytes = self.smallest(length);
-        if bytes.len() < length {
-            // What is in it is not needed: growing must not copy it.
-            bytes.clear();
-            bytes.resize(length.next_multiple_of(STEP_BYTES), 0);
+        if bytes.is_empty() {
+            bytes.resize(length.next_multiple_of(STEP_BYTES).min(ROOM_BEFORE_BYTES_MAX), 0);
         }
         self.0.lent_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         Buffer { bytes, home: self.clone() }
@@ -63,9 +65,28 @@ impl Buffers {
 }
 
 impl Buffer {
-    /// Room for `length` bytes.
-    pub(super) fn room(&mut self, length: usize) -> &mut [u8] {
-        &mut self.bytes[..length]
+    /// Has `read` fill the first `length` bytes, in pieces where there is not room for all yet.
+    ///
+    /// # Errors
+    ///
+    /// That of `read`.
+    pub(super) fn fill(
+        &mut self,
+        length: usize,
+        mut read: impl FnMut(&mut [u8]) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let mut filled = 0;
+        loop {
+            let end = length.min(self.bytes.len());
+            read(&mut self.bytes[filled..end])?;
+            filled = end;
+            if filled == length {
+                return Ok(());
+            }
+            let room = length.next_multiple_of(STEP_BYTES).min(2 * filled.max(STEP_BYTES));
+            self.home.0.lent_bytes.fetch_add(room - self.bytes.len(), Ordering::Relaxed);
+            self.bytes.resize(room, 0);
+        }
     }
 
     /// The first `length` bytes, to be shared.

@@ -175,6 +175,10 @@ fn take_over(
     for data in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
         let number = Partition(u32::try_from(data.partition_index).unwrap_or(u32::MAX));
         let Some(asked) = asked.iter().find(|asked| asked.partition == number) else { continue };
+        // One that is named twice would be read twice.
+        if heard.iter().any(|(heard, _): &(&Asked, _)| heard.partition == number) {
+            continue;
+        }
         let error = data.error_code.err().or(whole);
         heard.push((asked, judge(shared, asked, data, error, held_bytes)));
     }

@@ -11,6 +11,8 @@
 //!
 //! * An answer is read into a buffer of `buffers`, and is shared, not copied, from there on: the
 //!   payload that a decoder sees is where the socket has put it.
+//! * Before the library reads an answer, `shape` has held all lengths in it against the bytes that
+//!   there are: nothing is reserved because a broker says so.
 //! * `fetch` looks at the headers of batches, for where to go on, and compares checksums. The next
 //!   request leaves at once, so that the broker works while the worker reads.
 //! * `reader` goes from record to record (`batch`), leaves out what was aborted (`transactions`),
@@ -29,6 +31,7 @@ mod leaders;
 mod options;
 mod queue;
 mod reader;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod transactions;

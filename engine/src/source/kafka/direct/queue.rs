@@ -396,7 +396,12 @@ mod tests {
         let mut fetching = Fetching::new(Offset(0), None);
         for number in 0..100_u8 {
             let mut buffer = buffers.take(200);
-            buffer.room(200).fill(number);
+            buffer
+                .fill(200, |room| {
+                    room.fill(number);
+                    Ok(())
+                })
+                .unwrap();
             let held_bytes = buffer.len();
             fetching.queue.push_back(Fetched::Batches(Batches {
                 bytes: buffer.share(200),

@@ -369,3 +369,87 @@ proptest! {
         let _ = read(&bytes);
     }
 }
+
+/// Where lengths and counts of a batch of [`numbers`] are, beside those of its records: its length,
+/// the last offset, the number of records.
+const LENGTHS_OF_BATCH: [usize; 3] = [8, 23, 57];
+
+/// Replaces the variable-length integer at `at`.
+fn replace_varint(bytes: &mut Vec<u8>, at: usize, value: i64) {
+    let end = at + bytes[at..].iter().position(|byte| *byte < 0x80).unwrap() + 1;
+    let mut folded = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    let mut written = Vec::new();
+    while 0x80 <= folded {
+        written.push(0x80 | u8::try_from(folded & 0x7f).unwrap());
+        folded >>= 7;
+    }
+    written.push(folded.try_into().unwrap());
+    bytes.splice(at..end, written);
+}
+
+fn edge(which: usize, left: usize) -> i64 {
+    let left = i64::try_from(left).unwrap();
+    let max = i64::from(i32::MAX);
+    let edges = [
+        -2,
+        -1,
+        0,
+        1,
+        left - 1,
+        left,
+        left + 1,
+        max - 1,
+        max,
+        max + 1,
+        i64::from(i32::MIN),
+        i64::MAX,
+        i64::MIN,
+    ];
+    edges[which % edges.len()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// Several lengths are wrong at once, and all checksums are right: what a hostile broker sends.
+    #[test]
+    fn a_batch_with_several_wrong_lengths_is_no_panic(
+        of_batch in prop::collection::vec((0..3_usize, 0..13_usize), 0..3),
+        of_records in prop::collection::vec((0..6_usize, 0..5_usize, 0..13_usize), 0..4),
+        codec in 0..6_usize,
+    ) {
+        let plain = numbers(0, 6);
+        let mut records = plain[HEADER_BYTES..].to_vec();
+        // The lengths of a record: its own, two differences, the key's, the value's.
+        let mut places = Vec::new();
+        let mut at = 0;
+        while at < records.len() {
+            let length = usize::from(records[at] >> 1);
+            places.push([at, at + 2, at + 3, at + 4, at + 8]);
+            at += 1 + length;
+        }
+        let mut wrong: Vec<_> = of_records
+            .iter()
+            .map(|&(record, field, which)| (places[record][field], which))
+            .collect();
+        wrong.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        wrong.dedup_by_key(|(at, _)| *at);
+        for (at, which) in wrong {
+            let left = records.len() - at;
+            replace_varint(&mut records, at, edge(which, left));
+        }
+        let (bits, _, compress) = codecs()[codec];
+        let mut bytes = rewritten(&plain, bits, &compress(&records));
+        for (field, which) in of_batch {
+            let value = edge(which, bytes.len());
+            let value = i32::try_from(value & i64::from(u32::MAX)).unwrap_or(i32::MIN);
+            bytes[LENGTHS_OF_BATCH[field]..][..4].copy_from_slice(&value.to_be_bytes());
+        }
+        let checksum = crc32c::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+        let _ = all_of(&bytes);
+        if let Ok(messages) = read(&bytes) {
+            prop_assert!(messages.len() <= records.len());
+        }
+    }
+}

@@ -15,6 +15,7 @@ use kafka_protocol::protocol::{
 
 use super::buffers::Buffers;
 use super::options::{AddressFamily, DirectOptions};
+use super::shape::{self, Shaped};
 
 /// How long a try to connect may go on though nobody wants the connection any more. The system asks
 /// three times in that time; a try that takes longer begins anew.
@@ -23,11 +24,16 @@ const CONNECT_STEP: Duration = Duration::from_secs(5);
 const SOFTWARE: &str = "strandline";
 /// The version of the question which versions a broker speaks: all answer it since Kafka 0.10.
 const API_VERSIONS_VERSION: i16 = 0;
+/// Bytes of an answer that holds no messages: those of a cluster with thousands of brokers and of
+/// partitions are a tenth of it.
+const QUESTION_BYTES_MAX: usize = 16 << 20;
 
 /// What is asked, and what is answered.
 pub(super) trait Request: Encodable {
     const KEY: ApiKey;
-    type Response: Decodable + HeaderVersion;
+    type Response: Decodable + HeaderVersion + Shaped;
+    /// Whether the answer holds messages, and so may be as large as these.
+    const HOLDS_MESSAGES: bool = false;
 }
 
 impl Request for ApiVersionsRequest {
@@ -43,6 +49,7 @@ impl Request for MetadataRequest {
 impl Request for FetchRequest {
     const KEY: ApiKey = ApiKey::Fetch;
     type Response = FetchResponse;
+    const HOLDS_MESSAGES: bool = true;
 }
 
 /// Why a broker gave no answer.
@@ -166,15 +173,27 @@ impl Wire {
                 self.address, self.response_bytes_max
             )));
         }
+        if !R::HOLDS_MESSAGES && QUESTION_BYTES_MAX < length {
+            return Err(self.unreadable(&format!("it has {length} bytes")));
+        }
         let mut buffer = self.buffers.take(length);
+        buffer.fill(length, |room| self.stream.read_exact(room))?;
         self.held_bytes = buffer.len();
-        self.stream.read_exact(buffer.room(length))?;
         let mut bytes: Bytes = buffer.share(length);
-        let header = ResponseHeader::decode(&mut bytes, R::Response::header_version(version))
+        let header_version = R::Response::header_version(version);
+        if 1 <= header_version {
+            shape::check_header_tags(bytes.get(4..).unwrap_or_default())
+                .map_err(|error| self.unreadable(&error.to_string()))?;
+        }
+        let header = ResponseHeader::decode(&mut bytes, header_version)
             .map_err(|error| self.unreadable(&error.to_string()))?;
         if header.correlation_id != self.correlation {
             return Err(self.unreadable("it belongs to another question"));
         }
+        // Before the library sees it, which believes what lengths say.
+        R::Response::SHAPE
+            .check(version, &bytes)
+            .map_err(|error| self.unreadable(&error.to_string()))?;
         R::Response::decode(&mut bytes, version)
             .map_err(|error| self.unreadable(&error.to_string()))
     }
@@ -291,6 +310,13 @@ mod tests {
         assert!(other_question.contains("cannot be read"), "{other_question}");
         let cut = unusable(dial(vec![0, 0, 0, 5, 0, 0, 0, 1, 0]));
         assert!(cut.contains("cannot be read") && cut.contains("--fetch client"), "{cut}");
+        // No error, and as many ranges of versions as a number can say: 64 GiB.
+        let many = [0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0x7f, 0xff, 0xff, 0xff];
+        let many = unusable(dial(many.to_vec()));
+        assert!(many.contains("a length") && many.contains("--fetch client"), "{many}");
+        // No question about versions is answered with so much; nothing is reserved for it.
+        let long = unusable(dial(vec![1, 0, 0, 1]));
+        assert!(long.contains("16777217 bytes"), "{long}");
         let wire = dial(speaks(ApiKey::Fetch, (0, 3))).unwrap();
         match wire.version::<FetchRequest>((4, 16)) {
             Err(WireError::Unusable(old)) => {
