@@ -8,7 +8,7 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use strandline_engine::source::kafka::is_secret;
+use strandline_engine::source::kafka::{is_property, is_secret};
 
 use crate::options::{Options, read_text};
 
@@ -108,8 +108,28 @@ pub fn all(options: &Options) -> Result<Vec<(String, String)>, String> {
         all.push((name.clone(), value.to_owned()));
     }
     let given = options.kafka_option.iter().cloned();
-    all.extend(given.map(|KafkaOption { name, value }| (name, value)));
+    all.extend(given.flat_map(listed));
     Ok(all)
+}
+
+/// Takes apart what was given as one value: a variable can only be set once. A comma, or the end of a
+/// line, begins another property where the name of one and `=` come next.
+fn listed(given: KafkaOption) -> Vec<(String, String)> {
+    let (mut name, mut value) = (given.name, String::new());
+    let mut listed = Vec::new();
+    for part in given.value.split_inclusive([',', '\n']) {
+        let next = part.split_once('=').filter(|(name, _)| is_property(name.trim()));
+        match next.filter(|_| !value.is_empty()) {
+            Some((next, rest)) => {
+                value.truncate(value.trim_end_matches([',', '\n', ' ']).len());
+                listed.push((std::mem::replace(&mut name, next.trim().to_owned()), value));
+                value = rest.to_owned();
+            }
+            None => value.push_str(part),
+        }
+    }
+    listed.push((name, value));
+    listed
 }
 
 /// Those of [`all`] that concern the connection, which every client of the same broker needs.
@@ -162,6 +182,28 @@ pub(crate) fn warning(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_properties_may_be_given_in_one_variable() {
+        let given = |value: &str| {
+            let (name, value) = value.split_once('=').unwrap();
+            let given = KafkaOption { name: name.to_owned(), value: value.to_owned() };
+            let listed = listed(given).into_iter();
+            listed.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        let two = ["fetch.min.bytes=1", "client.id=rooms"];
+        assert_eq!(given("fetch.min.bytes=1,client.id=rooms"), two);
+        assert_eq!(given("fetch.min.bytes=1, client.id=rooms"), two);
+        assert_eq!(given("fetch.min.bytes=1\nclient.id=rooms"), two);
+        // Values with commas of their own.
+        assert_eq!(
+            given("debug=broker,topic,client.id=a,b"),
+            ["debug=broker,topic", "client.id=a,b"]
+        );
+        let oauth = "sasl.oauthbearer.config=principalClaimName=x,scope=y";
+        assert_eq!(given(oauth), [oauth]);
+        assert_eq!(given("no.such.thing="), ["no.such.thing="]);
+    }
 
     #[test]
     fn a_file_of_properties_is_read_as_kafkas_tools_read_it() {

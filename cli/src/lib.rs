@@ -18,6 +18,7 @@
 //! | [`supervise`] | starts a program again that failed |
 //! | [`checkpoints`] | shows and verifies what a job would continue |
 
+pub mod byte_size;
 pub mod checkpoints;
 pub mod commands;
 mod deferred_outputs;

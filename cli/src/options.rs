@@ -18,11 +18,11 @@ use strandline_engine::store::{Directory, StoreError};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::KEY_GROUPS;
 
-use crate::duration;
 use crate::kafka_options::{
     KafkaOption, KafkaOptionFile, KafkaOptionFileParser, KafkaOptionParser, on_command_line,
 };
 use crate::one_line::one_line;
+use crate::{byte_size, duration};
 
 /// Bare numbers of `--from` between 0 and this are refused: in milliseconds they are in 1970 to 1973, and
 /// in seconds up to the year 5138.
@@ -53,7 +53,7 @@ pub struct Options {
     /// The topic to read
     #[arg(long, value_name = "TOPIC", env = "KAFKA_TOPIC", default_value = "iot-metrics")]
     pub topic: String,
-    /// Any property of the Kafka client (librdkafka); repeatable
+    /// Any property of the Kafka client (librdkafka); repeatable, or several with commas between
     #[arg(long, value_name = "K=V", value_parser = KafkaOptionParser, action = ArgAction::Append)]
     pub kafka_option: Vec<KafkaOption>,
     /// A property whose value is in a file, such as sasl.password=/run/secrets/kafka; repeatable
@@ -70,6 +70,9 @@ pub struct Options {
     /// How messages are fetched: by the client, or directly: cheaper, without TLS and SASL
     #[arg(long, value_name = "client|direct", value_parser = fetch, default_value = "client")]
     pub fetch: Fetch,
+    /// Bytes of messages in flight between Kafka and the workers; a message may have a quarter of it
+    #[arg(long, value_name = "BYTES", value_parser = byte_size::parse, default_value = "256MiB")]
+    pub memory_in_flight: u64,
     /// Where to begin: earliest, latest, a time such as 2026-01-31T12:00:00Z, or epoch milliseconds
     #[arg(long, value_name = "FROM", value_parser = start, default_value = "earliest")]
     pub from: Start,

@@ -17,7 +17,7 @@ use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{self, Existing, FileOutputs, LatestJson, Roll, RunId};
 use strandline_engine::source::SourceError;
-use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, keep_freed_memory};
+use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, LeftOut, keep_freed_memory};
 use strandline_engine::store::Directory;
 use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
@@ -151,6 +151,7 @@ where
             ..kafka_settings(options, kafka_options, &world, voice)
         };
         let source = KafkaSource::new(settings).map_err(|error| unusable(&error))?;
+        let planned = source.clone();
         let out = Directory::local(&options.out);
         let mut keeping = match world.is_embedded() {
             // The data dies with the process.
@@ -182,6 +183,14 @@ where
         if let Some(Keeping { checkpoints: Some(checkpoints), .. }) = &mut keeping {
             let identity = sink::identify(&out, run).map_err(|error| unusable(&error))?;
             checkpoints.outputs = Some(identity);
+        }
+        if keeping.as_ref().is_none_or(|keeping| keeping.checkpoints.is_none())
+            && let (Some(group), true) = (&options.group, leads)
+        {
+            voice.warn(&format!(
+                "--group {group} has no effect: only the offsets of checkpoints are committed under it, \
+                 and this run makes none"
+            ));
         }
         self::introduce(options, &world, keeping.as_ref(), page.as_ref(), self.name, voice);
         let report = report(voice);
@@ -263,7 +272,7 @@ where
             page.shutdown(PAGE_SHUTDOWN_LIMIT);
         }
         if leads {
-            conclude(options, &summary, clock, voice).map_err(|error| {
+            conclude(options, &summary, &planned.left_out(), clock, voice).map_err(|error| {
                 Trouble::Failed(format!(
                     "the summary cannot be written to the standard output: {error}; all outputs \
                      are complete"
@@ -288,6 +297,7 @@ fn kafka_settings(
         bounded: options.bounded,
         embedded: world.is_embedded(),
         group: options.group.clone(),
+        memory_in_flight: options.memory_in_flight,
         report: Report::new(move |line| voice.warn(line)),
         ..KafkaSettings::new(&world.bootstrap, &options.topic)
     }
@@ -299,6 +309,7 @@ fn terms(options: &Options) -> BTreeMap<String, String> {
         ("bootstrap", options.bootstrap.clone().unwrap_or_default()),
         ("bounded", options.bounded.to_string()),
         ("from", format!("{:?}", options.from)),
+        ("memory-in-flight", options.memory_in_flight.to_string()),
     ];
     terms.map(|(name, value)| (name.to_owned(), value)).into()
 }
@@ -504,7 +515,13 @@ fn introduce(
 }
 
 /// Says what the run came to; of a bounded run, one JSON object on the standard output stream.
-fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) -> io::Result<()> {
+fn conclude(
+    options: &Options,
+    summary: &Summary,
+    left_out: &[LeftOut],
+    clock: &Clock,
+    voice: &Voice,
+) -> io::Result<()> {
     let ledger = &summary.ledger;
     let seconds = clock.elapsed().as_secs_f64();
     voice.say(&format!(
@@ -523,12 +540,19 @@ fn conclude(options: &Options, summary: &Summary, clock: &Clock, voice: &Voice) 
         let open = summary.open_windows;
         voice.say(&format!("open windows: {open}; they are not final and {continuation}"));
     }
+    let left_out: u64 = left_out.iter().map(LeftOut::offsets).sum();
+    if 0 < left_out {
+        voice.say(&format!(
+            "left out: {left_out} offsets behind transactions that were open at the start"
+        ));
+    }
     if options.bounded && summary.finished {
         let line = json!({
             "records": ledger.read,
             "late": ledger.late,
             "dead_letters": ledger.dead_letters(),
             "final_rows": summary.final_rows,
+            "left_out": left_out,
             "seconds": seconds,
             "records_per_second": (ledger.read - summary.read_before) as f64 / seconds,
         });

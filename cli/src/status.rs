@@ -121,7 +121,7 @@ fn line(snapshot: &Snapshot, clock: &Clock) -> String {
         "{} · {:.0} records/s · watermark {watermark} · lag {} · late {} · dead letters {} · final rows {}",
         shown.join(" · "),
         snapshot.records_per_second,
-        snapshot.lag(),
+        snapshot.lag().map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
         snapshot.ledger.late,
         snapshot.ledger.dead_letters(),
         snapshot.final_rows,

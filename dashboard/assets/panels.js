@@ -136,7 +136,7 @@ export class Panels {
     say("watermark", text.clock(shown.watermark));
     say("watermark-note", shown.watermark_note);
     say("rate", text.rate(shown.records_per_second));
-    say("lag", text.count(shown.lag));
+    say("lag", text.countOrUnknown(shown.lag));
     say("open-count", text.count(shown.open_windows_count));
     say("final-rows", text.count(shown.final_rows));
     say("notice", shown.notice ?? "");
@@ -209,7 +209,7 @@ export class Panels {
       write(row.cells[3], text.clock(partition.max_event_time));
       const counts = [partition.position, partition.lag, partition.late, partition.dead_letters,
         partition.skipped];
-      counts.forEach((value, index) => write(row.cells[5 + index], text.count(value)));
+      counts.forEach((value, index) => write(row.cells[5 + index], text.countOrUnknown(value)));
       write(row.cells[10], String(partition.worker));
     });
   }

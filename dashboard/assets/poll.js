@@ -9,7 +9,7 @@
  * @property {number} partition
  * @property {number} worker
  * @property {number} position
- * @property {number} lag
+ * @property {number | null} lag
  * @property {number | null} max_event_time
  * @property {number | null} watermark
  * @property {string} state
@@ -51,7 +51,7 @@
  * @property {number} epoch
  * @property {number} final_rows
  * @property {number | null} records_per_second
- * @property {number} lag
+ * @property {number | null} lag
  * @property {number} partitions_count
  * @property {Partition[]} partitions
  * @property {number} open_windows_count

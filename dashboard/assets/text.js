@@ -14,6 +14,14 @@ export function count(value) {
   return String(Math.trunc(value)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/**
+ * A count, where it is known.
+ * @param {number | null} value
+ */
+export function countOrUnknown(value) {
+  return value === null ? "unknown" : count(value);
+}
+
 /** A float with two decimals, or with an exponent where it is very large. @param {number} value */
 export function decimal(value) {
   if (!Number.isFinite(value)) return NOTHING;

@@ -119,7 +119,7 @@ fn ledger(out: &mut Exposition, snapshot: &Snapshot) {
 }
 
 fn progress(out: &mut Exposition, snapshot: &Snapshot) {
-    let gauges: [(&str, &str, &dyn Display); 6] = [
+    let gauges: [(&str, &str, &dyn Display); 5] = [
         (
             "strandline_records_in_flight",
             "Records read after the last complete epoch.",
@@ -133,10 +133,18 @@ fn progress(out: &mut Exposition, snapshot: &Snapshot) {
         ),
         ("strandline_open_windows", "Windows that are not final.", &snapshot.open_windows_count),
         ("strandline_state_rows", "Rows of windows that are not final.", &snapshot.open_rows),
-        ("strandline_lag_records", "Records between positions and ends.", &snapshot.lag()),
     ];
     for (name, help, value) in gauges {
         out.family(name, Kind::Gauge, help).sample(&[], value);
+    }
+    // A lag that is unknown is no number.
+    let mut lag = out.family(
+        "strandline_lag_records",
+        Kind::Gauge,
+        "Records between positions and ends; absent while the ends are unknown.",
+    );
+    if let Some(records) = snapshot.lag() {
+        lag.sample(&[], records);
     }
     out.family("strandline_final_rows", Kind::Counter, "Rows that became final.")
         .sample(&[], snapshot.final_rows);

@@ -153,6 +153,10 @@ impl Page<'_> {
         text::count(*value)
     }
 
+    fn count_or_unknown(&self, value: &Option<u64>) -> String {
+        value.map_or_else(|| "unknown".to_owned(), text::count)
+    }
+
     fn rate(&self) -> String {
         text::rate(self.shown.records_per_second)
     }

@@ -44,7 +44,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) epoch: u64,
     pub(crate) final_rows: u64,
     pub(crate) records_per_second: f64,
-    pub(crate) lag: u64,
+    /// `None` if it is unknown.
+    pub(crate) lag: Option<u64>,
     pub(crate) partitions_count: usize,
     pub(crate) partitions: Vec<ShownPartition>,
     pub(crate) open_windows_count: u64,
@@ -84,7 +85,8 @@ pub(crate) struct ShownPartition {
     pub(crate) partition: u32,
     pub(crate) worker: usize,
     pub(crate) position: u64,
-    pub(crate) lag: u64,
+    /// `None` if it is unknown.
+    pub(crate) lag: Option<u64>,
     pub(crate) max_event_time: Option<i64>,
     pub(crate) watermark: Option<i64>,
     pub(crate) state: &'static str,

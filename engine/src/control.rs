@@ -70,7 +70,7 @@ pub(crate) struct Ack {
     /// that of the next epoch: windows may close by it before the next epoch has a record.
     /// `windowed` is not a source's to say.
     pub(crate) cut: PartitionCut,
-    pub(crate) end: Offset,
+    pub(crate) end: Option<Offset>,
     pub(crate) state: PartitionState,
     /// When its last record was read.
     pub(crate) last_record_at: Option<EventTime>,

@@ -108,7 +108,7 @@ impl Coordinator {
             state.closed_before = kept.closed_before;
             for cut in &kept.partitions {
                 state.windowed.insert(cut.partition, cut.ledger.windowed);
-                let (end, last_record_at) = (cut.next_offset, None);
+                let (end, last_record_at) = (None, None);
                 let state_then = PartitionState::Active;
                 let ack = Ack {
                     epoch: kept.epoch,

@@ -199,7 +199,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 send(&capabilities.data, &mut intake.fold, None);
                 reject(&capabilities.rejects, &mut intake.rejected);
                 let epoch = capabilities.epoch();
-                let acks = lines.iter().map(|line| line.ack(worker, epoch, now));
+                let acks =
+                    lines.iter().map(|line| line.ack(worker, epoch, log.end(line.partition), now));
                 let asked = stop.is_requested().then_some(Report::StopAsked);
                 reports
                     .session(&capabilities.ack)
@@ -272,7 +273,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 assert!(intake.fold.is_empty(), "every window was over");
                 // The last word: it stands for all later epochs.
                 let epoch = capabilities.epoch();
-                let acks = lines.iter().map(|line| line.ack(worker, epoch, now));
+                let acks =
+                    lines.iter().map(|line| line.ack(worker, epoch, log.end(line.partition), now));
                 reports.session(&capabilities.ack).give_iterator(acks.map(Report::Read));
                 held = None;
                 reader = None;

@@ -483,7 +483,7 @@ impl<P, O> Leader<P, O> {
             wall: self.clock.wall(),
             phase,
             partitions: &partitions,
-            lag: Some(partitions.iter().map(PartitionView::lag).sum()),
+            lag: partitions.iter().map(PartitionView::lag).sum(),
             records_per_second,
             complete_epoch: self.coordinator.complete_epoch(),
             open_windows: open.len() as u64,

@@ -34,7 +34,37 @@ pub struct Ledger {
     /// Records that were late for every window.
     pub late: u64,
     /// Records that could not be read, by the index of [`DeadReason::ALL`].
+    #[serde(with = "counts")]
     pub dead: [u64; DeadReason::ALL.len()],
+}
+
+/// Counts by reason, as many as there were reasons in the version that stored them.
+mod counts {
+    use serde::de::{Deserializer, Error};
+    use serde::ser::Serializer;
+    use serde::{Deserialize, Serialize};
+    use strandline_operators::decode::DeadReason;
+
+    const REASONS: usize = DeadReason::ALL.len();
+
+    pub(super) fn serialize<S: Serializer>(
+        counts: &[u64; REASONS],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        counts[..].serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<[u64; REASONS], D::Error> {
+        let stored = Vec::<u64>::deserialize(from)?;
+        let mut counts = [0; REASONS];
+        match counts.get_mut(..stored.len()) {
+            Some(known) => known.copy_from_slice(&stored),
+            None => return Err(D::Error::custom("more reasons for dead letters than are known")),
+        }
+        Ok(counts)
+    }
 }
 
 impl Ledger {
@@ -81,8 +111,8 @@ pub struct PartitionView {
     pub worker: usize,
     /// The next offset to read.
     pub position: Offset,
-    /// The end of the partition, as last heard.
-    pub end: Offset,
+    /// The end of the partition; `None` if it is unknown, as while Kafka cannot be reached.
+    pub end: Option<Offset>,
     /// The greatest event time read, if any.
     pub max_event_time: Option<EventTime>,
     /// Its watermark.
@@ -100,9 +130,9 @@ pub struct PartitionView {
 }
 
 impl PartitionView {
-    /// Records between the position and the end.
-    pub fn lag(&self) -> u64 {
-        self.end.0.saturating_sub(self.position.0)
+    /// Records between the position and the end, if that is known.
+    pub fn lag(&self) -> Option<u64> {
+        Some(self.end?.0.saturating_sub(self.position.0))
     }
 }
 
@@ -211,8 +241,8 @@ impl Snapshot {
         }
     }
 
-    /// Records between the positions and the ends of all partitions.
-    pub fn lag(&self) -> u64 {
+    /// Records between the positions and the ends of all partitions, if these are known.
+    pub fn lag(&self) -> Option<u64> {
         self.partitions.iter().map(PartitionView::lag).sum()
     }
 

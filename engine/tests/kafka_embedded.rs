@@ -82,7 +82,7 @@ fn every_message_is_read_once_and_in_order(fetch: Fetch) {
     for partition in 0..3 {
         assert_eq!(reading.payloads(partition), numbers(0, 2_500));
         let progress = reading.progress[&partition];
-        assert_eq!((progress.position, progress.end), (Offset(2_500), Offset(2_500)));
+        assert_eq!((progress.position, progress.end), (Offset(2_500), Some(Offset(2_500))));
         assert!(!progress.finished);
     }
     assert_eq!(lines.all(), Vec::<String>::new());

@@ -107,6 +107,9 @@ pub struct Message<'a> {
     pub timestamp: Option<EventTime>,
     /// Its bytes; `None` for a null payload (a tombstone).
     pub payload: Option<&'a [u8]>,
+    /// How many bytes the log has of a payload that is larger than the source hands over: then
+    /// [`payload`](Self::payload) is the first part of it.
+    pub cut_from: Option<u64>,
 }
 
 /// One accepted record: decoded, on time, its key in the batch's buffer.
@@ -232,7 +235,8 @@ pub struct Rejected {
     pub event_time: Option<EventTime>,
     /// Why.
     pub rejection: Rejection,
-    /// The original bytes; `None` for a null payload.
+    /// The original bytes; `None` for a null payload. Of a message that is too large, the first part
+    /// and a line that says how many bytes it has.
     pub payload: Option<Vec<u8>>,
 }
 

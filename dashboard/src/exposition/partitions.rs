@@ -8,44 +8,44 @@ use crate::shown::{known, state_code};
 
 /// What each partition is like, and what holds it.
 pub(super) fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
-    type Value = fn(&PartitionView) -> u64;
+    type Value = fn(&PartitionView) -> Option<u64>;
     type Moment = fn(&PartitionView) -> Option<EventTime>;
     let families: [(&str, Kind, &str, Value); 7] = [
         ("strandline_partition_position", Kind::Gauge, "The next offset to read.", |view| {
-            view.position.0
+            Some(view.position.0)
         }),
         (
             "strandline_partition_lag_records",
             Kind::Gauge,
-            "Records between position and end.",
+            "Records between position and end; absent while the end is unknown.",
             PartitionView::lag,
         ),
         ("strandline_partition_records_read", Kind::Counter, "Records read.", |view| {
-            view.ledger.read
+            Some(view.ledger.read)
         }),
         (
             "strandline_partition_records_windowed",
             Kind::Counter,
             "Records that a window counts.",
-            |view| view.ledger.windowed,
+            |view| Some(view.ledger.windowed),
         ),
         (
             "strandline_partition_records_late",
             Kind::Counter,
             "Records that were late for every window.",
-            |view| view.ledger.late,
+            |view| Some(view.ledger.late),
         ),
         (
             "strandline_partition_dead_letters",
             Kind::Counter,
             "Records that could not be read.",
-            |view| view.ledger.dead_letters(),
+            |view| Some(view.ledger.dead_letters()),
         ),
         (
             "strandline_partition_offsets_skipped",
             Kind::Counter,
             "Offsets passed over that hold no message.",
-            |view| view.skipped,
+            |view| Some(view.skipped),
         ),
     ];
     if snapshot.partitions.is_empty() {
@@ -57,7 +57,9 @@ pub(super) fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
     for (name, kind, help, value) in families {
         let mut family = out.family(name, kind, help);
         for (index, view) in snapshot.partitions.iter().enumerate() {
-            family.sample(&labels(index), value(view));
+            if let Some(value) = value(view) {
+                family.sample(&labels(index), value);
+            }
         }
     }
     let times: [(&str, &str, Moment); 2] = [

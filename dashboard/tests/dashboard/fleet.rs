@@ -219,7 +219,7 @@ impl Fleet {
             partition: Partition(number),
             worker: number as usize % 2,
             position: Offset(read),
-            end: Offset(read + lag),
+            end: Some(Offset(read + lag)),
             max_event_time: Some(max_event_time),
             // A silent partition stands where its floor was last lifted to.
             watermark: if is_silent {

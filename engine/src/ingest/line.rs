@@ -83,7 +83,7 @@ impl Line {
                 messages: 0,
                 skipped: 0,
                 position,
-                end: start.end.unwrap_or(position),
+                end: start.end,
                 asked_end: None,
                 at_end: false,
                 finished: start.end.is_some_and(|end| end <= position),
@@ -108,6 +108,10 @@ impl Line {
         self.ledger.read += 1;
         self.untimed += u64::from(message.timestamp.is_none());
         let Intake { options, decoder, fold, rejected } = intake;
+        if let Some(bytes) = message.cut_from {
+            rejected.push(self.bury_cut(message, bytes));
+            return;
+        }
         let payload = message.payload.unwrap_or_default();
         match decoder.decode(payload) {
             Ok(Decoded { key, time, value }) if !is_future(time, message, options) => {
@@ -134,6 +138,15 @@ impl Line {
         let index = DeadReason::ALL.iter().position(|known| *known == reason).unwrap_or(0);
         self.ledger.dead[index] += 1;
         self.reject(message, None, Rejection::Dead(reason))
+    }
+
+    /// Buries a message of which only the first part was handed over.
+    #[cold]
+    fn bury_cut(&mut self, message: Message<'_>, bytes: u64) -> Rejected {
+        let mut buried = self.bury(message, DeadReason::TooLarge);
+        let note = format!("\n[cut here by strandline: the message has {bytes} bytes]");
+        buried.payload.get_or_insert_default().extend_from_slice(note.as_bytes());
+        buried
     }
 
     #[cold]
@@ -196,7 +209,7 @@ impl Line {
 
     /// Whether the log has more of it, as last heard, even if others have to catch up first.
     pub(super) fn has_more_to_come(&self) -> bool {
-        !self.progress.finished && self.progress.position < self.progress.end
+        !self.progress.finished && self.progress.end.is_some_and(|end| self.progress.position < end)
     }
 
     /// Whether it is so far ahead of the frontier that the others should catch up first. The
@@ -225,7 +238,8 @@ impl Line {
         }
     }
 
-    pub(super) fn ack(&self, worker: usize, epoch: u64, now: Now) -> Ack {
+    /// `end`: where the partition ends, if that is known.
+    pub(super) fn ack(&self, worker: usize, epoch: u64, end: Option<Offset>, now: Now) -> Ack {
         Ack {
             epoch,
             worker,
@@ -240,7 +254,7 @@ impl Line {
                 skipped: self.skipped,
                 untimed: self.untimed,
             },
-            end: self.progress.end,
+            end,
             state: self.state(now),
             last_record_at: self.last_record_at,
         }

@@ -153,6 +153,11 @@ pub trait Reader: 'static {
     ///
     /// The partition was not assigned.
     fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError>;
+
+    /// The end of an assigned partition (the high watermark), as heard some seconds ago at most, also
+    /// if it is not read; `None` if that is unknown, as while the log cannot be reached. Does not
+    /// block: what is too old is asked for, and known when this is called again.
+    fn end(&mut self, partition: Partition) -> Option<Offset>;
 }
 
 /// How far a partition has been read.
@@ -164,8 +169,9 @@ pub struct Progress {
     pub skipped: u64,
     /// The next offset to read: everything before it was handed over or holds no message.
     pub position: Offset,
-    /// The end of the partition (the high watermark), as last heard; the position if not known.
-    pub end: Offset,
+    /// The end of the partition (the high watermark), as last heard with messages; `None` if it was
+    /// not. It may be old: [`Reader::end`] is not.
+    pub end: Option<Offset>,
     /// The end (the high watermark) that the log reported in answer to the last
     /// [`ask_end`](Reader::ask_end): later than that was asked. `None` until it has answered.
     pub asked_end: Option<Offset>,

@@ -258,7 +258,7 @@ impl Reader for SimulatedReader {
         let mut read = 0;
         for StoredMessage { offset, timestamp, payload } in wanted.take(limit) {
             let payload = payload.clone().map(|bytes| &stored.payloads[bytes]);
-            visit(Message { offset: *offset, timestamp: *timestamp, payload });
+            visit(Message { offset: *offset, timestamp: *timestamp, payload, cut_from: None });
             position.next_offset = offset.next();
             read += 1;
         }
@@ -267,7 +267,7 @@ impl Reader for SimulatedReader {
             messages: read,
             skipped: next.0 - before.0 - read as u64,
             position: next,
-            end: stored.end(),
+            end: Some(stored.end()),
             asked_end: self.asked.get(&partition).copied(),
             at_end: next == stored.end(),
             finished: self.log.bounded && end <= next,
@@ -279,5 +279,9 @@ impl Reader for SimulatedReader {
         self.asked.insert(partition, end);
         self.wake.wake();
         Ok(())
+    }
+
+    fn end(&mut self, partition: Partition) -> Option<Offset> {
+        self.log.state().partitions.get(partition.0 as usize).map(StoredPartition::end)
     }
 }

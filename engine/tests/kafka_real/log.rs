@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseRecord, Producer};
 use strandline_engine::clock::Clock;
-use strandline_engine::source::kafka::Fetch;
-use strandline_operators::record::Offset;
+use strandline_engine::source::kafka::{Fetch, KafkaSource, LeftOut};
+use strandline_operators::record::{Offset, Partition};
 
-use crate::kafka_support::{LIMIT, Reading, fill, numbers, plan, producer, send};
+use crate::kafka_support::{
+    LIMIT, Lines, Reading, TestProducer, fill, numbers, plan, producer, send, settings,
+};
 use crate::{bootstrap, create, read_bounded, source, transactional};
 
 in_both_ways!(
     all_codecs_are_read,
     aborted_transactions_are_hidden_and_markers_are_counted,
     an_open_transaction_is_neither_read_nor_an_end,
+    what_a_bounded_run_leaves_out_behind_an_open_transaction_is_said,
+    a_partition_that_waits_behind_an_open_transaction_is_named,
     gaps_of_compaction_are_counted,
     null_payloads_and_missing_timestamps_are_told_as_such,
     the_broker_stamps_where_the_topic_says_so,
@@ -70,13 +74,73 @@ fn an_open_transaction_is_neither_read_nor_an_end(fetch: Fetch) {
     assert_eq!(ended.payloads(0), numbers(0, 10));
     let source = source(fetch, &bootstrap, &topic);
     let mut reading = Reading::new(&source, &plan(&source));
-    reading.until("the whole end heard", |r| r.progress[&0].end == Offset(20)).unwrap();
+    reading.until("the whole end heard", |r| r.progress[&0].end == Some(Offset(20))).unwrap();
     reading.until_messages(10);
     assert!(!reading.progress[&0].at_end, "the log goes on: not idle");
     producer.commit_transaction(LIMIT).unwrap();
     reading.until_at_end();
     assert_eq!(reading.payloads(0), numbers(0, 20));
     assert_eq!(reading.skipped[&0], 1);
+}
+
+/// Partition 1 of 2 holds 10 records, 5 of a transaction that is open, and 5 that are committed.
+fn with_open_transaction(bootstrap: &str, name: &str) -> (String, TestProducer) {
+    let topic = create(bootstrap, name, 2, &[]);
+    let plain = producer(bootstrap, &[]);
+    fill(&plain, &topic, 1, 0, 10);
+    let producer = transactional(bootstrap);
+    producer.begin_transaction().unwrap();
+    fill(&producer, &topic, 1, 10, 15);
+    fill(&plain, &topic, 1, 15, 20);
+    (topic, producer)
+}
+
+fn what_a_bounded_run_leaves_out_behind_an_open_transaction_is_said(fetch: Fetch) {
+    let bootstrap = bootstrap();
+    let (topic, producer) = with_open_transaction(&bootstrap, "left-out");
+    let bounded = |lines: &Lines| {
+        let mut settings = settings(fetch, &bootstrap, &topic, lines);
+        settings.bounded = true;
+        KafkaSource::new(settings).unwrap()
+    };
+    let lines = Lines::default();
+    let source = bounded(&lines);
+    let starts = plan(&source);
+    assert_eq!(starts[1].end, Some(Offset(10)));
+    let left_out = LeftOut { partition: Partition(1), from: Offset(10), to: Offset(20) };
+    assert_eq!(source.left_out(), [left_out]);
+    assert_eq!(plan(&source), starts);
+    let said = lines.all();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("partition 1: offsets 10 to 19 are left out"), "{said:?}");
+    producer.commit_transaction(LIMIT).unwrap();
+    let lines = Lines::default();
+    let source = bounded(&lines);
+    assert_eq!(plan(&source)[1].end, Some(Offset(21)));
+    assert_eq!((source.left_out(), lines.all()), (Vec::new(), Vec::new()));
+}
+
+fn a_partition_that_waits_behind_an_open_transaction_is_named(fetch: Fetch) {
+    let bootstrap = bootstrap();
+    let (topic, producer) = with_open_transaction(&bootstrap, "waits");
+    let lines = Lines::default();
+    let source = KafkaSource::new(settings(fetch, &bootstrap, &topic, &lines)).unwrap();
+    let mut reading = Reading::new(&source, &plan(&source));
+    let heard = lines.clone();
+    let clock = Clock::system();
+    // A worker reads at every turn, though nothing wakes it.
+    while !heard.all().iter().any(|line| line.contains("waits at offset 10 behind a transaction")) {
+        assert!(clock.elapsed() < LIMIT, "{:?}", heard.all());
+        for partition in [0, 1] {
+            reading.read(partition, 1_000).unwrap();
+        }
+        thread::park_timeout(Duration::from_millis(100));
+    }
+    let said = lines.all();
+    assert!(said.iter().all(|line| !line.contains("partition 0")), "{said:?}");
+    producer.commit_transaction(LIMIT).unwrap();
+    reading.until_messages(20);
+    lines.wait_for("the transaction has ended");
 }
 
 /// Compaction leaves gaps, also at the end; none of them is an error.

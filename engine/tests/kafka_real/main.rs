@@ -13,6 +13,7 @@ mod bounds;
 mod broker;
 mod brokers;
 mod log;
+mod memory;
 mod readers;
 mod script;
 mod topics;

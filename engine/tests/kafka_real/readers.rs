@@ -9,8 +9,8 @@ use rdkafka::topic_partition_list::{
     Offset as ListedOffset, TopicPartitionList, TopicPartitionListElem,
 };
 use strandline_engine::clock::Clock;
-use strandline_engine::source::Source;
 use strandline_engine::source::kafka::{Fetch, KafkaSource, Start};
+use strandline_engine::source::{Reader, Source};
 use strandline_operators::record::{Offset, Partition};
 
 use crate::kafka_support::{LIMIT, Lines, Reading, fill, fresh, plan, producer, settings};
@@ -19,6 +19,7 @@ use crate::{bootstrap, bounded, create, source};
 in_both_ways!(
     a_reader_is_woken_soon_after_a_message_was_acknowledged,
     workers_together_read_everything_once,
+    the_end_of_a_partition_that_is_not_read_is_known,
 );
 
 fn a_reader_is_woken_soon_after_a_message_was_acknowledged(fetch: Fetch) {
@@ -60,6 +61,58 @@ fn workers_together_read_everything_once(fetch: Fetch) {
         }
     }
     assert_eq!(all.len(), 20_000);
+}
+
+/// As one that waits for the others: its lag grows meanwhile.
+fn the_end_of_a_partition_that_is_not_read_is_known(fetch: Fetch) {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "paused", 2, &[]);
+    let producer = producer(&bootstrap, &[]);
+    // One is full before it is read at all.
+    fill(&producer, &topic, 1, 0, 60_000);
+    let source = source(fetch, &bootstrap, &topic);
+    let mut reading = Reading::new(&source, &plan(&source));
+    let clock = Clock::system();
+    let until = |reading: &mut Reading, partition, end| {
+        while reading.reader.end(Partition(partition)) != Some(Offset(end)) {
+            assert!(clock.elapsed() < LIMIT, "{:?}", reading.reader.end(Partition(partition)));
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    };
+    until(&mut reading, 0, 0);
+    until(&mut reading, 1, 60_000);
+    fill(&producer, &topic, 0, 0, 30);
+    fill(&producer, &topic, 1, 0, 1_000);
+    until(&mut reading, 0, 30);
+    until(&mut reading, 1, 61_000);
+    reading.until_messages(61_030);
+}
+
+/// Kafka refuses offsets of a group that has members of its own.
+#[test]
+fn that_nothing_is_committed_under_a_group_is_said_with_why() {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "taken", 1, &[]);
+    let group = fresh("taken");
+    let member: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &bootstrap)
+        .set("group.id", &group)
+        .create()
+        .unwrap();
+    member.subscribe(&[&topic]).unwrap();
+    let lines = Lines::default();
+    let mut settings = settings(Fetch::Client, &bootstrap, &topic, &lines);
+    settings.group = Some(group.clone());
+    let source = KafkaSource::new(settings).unwrap();
+    let clock = Clock::system();
+    while !lines.all().iter().any(|line| line.contains("another consumer is a member")) {
+        assert!(clock.elapsed() < LIMIT, "{:?}", lines.all());
+        drop(member.poll(Duration::from_millis(100)));
+        if member.assignment().is_ok_and(|list| list.count() > 0) {
+            source.committed(&[(Partition(0), Offset(0))]);
+        }
+    }
+    assert!(lines.all().iter().any(|line| line.contains(&group)), "{:?}", lines.all());
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::{admin, bootstrap, create, options, source, wait};
 in_both_ways!(
     a_partition_that_is_added_is_discovered_and_read_from_its_beginning,
     a_topic_that_is_deleted_while_it_is_read_is_an_error,
+    a_topic_that_is_made_again_while_it_is_read_is_an_error,
 );
 
 #[test]
@@ -127,6 +128,20 @@ fn a_topic_that_is_made_again_before_it_is_fetched_is_not_read_as_the_old_one() 
     let line = reading.until_error().to_string();
     assert!(line.contains("created anew") && line.contains(&topic), "{line}");
     assert_eq!(reading.messages(), 0);
+}
+
+/// It has more messages then than were read before: every offset is there, with another message.
+fn a_topic_that_is_made_again_while_it_is_read_is_an_error(fetch: Fetch) {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "made-again", 1, &[]);
+    fill(&producer(&bootstrap, &[]), &topic, 0, 0, 50);
+    let source = source(fetch, &bootstrap, &topic);
+    let mut reading = Reading::new(&source, &plan(&source));
+    reading.until_at_end();
+    make_again(&bootstrap, &topic);
+    fill(&producer(&bootstrap, &[]), &topic, 0, 0, 200);
+    let line = reading.until_error().to_string();
+    assert!(line.contains("created anew") && line.contains(&topic), "{line}");
 }
 
 /// Deletes a topic, and creates it with one partition as soon as that is done.

@@ -82,6 +82,8 @@ pub(crate) struct Seen {
     pub(crate) offset: u64,
     pub(crate) timestamp_ms: Option<i64>,
     pub(crate) payload: Option<Vec<u8>>,
+    /// How many bytes the log has of one that was cut.
+    pub(crate) cut_from: Option<u64>,
 }
 
 /// A reader, what it has read, and the bell that its wake-ups ring.
@@ -126,7 +128,7 @@ impl Reading {
         if let Some(last) = seen.last() {
             assert!(last.offset < progress.position.0);
         }
-        assert!(progress.position <= progress.end);
+        assert!(progress.end.is_none_or(|end| progress.position <= end));
         *self.skipped.get_mut(&partition).unwrap() += progress.skipped;
         self.progress.insert(partition, progress);
         Ok(progress)
@@ -194,6 +196,7 @@ fn own(message: Message<'_>) -> Seen {
         offset: message.offset.0,
         timestamp_ms: message.timestamp.map(EventTime::as_millis),
         payload: message.payload.map(<[u8]>::to_vec),
+        cut_from: message.cut_from,
     }
 }
 

@@ -82,11 +82,14 @@ pub enum DeadReason {
     BadMetric,
     /// A metric field is a number beyond the range of a 64-bit float.
     NotFinite,
+    /// The payload is larger than the source hands over: no decoder has seen it.
+    TooLarge,
 }
 
 impl DeadReason {
-    /// All reasons, in the order of their declaration.
-    pub const ALL: [DeadReason; 9] = [
+    /// All reasons, in the order of their declaration. Ledgers that are stored count by it: new ones
+    /// come last.
+    pub const ALL: [DeadReason; 10] = [
         DeadReason::Empty,
         DeadReason::NotJson,
         DeadReason::MissingKey,
@@ -96,6 +99,7 @@ impl DeadReason {
         DeadReason::Future,
         DeadReason::BadMetric,
         DeadReason::NotFinite,
+        DeadReason::TooLarge,
     ];
 
     /// The code that outputs and metrics carry.
@@ -110,6 +114,7 @@ impl DeadReason {
             DeadReason::Future => "future",
             DeadReason::BadMetric => "bad_metric",
             DeadReason::NotFinite => "not_finite",
+            DeadReason::TooLarge => "too_large",
         }
     }
 }

@@ -327,6 +327,10 @@ impl Reader for SlowReader {
         }
         self.inner.ask_end(partition)
     }
+
+    fn end(&mut self, partition: Partition) -> Option<Offset> {
+        self.inner.end(partition)
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ fn partition(number: u32, state: PartitionState, watermark_ms: i64) -> Partition
         partition: Partition(number),
         worker: 0,
         position: Offset(0),
-        end: Offset(0),
+        end: Some(Offset(0)),
         max_event_time: None,
         watermark: EventTime::from_millis(watermark_ms),
         state,

@@ -1,11 +1,18 @@
 //! Reading through the client library.
+//!
+//! The library unpacks whole batches, and refuses one of zstd that becomes more than
+//! `receive.message.max.bytes`: the partition then waits for its turn to be read *apart*, by a second
+//! client that takes one batch at a time, of any size; then the first one goes on behind it.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use strandline_operators::record::{Message, Offset, Partition};
 
+use crate::source::kafka::budget::{BYTES_PER_READ, Permit, handed_over};
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
 use crate::source::kafka::ears::Ears;
@@ -13,6 +20,7 @@ use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, Topic
 use crate::source::kafka::reader::{Assigned, Way};
 use crate::source::kafka::security;
 use crate::source::kafka::settings::config_error;
+use crate::source::kafka::watch::HeardEnd;
 use crate::source::{PartitionStart, SourceError, Wake};
 
 /// Reads through the client library: one client, made when the first partition is assigned, and
@@ -23,30 +31,37 @@ use crate::source::{PartitionStart, SourceError, Wake};
 #[derive(Default)]
 pub(super) struct ClientWay {
     consumer: Option<Rc<TopicConsumer<Ears>>>,
+    /// The client that reads batches apart, once there was one that has to be.
+    apart: Option<Rc<TopicConsumer<Ears>>>,
 }
 
-impl ClientWay {
-    fn consumer(
-        &mut self,
-        connection: &Arc<Connection>,
-        wake: &Wake,
-    ) -> Result<Rc<TopicConsumer<Ears>>, SourceError> {
-        if let Some(consumer) = &self.consumer {
-            return Ok(Rc::clone(consumer));
-        }
-        let settings = &connection.settings;
-        let client = settings
-            .config(connection.partitions())
-            .create_with_context(Ears::new(settings))
-            .map_err(config_error)?;
-        let consumer = TopicConsumer::new(client, &settings.topic, wake.clone())
-            .map_err(|reason| connection.failed(reason))?;
-        Ok(Rc::clone(self.consumer.insert(consumer)))
-    }
+/// How a partition is being read.
+pub(super) enum ClientReading {
+    /// As usual.
+    Usual(PartitionQueue<Ears>),
+    /// It waits until it may be read apart.
+    WaitsToBeApart,
+    /// A batch of it is read apart.
+    Apart {
+        queue: PartitionQueue<Ears>,
+        /// Nobody else reads apart meanwhile.
+        _permit: Permit,
+    },
+}
+
+fn consumer(
+    config: &ClientConfig,
+    connection: &Arc<Connection>,
+    wake: &Wake,
+) -> Result<Rc<TopicConsumer<Ears>>, SourceError> {
+    let settings = &connection.settings;
+    let client = config.create_with_context(Ears::new(settings)).map_err(config_error)?;
+    TopicConsumer::new(client, &settings.topic, wake.clone())
+        .map_err(|reason| connection.failed(reason))
 }
 
 impl Way for ClientWay {
-    type Reading = PartitionQueue<Ears>;
+    type Reading = ClientReading;
     type Trouble = Code;
 
     fn start(
@@ -54,10 +69,18 @@ impl Way for ClientWay {
         start: PartitionStart,
         connection: &Arc<Connection>,
         wake: &Wake,
-    ) -> Result<PartitionQueue<Ears>, SourceError> {
+    ) -> Result<ClientReading, SourceError> {
         let PartitionStart { partition, next_offset, .. } = start;
-        self.consumer(connection, wake)?
-            .start(partition, next_offset)
+        let consumer = match &self.consumer {
+            Some(consumer) => consumer,
+            None => {
+                let config = connection.settings.config(connection.partitions());
+                self.consumer.insert(consumer(&config, connection, wake)?)
+            }
+        };
+        let queue = consumer.start(partition, next_offset);
+        queue
+            .map(ClientReading::Usual)
             .map_err(|reason| connection.failed(format!("partition {}: {reason}", partition.0)))
     }
 
@@ -69,17 +92,32 @@ impl Way for ClientWay {
         connection: &Arc<Connection>,
         wake: &Wake,
     ) -> Result<usize, SourceError> {
-        let Some(consumer) = &self.consumer else { return Ok(0) };
-        consumer.serve();
-        if consumer.context().take_uneasy() {
-            if let Some(reason) = consumer.context().oversized() {
-                return Err(connection.failed(reason));
+        let Some(usual) = &self.consumer else { return Ok(0) };
+        for consumer in [Some(usual), self.apart.as_ref()].into_iter().flatten() {
+            consumer.serve();
+            if consumer.context().take_uneasy() {
+                if let Some(reason) = consumer.context().oversized() {
+                    return Err(connection.failed(reason));
+                }
+                connection.inquire(wake);
             }
-            connection.inquire(wake);
         }
         // The client does not say when a broker answered last, but it complains of one that is gone.
         assigned.ends_now = !connection.is_away();
-        assigned.read_queue(&Reading { connection, wake, consumer }, limit, visit)
+        if matches!(assigned.reading, Some(ClientReading::WaitsToBeApart)) {
+            let Some(permit) = connection.budget.permit(wake) else { return Ok(0) };
+            let apart = match &self.apart {
+                Some(apart) => apart,
+                None => {
+                    let config = connection.settings.config_apart();
+                    self.apart.insert(consumer(&config, connection, wake)?)
+                }
+            };
+            let queue = apart.start(assigned.partition, assigned.cursor.position());
+            let queue = queue.map_err(|reason| connection.failed(reason))?;
+            assigned.reading = Some(ClientReading::Apart { queue, _permit: permit });
+        }
+        assigned.read_queue(&Reading { connection, wake, consumer: usual }, limit, visit)
     }
 }
 
@@ -87,7 +125,8 @@ impl Way for ClientWay {
 struct Reading<'a> {
     connection: &'a Arc<Connection>,
     wake: &'a Wake,
-    consumer: &'a TopicConsumer<Ears>,
+    /// The client that reads as usual.
+    consumer: &'a Rc<TopicConsumer<Ears>>,
 }
 
 impl Assigned<ClientWay> {
@@ -99,49 +138,86 @@ impl Assigned<ClientWay> {
     ) -> Result<usize, SourceError> {
         self.settle_out_of_range(reading)?;
         let partition = self.partition;
-        let mut messages = 0;
-        while messages < limit
-            && !self.cursor.finished()
-            && let Some(queue) = &mut self.reading
-        {
+        let payload_max = reading.connection.budget.message_bytes_max();
+        let (mut messages, mut left) = (0, BYTES_PER_READ);
+        // Whether the client has come to a batch that it does not unpack as usual, and whether a batch
+        // was read, or there is none.
+        let (mut is_refused, mut is_over) = (false, false);
+        let mut was_dry = false;
+        while messages < limit && 0 < left && !self.cursor.finished() {
+            let (queue, is_apart) = match &mut self.reading {
+                Some(ClientReading::Usual(queue)) => (queue, false),
+                Some(ClientReading::Apart { queue, .. }) => (queue, true),
+                Some(ClientReading::WaitsToBeApart) | None => break,
+            };
             let wanted = (limit - messages).min(BATCH_MESSAGES);
-            let taken = queue.poll(wanted, |polled| match polled {
-                Polled::Message(message) => {
-                    let step = self
-                        .cursor
-                        .message(message.offset, || reading.low(partition))
-                        .map_err(|loss| reading.connection.lost(partition, loss))?;
-                    if step == Step::Deliver {
-                        visit(message);
-                        messages += 1;
-                    }
-                    Ok(())
-                }
-                Polled::EndOfPartition(offset) => self
-                    .cursor
-                    .end_of_partition(offset, || reading.low(partition))
-                    .map_err(|loss| reading.connection.lost(partition, loss)),
-                Polled::Trouble { code, reason } => {
-                    match reading.weigh(partition, code, &reason)? {
-                        Weight::OutOfRange => {
-                            self.out_of_range.heard(reading.connection, partition, reading.wake);
+            let is_dry = queue.poll(wanted, |polled| {
+                match polled {
+                    Polled::Message(message) => {
+                        let step = self
+                            .cursor
+                            .message(message.offset, || reading.low(partition))
+                            .map_err(|loss| reading.connection.lost(partition, loss))?;
+                        is_over = true;
+                        if step == Step::Deliver {
+                            let (payload, cut_from) = handed_over(message.payload, payload_max);
+                            left = left.saturating_sub(payload.map_or(0, <[u8]>::len));
+                            visit(Message { payload, cut_from, ..message });
+                            messages += 1;
                         }
-                        Weight::Passing => {
-                            if self.reported.replace(code) != Some(code) {
-                                reading.connection.say_passing(partition, &reason);
+                    }
+                    Polled::EndOfPartition(offset) => {
+                        is_over = true;
+                        self.cursor
+                            .end_of_partition(offset, || reading.low(partition))
+                            .map_err(|loss| reading.connection.lost(partition, loss))?;
+                    }
+                    // It would go on behind that batch.
+                    Polled::Trouble { code: Code::BadCompression, .. } if !is_apart => {
+                        is_refused = true;
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    Polled::Trouble { code, reason } => {
+                        match reading.weigh(partition, code, &reason)? {
+                            Weight::OutOfRange => {
+                                let (connection, wake) = (reading.connection, reading.wake);
+                                self.out_of_range.heard(connection, partition, wake);
                             }
+                            Weight::Passing => {
+                                if self.reported.replace(code) != Some(code) {
+                                    reading.connection.say_passing(partition, &reason);
+                                }
+                            }
+                            Weight::Inquire => {}
                         }
-                        Weight::Inquire => {}
                     }
-                    Ok(())
                 }
+                Ok(match left {
+                    0 => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                })
             })?;
-            if taken < wanted {
+            if is_refused {
+                self.reading = Some(ClientReading::WaitsToBeApart);
+                reading.wake.wake();
+            } else if is_dry && is_over && is_apart {
+                // What that client fetches next may be as large: it is not to be fetched.
+                self.reading = None;
+                let queue = reading.consumer.start(partition, self.cursor.position());
+                let queue = queue.map_err(|reason| reading.connection.failed(reason))?;
+                self.reading = Some(ClientReading::Usual(queue));
+            }
+            if is_dry {
+                was_dry = matches!(self.reading, Some(ClientReading::Usual(_)));
                 break;
             }
         }
         if self.reading.is_some() {
             self.high = reading.consumer.last_heard(partition).1.or(self.high);
+        }
+        // The client tells what the newest fetch said, and not when: a queue that was empty is fetched.
+        if let (true, true, Some(end)) = (was_dry, self.ends_now, self.high) {
+            self.heard = Some(HeardEnd { end, at: reading.connection.watch.now() });
         }
         Ok(messages)
     }
@@ -151,9 +227,11 @@ impl Assigned<ClientWay> {
         let (connection, position) = (reading.connection, self.cursor.position());
         let anew = self.out_of_range.settle(connection, self.partition, position, reading.wake)?;
         match &self.reading {
-            Some(queue) if anew => queue.restart(position).map_err(|reason| {
-                connection.failed(format!("partition {}: {reason}", self.partition.0))
-            }),
+            Some(ClientReading::Usual(queue) | ClientReading::Apart { queue, .. }) if anew => {
+                queue.restart(position).map_err(|reason| {
+                    connection.failed(format!("partition {}: {reason}", self.partition.0))
+                })
+            }
             _ => Ok(()),
         }
     }

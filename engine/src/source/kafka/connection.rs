@@ -17,10 +17,13 @@ use strandline_operators::record::{Offset, Partition};
 
 use crate::clock::Clock;
 use crate::condition::ConditionKind;
+use crate::source::kafka::budget::Budget;
 use crate::source::kafka::cursor::Loss;
 use crate::source::kafka::end_offsets::EndOffsets;
 use crate::source::kafka::lookup::{At, Lookup, Trouble};
+use crate::source::kafka::plan::LeftOut;
 use crate::source::kafka::settings::KafkaSettings;
+use crate::source::kafka::watch::Watch;
 use crate::source::{START_OVER, SourceError, Wake};
 
 /// How long the first question waits for its answer: a person should not wait for longer to hear
@@ -49,6 +52,8 @@ pub(super) struct Connection {
     pub(super) settings: KafkaSettings,
     pub(super) lookup: Lookup,
     pub(super) end_offsets: EndOffsets,
+    pub(super) budget: Arc<Budget>,
+    pub(super) watch: Watch,
     state: Mutex<State>,
     /// Why no reader can go on, once that is certain.
     verdict: OnceLock<Verdict>,
@@ -70,6 +75,8 @@ struct State {
     partitions: u32,
     /// The id of the topic that was planned for.
     topic_id: Option<String>,
+    /// What a bounded run leaves out.
+    left_out: Vec<LeftOut>,
 }
 
 enum Verdict {
@@ -87,9 +94,10 @@ impl Connection {
     pub(super) fn new(settings: KafkaSettings) -> Result<Arc<Connection>, SourceError> {
         settings.check()?;
         let lookup = Lookup::new(&settings)?;
-        let (state, verdict, end_offsets) =
-            (Mutex::default(), OnceLock::new(), EndOffsets::default());
-        Ok(Arc::new(Connection { settings, lookup, end_offsets, state, verdict }))
+        let (budget, end_offsets) = (Budget::new(settings.memory_in_flight), EndOffsets::default());
+        let (state, verdict) = (Mutex::default(), OnceLock::new());
+        let watch = Watch::new(Clock::system());
+        Ok(Arc::new(Connection { settings, lookup, end_offsets, budget, watch, state, verdict }))
     }
 
     /// Repeats a question until it is answered.
@@ -166,6 +174,60 @@ impl Connection {
     /// The topic that is to be read has this id.
     pub(super) fn note_topic_id(&self, id: Option<String>) {
         self.state().topic_id = id;
+    }
+
+    /// A bounded run leaves this out; says so, unless it was said.
+    pub(super) fn note_left_out(&self, left_out: Vec<LeftOut>) {
+        let before = std::mem::replace(&mut self.state().left_out, left_out.clone());
+        for left_out in left_out.iter().filter(|left_out| !before.contains(left_out)) {
+            let LeftOut { partition, from, to } = left_out;
+            self.settings.report.say(&format!(
+                "topic `{}` partition {}: offsets {} to {} are left out, because a transaction is open \
+                 there: what is committed among them can only be read when it has ended; run again \
+                 then",
+                self.settings.topic,
+                partition.0,
+                from.0,
+                to.0.saturating_sub(1),
+            ));
+        }
+    }
+
+    /// What a bounded run leaves out.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        self.state().left_out.clone()
+    }
+
+    /// The topic is another one now.
+    pub(super) fn conclude_gone(&self, wake: &Wake) {
+        self.conclude(Verdict::Absent, wake);
+    }
+
+    /// A partition waits behind an open transaction.
+    pub(super) fn say_behind_transaction(&self, partition: Partition, at: Offset, high: Offset) {
+        let detail = format!(
+            "partition {} waits at offset {} behind a transaction that is neither committed nor \
+             aborted; {} offsets behind it cannot be read until it is, and no window closes that they \
+             may belong to",
+            partition.0,
+            at.0,
+            high.0.saturating_sub(at.0)
+        );
+        let subject = partition.0.to_string();
+        let now = Clock::system().wall();
+        let kind = ConditionKind::WaitsBehindTransaction;
+        self.settings.telemetry.raise(kind, &subject, &detail, now);
+        self.settings.report.say(&format!("topic `{}`: {detail}", self.settings.topic));
+    }
+
+    /// It does no longer.
+    pub(super) fn say_transaction_ended(&self, partition: Partition) {
+        let kind = ConditionKind::WaitsBehindTransaction;
+        self.settings.telemetry.clear(kind, &partition.0.to_string());
+        self.settings.report.say(&format!(
+            "topic `{}` partition {}: the transaction has ended, reading goes on",
+            self.settings.topic, partition.0
+        ));
     }
 
     /// Why no reader can go on, if that is certain. Costs next to nothing.

@@ -59,6 +59,12 @@ impl Cursor {
         self.nothing_at == Some(self.position) && high.is_none_or(|high| high <= self.position)
     }
 
+    /// Whether the log has said that there is nothing to be read at the position, and that its end is
+    /// further on: what is there is not committed.
+    pub(super) fn waits_before(&self, high: Option<Offset>) -> bool {
+        self.nothing_at == Some(self.position) && high.is_some_and(|high| self.position < high)
+    }
+
     /// How many offsets without a message were passed since this was asked last.
     pub(super) fn take_skipped(&mut self) -> u64 {
         std::mem::take(&mut self.skipped)

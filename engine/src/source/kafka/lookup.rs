@@ -159,6 +159,35 @@ impl Lookup {
         Ok(offsets)
     }
 
+    /// The end of each of `partitions`, in their order, with what is not committed yet. Blocks for at
+    /// most about `timeout`.
+    pub(super) fn high_watermarks(
+        &self,
+        partitions: Range<u32>,
+        timeout: Duration,
+    ) -> Result<Vec<Offset>, Trouble> {
+        if self.embedded {
+            // It knows no transactions.
+            let ends = self.offsets(partitions, At::End, timeout)?;
+            return Ok(ends.into_iter().map(Option::unwrap_or_default).collect());
+        }
+        let ends = self.consumer.high_watermarks(&self.topic, partitions, timeout);
+        let ends = ends.map_err(|code| self.trouble(&KafkaError::OffsetFetch(code)))?;
+        self.consumer.context().forget();
+        Ok(ends)
+    }
+
+    /// The topic's id, where the cluster gives it one. Blocks for at most about `timeout`.
+    pub(super) fn topic_id(&self, timeout: Duration) -> Result<Option<String>, Trouble> {
+        match self.embedded {
+            true => Ok(None),
+            false => self
+                .consumer
+                .topic_id(&self.topic, timeout)
+                .map_err(|code| self.trouble(&KafkaError::MetadataFetch(code))),
+        }
+    }
+
     /// The first offset and the end of one partition.
     pub(super) fn range(
         &self,

@@ -21,12 +21,14 @@
 //! the client library, which also does TLS and SASL; and directly, by Kafka's protocol, which costs
 //! less for each message.
 //!
-//! The modules: [`settings`], and `bootstrap`, the brokers to ask first; `lookup` asks the cluster questions, and `connection` repeats them
+//! The modules: [`settings`], and `bootstrap`, the brokers to ask first; `budget`, the bytes that may be
+//! in flight; `lookup` asks the cluster questions, and `connection` repeats them
 //! and says when nobody answers; `plan` decides where reading begins. `client_reader` reads through
 //! `native`, the only place with `unsafe`, and `direct` without the client. Both go by a `cursor` for
 //! each partition, and by `out_of_range` where a broker does not have an offset.
 
 pub mod bootstrap;
+mod budget;
 mod client_reader;
 mod connection;
 mod cursor;
@@ -41,6 +43,7 @@ mod plan;
 mod reader;
 mod security;
 pub mod settings;
+mod watch;
 
 use std::sync::Arc;
 
@@ -50,10 +53,12 @@ use crate::source::kafka::connection::Connection;
 use crate::source::kafka::group::Group;
 use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 
+pub use self::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
 pub use self::native::memory::keep_freed_memory;
+pub use self::plan::LeftOut;
 pub use self::reader::KafkaReader;
 pub use self::security::is_secret;
-pub use self::settings::{Fetch, KafkaSettings, Start};
+pub use self::settings::{Fetch, KafkaSettings, Start, is_property};
 
 /// One topic of a Kafka cluster.
 ///
@@ -76,6 +81,12 @@ impl KafkaSource {
         let group = settings.group.as_ref().map(|group| Group::new(&settings, group));
         let group = group.transpose()?.map(Arc::new);
         Ok(KafkaSource { connection: Connection::new(settings)?, group })
+    }
+
+    /// What a bounded run leaves out because transactions were open when it was planned; nothing
+    /// before that.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.connection.left_out()
     }
 }
 

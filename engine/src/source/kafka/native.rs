@@ -13,13 +13,14 @@
 
 #[cfg(feature = "tls")]
 pub(super) mod certificate;
+mod high_watermarks;
 pub(super) mod memory;
+pub(super) mod properties;
 mod topic_id;
 
-use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_void};
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::thread;
@@ -170,8 +171,8 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
                 wake.cast::<c_void>(),
             );
         }
-        let batch = Vec::with_capacity(BATCH_MESSAGES);
-        let queue = PartitionQueue { queue, partition, wake, batch, owner: Rc::clone(self) };
+        let taken = Taken { messages: Vec::with_capacity(BATCH_MESSAGES), next: 0 };
+        let queue = PartitionQueue { queue, partition, wake, taken, owner: Rc::clone(self) };
         // If it fails, dropping `queue` is still right: a partition that was not started may be
         // stopped.
         self.fetch_from(partition, from).map(|()| queue)
@@ -227,36 +228,49 @@ pub(super) struct PartitionQueue<C: ConsumerContext + 'static> {
     partition: Partition,
     /// What the callback is given. It comes out of a box, and goes back into one on drop.
     wake: *mut Wake,
-    /// Where messages are put between the queue and the visit; not valid outside of `poll`.
-    batch: Vec<*mut sys::rd_kafka_message_t>,
+    taken: Taken,
     owner: Rc<TopicConsumer<C>>,
 }
 
 impl<C: ConsumerContext + 'static> PartitionQueue<C> {
     /// Takes at most `limit` (and at most [`BATCH_MESSAGES`]) items that are here already, and
-    /// hands each to `visit`. Says how many there were: fewer than `limit` means that the queue
-    /// was empty. Items after the one for which `visit` fails are dropped.
+    /// hands each to `visit`, until that says that it is enough or fails: the next call goes on behind
+    /// that item. Says whether the queue was empty after that.
     pub(super) fn poll<E>(
         &mut self,
         limit: usize,
-        mut visit: impl FnMut(Polled<'_>) -> Result<(), E>,
-    ) -> Result<usize, E> {
-        let limit = limit.min(BATCH_MESSAGES);
-        self.batch.clear();
+        mut visit: impl FnMut(Polled<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<bool, E> {
+        let mut limit = limit.min(BATCH_MESSAGES);
+        let is_last = self.taken.is_empty() && self.take(limit) < limit;
+        while 0 < limit
+            && let Some(message) = self.taken.next()
+        {
+            limit -= 1;
+            if visit(message.view())?.is_break() {
+                break;
+            }
+        }
+        Ok(is_last && self.taken.is_empty())
+    }
+
+    /// Takes at most so many items out of the queue; says how many. There must be none left of those
+    /// that were taken before.
+    fn take(&mut self, limit: usize) -> usize {
+        let Taken { messages, next } = &mut self.taken;
+        debug_assert!(*next == messages.len(), "messages would be lost");
+        messages.clear();
+        *next = 0;
         // SAFETY: `queue` is live, and there is room for `BATCH_MESSAGES` pointers. A timeout of
         // 0 means that nothing is waited for.
         let taken = unsafe {
-            let room = self.batch.as_mut_ptr();
+            let room = messages.as_mut_ptr();
             sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, room, limit)
         };
         let taken = usize::try_from(taken).unwrap_or(0).min(limit);
         // SAFETY: the library wrote `taken` pointers, no more than there is room for.
-        unsafe { self.batch.set_len(taken) };
-        let mut rest = Batch(&self.batch);
-        while let Some(message) = rest.next() {
-            visit(message.view())?;
-        }
-        Ok(taken)
+        unsafe { messages.set_len(taken) };
+        taken
     }
 
     /// Fetches again, from `from` on, after the client gave up on the partition (which it does
@@ -279,7 +293,13 @@ impl<C: ConsumerContext + 'static> Drop for PartitionQueue<C> {
         // What is left in the queue refers to the partition, which owns the queue. The library
         // breaks that cycle unless the topic was deleted; then it would wait for ever when the
         // client is closed.
-        while self.poll(BATCH_MESSAGES, |_| Ok::<(), Infallible>(())) == Ok(BATCH_MESSAGES) {}
+        loop {
+            self.taken.clear();
+            if self.take(BATCH_MESSAGES) < BATCH_MESSAGES {
+                self.taken.clear();
+                break;
+            }
+        }
         // SAFETY: the reference is this value's own.
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) };
     }
@@ -294,22 +314,35 @@ unsafe extern "C" fn wake_from_client(_: *mut sys::rd_kafka_t, wake: *mut c_void
     wake.wake();
 }
 
-/// The part of a batch that is still to be visited; dropping it destroys those messages, also
-/// when a visit panics.
-struct Batch<'a>(&'a [*mut sys::rd_kafka_message_t]);
+/// Messages that were taken out of a queue; those that were not handed on are destroyed with it.
+struct Taken {
+    /// Those before `next` are not valid any more.
+    messages: Vec<*mut sys::rd_kafka_message_t>,
+    next: usize,
+}
 
-impl Batch<'_> {
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.next == self.messages.len()
+    }
+
     fn next(&mut self) -> Option<OwnedMessage> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
+        let message = *self.messages.get(self.next)?;
+        self.next += 1;
         // The library hands out no null pointer; if it did, there would be nothing to visit.
-        NonNull::new(*first).map(OwnedMessage)
+        NonNull::new(message).map(OwnedMessage)
+    }
+
+    fn clear(&mut self) {
+        while !self.is_empty() {
+            drop(self.next());
+        }
     }
 }
 
-impl Drop for Batch<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
-        while self.next().is_some() {}
+        self.clear();
     }
 }
 
@@ -353,7 +386,7 @@ impl OwnedMessage {
             (!payload.is_null())
                 .then(|| std::slice::from_raw_parts(payload.cast::<u8>().cast_const(), len))
         };
-        Polled::Message(Message { offset: at, timestamp, payload })
+        Polled::Message(Message { offset: at, timestamp, payload, cut_from: None })
     }
 }
 

@@ -15,6 +15,25 @@ use crate::source::{PartitionStart, Plan, SourceError};
 /// How often a job that waits for its broker looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(100);
 
+/// Offsets that a bounded run leaves out, because a transaction was open when it was planned: what is
+/// behind the beginning of that cannot be read yet, committed or not.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The partition.
+    pub partition: Partition,
+    /// The first of them: the run ends before it.
+    pub from: Offset,
+    /// The end of the partition, which is after the last of them.
+    pub to: Offset,
+}
+
+impl LeftOut {
+    /// How many they are. Not each holds a message.
+    pub fn offsets(&self) -> u64 {
+        self.to.0.saturating_sub(self.from.0)
+    }
+}
+
 /// Asks for partitions and offsets until it has them all. The questions are asked by a thread,
 /// because one may take seconds, and the job may be stopped meanwhile.
 pub(super) fn plan(
@@ -60,6 +79,11 @@ fn starts(
         _ => Some(offsets(At::Low)?),
     };
     let ends = offsets(At::End)?;
+    if connection.settings.bounded {
+        let highs = connection
+            .until_answered(cancelled, |lookup, within| lookup.high_watermarks(0..count, within))?;
+        connection.note_left_out(left_out(&ends, &highs));
+    }
     let start = |partition| {
         let index = partition as usize;
         let end = ends[index].unwrap_or_default();
@@ -72,6 +96,15 @@ fn starts(
         }
     };
     Ok(Plan { topic, partitions: (0..count).map(start).collect() })
+}
+
+/// What lies between the end of what is committed and the end.
+fn left_out(ends: &[Option<Offset>], highs: &[Offset]) -> Vec<LeftOut> {
+    let open = |(number, (end, high)): (u32, (&Option<Offset>, &Offset))| {
+        let from = end.filter(|end| end < high)?;
+        Some(LeftOut { partition: Partition(number), from, to: *high })
+    };
+    (0..).zip(ends.iter().zip(highs)).filter_map(open).collect()
 }
 
 /// Partitions beyond the first `known`, from their beginning. A bounded run has none: it reads

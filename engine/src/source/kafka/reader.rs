@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use strandline_operators::record::{Message, Offset, Partition};
 
@@ -15,7 +16,11 @@ use crate::source::kafka::direct::DirectWay;
 use crate::source::kafka::end_offsets::Question;
 use crate::source::kafka::out_of_range::OutOfRange;
 use crate::source::kafka::settings::Fetch;
+use crate::source::kafka::watch::HeardEnd;
 use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
+
+/// How long a transaction may be open before a person is told that a partition waits behind it.
+const TRANSACTION_OPEN_FOR: Duration = Duration::from_secs(10);
 
 /// Reads partitions of a Kafka topic.
 #[derive(Debug)]
@@ -62,6 +67,13 @@ impl Reader for KafkaReader {
             ByWay::Direct(partitions) => partitions.ask_end(partition),
         }
     }
+
+    fn end(&mut self, partition: Partition) -> Option<Offset> {
+        match &mut self.0 {
+            ByWay::Client(partitions) => partitions.end(partition),
+            ByWay::Direct(partitions) => partitions.end(partition),
+        }
+    }
 }
 
 /// A way to get at the messages of partitions.
@@ -96,8 +108,12 @@ pub(super) struct Assigned<W: Way> {
     pub(super) cursor: Cursor,
     /// `None` when there is nothing more to read.
     pub(super) reading: Option<W::Reading>,
-    /// The high watermark, as last heard.
+    /// The high watermark, as last heard with messages.
     pub(super) high: Option<Offset>,
+    /// The high watermark, where it is known when that was heard.
+    pub(super) heard: Option<HeardEnd>,
+    /// Since when it waits behind a transaction, and whether that was said.
+    behind_transaction: Option<(Duration, bool)>,
     /// Whether it counts at this moment that the log said that there is nothing more.
     pub(super) ends_now: bool,
     pub(super) out_of_range: OutOfRange,
@@ -117,6 +133,23 @@ enum AskedEnd {
 }
 
 impl<W: Way> Assigned<W> {
+    /// Says when the partition has waited for long behind an open transaction, and when it has ended.
+    fn look_for_transaction(&mut self, messages: usize, connection: &Connection) {
+        if messages > 0 || !self.cursor.waits_before(self.high) {
+            if let Some((_, true)) = self.behind_transaction.take() {
+                connection.say_transaction_ended(self.partition);
+            }
+            return;
+        }
+        let now = connection.watch.now();
+        let (since, is_said) = self.behind_transaction.get_or_insert((now, false));
+        if !*is_said && TRANSACTION_OPEN_FOR <= now.saturating_sub(*since) {
+            *is_said = true;
+            let high = self.high.unwrap_or_default();
+            connection.say_behind_transaction(self.partition, self.cursor.position(), high);
+        }
+    }
+
     fn asked_end(&mut self, connection: &Connection) -> Option<Offset> {
         if let AskedEnd::Asked(question) = self.asked_end
             && let Some(end) = connection.end_answered(self.partition, question)
@@ -159,11 +192,14 @@ impl<W: Way> Partitions<W> {
         let out_of_range = OutOfRange::default();
         let (high, ends_now, reported) = (None, false, None);
         let asked_end = AskedEnd::NotAsked;
+        self.connection.watch(&self.wake);
         let assigned = Assigned {
             partition,
             cursor,
             reading,
             high,
+            heard: None,
+            behind_transaction: None,
             ends_now,
             out_of_range,
             reported,
@@ -180,6 +216,12 @@ impl<W: Way> Partitions<W> {
         };
         assigned.asked_end = AskedEnd::Asked(self.connection.ask_end(partition, &self.wake));
         Ok(())
+    }
+
+    fn end(&mut self, partition: Partition) -> Option<Offset> {
+        let assigned = self.assigned.get(&partition)?;
+        let end = self.connection.watch.end(partition, assigned.heard)?;
+        Some(end.max(assigned.cursor.position()))
     }
 
     fn read(
@@ -203,13 +245,14 @@ impl<W: Way> Partitions<W> {
         if assigned.cursor.finished() {
             assigned.reading = None; // What comes after the end is not even fetched.
         }
+        assigned.look_for_transaction(messages, &self.connection);
         let asked_end = assigned.asked_end(&self.connection);
         let position = assigned.cursor.position();
         Ok(Progress {
             messages,
             skipped: assigned.cursor.take_skipped(),
             position,
-            end: assigned.high.unwrap_or(position).max(position),
+            end: assigned.high.map(|high| high.max(position)),
             asked_end,
             at_end: assigned.ends_now && assigned.cursor.at_end(assigned.high),
             finished: assigned.cursor.finished(),

@@ -6,8 +6,9 @@
 //! # Memory
 //!
 //! Each partition has a queue of its own, so that a partition which is not read is not fetched
-//! either. What waits in the queues of one process is bounded by [`QUEUED_BYTES_PER_PROCESS`] and
-//! [`QUEUED_MESSAGES_PER_PROCESS`], divided by the number of partitions. On top of that comes at
+//! either. What waits in the queues of one process is bounded by half of
+//! [`memory_in_flight`](KafkaSettings::memory_in_flight) and by [`QUEUED_MESSAGES_PER_PROCESS`],
+//! divided by the number of partitions. On top of that comes at
 //! most one fetch for each partition, and the client's bookkeeping, about 0.4 kB a message. The
 //! properties `queued.max.messages.kbytes`, `queued.min.messages` and `fetch.message.max.bytes`,
 //! which are for one partition each, replace these defaults.
@@ -20,11 +21,11 @@ use strandline_operators::time::EventTime;
 
 use crate::report::Report;
 use crate::source::SourceError;
+use crate::source::kafka::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
+use crate::source::kafka::native::properties::{PropertyType, properties};
 use crate::source::kafka::{bootstrap, direct, security};
 use crate::telemetry::Telemetry;
 
-/// Bytes of payload that wait in all queues of a process, by default.
-pub const QUEUED_BYTES_PER_PROCESS: u64 = 256 << 20;
 /// Messages that wait in all queues of a process, by default, beside one fetch for each partition.
 /// More make nothing faster (measured with eight times as many); fewer stay in the processor's cache
 /// until they are read.
@@ -98,6 +99,9 @@ pub struct KafkaSettings {
     /// The consumer group under which [`committed`](crate::source::Source::committed) positions are
     /// put, for whoever watches the lag.
     pub group: Option<String>,
+    /// Bytes of messages that the process may hold between Kafka and its workers, as they were fetched
+    /// and unpacked. A message of more than a quarter of it is a dead letter, `too_large`.
+    pub memory_in_flight: u64,
 }
 
 impl KafkaSettings {
@@ -114,6 +118,7 @@ impl KafkaSettings {
             report: Report::to_stderr(),
             telemetry: Telemetry::default(),
             group: None,
+            memory_in_flight: MEMORY_IN_FLIGHT,
         }
     }
 
@@ -126,6 +131,13 @@ impl KafkaSettings {
             return Err(SourceError::Config("a topic or broker cannot hold a NUL byte".into()));
         }
         self.addresses()?;
+        if self.memory_in_flight < MEMORY_IN_FLIGHT_MIN {
+            return Err(SourceError::Config(format!(
+                "{} bytes in flight are too few: give --memory-in-flight {}MiB or more",
+                self.memory_in_flight,
+                MEMORY_IN_FLIGHT_MIN >> 20
+            )));
+        }
         if self.embedded && matches!(self.start, Start::Timestamp(_)) {
             return Err(SourceError::Config(
                 "the embedded broker cannot look up a timestamp: use --from earliest or latest, \
@@ -169,7 +181,7 @@ impl KafkaSettings {
         let share = u64::from(partitions.unwrap_or(PARTITIONS_ASSUMED).max(1));
         let queued_messages = (QUEUED_MESSAGES_PER_PROCESS / share).max(QUEUED_MESSAGES_MIN);
         let queued_bytes =
-            (QUEUED_BYTES_PER_PROCESS / share).clamp(QUEUED_BYTES_MIN, QUEUED_BYTES_MAX) & !0x3ff; // The client counts in kB.
+            (self.memory_in_flight / 2 / share).clamp(QUEUED_BYTES_MIN, QUEUED_BYTES_MAX) & !0x3ff; // The client counts in kB.
         let fetch_bytes = queued_bytes.min(FETCH_BYTES_MAX);
         let mut config = ClientConfig::new();
         config
@@ -208,6 +220,19 @@ impl KafkaSettings {
             }
         }
         config.set_log_level(log_level);
+        config
+    }
+
+    /// The configuration of a client that takes one batch at a time, of any size.
+    pub(super) fn config_apart(&self) -> ClientConfig {
+        let mut config = self.config(None);
+        config.remove("max.partition.fetch.bytes"); // Another name of one of these.
+        for name in ["fetch.max.bytes", "fetch.message.max.bytes", "message.max.bytes"] {
+            config.set(name, "1000"); // The least that the client takes.
+        }
+        config
+            .set("queued.min.messages", "1")
+            .set("receive.message.max.bytes", i32::MAX.to_string());
         config
     }
 
@@ -273,6 +298,7 @@ fn check_option(name: &str, value: &str) -> Result<(), SourceError> {
     {
         return refuse(&format!("it has to stay `{kept}`, or {why}"));
     }
+    check_number(name, value)?;
     if !cfg!(feature = "tls") && needs_tls(name, value) {
         let what = match name.starts_with("sasl.") {
             true => "OpenSSL, also where the connection has no TLS",
@@ -284,6 +310,36 @@ fn check_option(name: &str, value: &str) -> Result<(), SourceError> {
         )));
     }
     Ok(())
+}
+
+/// The client reads the number at the beginning of a value, whatever follows: `10MB` would be 10, and
+/// `010` would be 8.
+fn check_number(name: &str, value: &str) -> Result<(), SourceError> {
+    let value = value.trim();
+    let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+    // What begins otherwise, the client refuses, or has a name for.
+    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return Ok(());
+    }
+    let is_number = match properties().get(name) {
+        Some(PropertyType::Integer) => {
+            value.parse::<i32>().is_ok() && (digits == "0" || !digits.starts_with('0'))
+        }
+        Some(PropertyType::Float) => value.parse::<f64>().is_ok_and(f64::is_finite),
+        _ => true,
+    };
+    match is_number {
+        true => Ok(()),
+        false => Err(SourceError::Config(format!(
+            "Kafka option `{name}`: `{value}` is not such a number: write it out in digits, without a \
+             unit, such as 10000000 for 10 MB"
+        ))),
+    }
+}
+
+/// Whether the client has a property of this name.
+pub fn is_property(name: &str) -> bool {
+    properties().contains_key(name)
 }
 
 /// Whether the client can do this only with OpenSSL compiled in.
@@ -332,6 +388,44 @@ mod tests {
     #[test]
     fn the_defaults_are_accepted() {
         with(&[]).check().unwrap();
+    }
+
+    #[test]
+    fn the_client_that_reads_batches_apart_takes_its_settings() {
+        let settings =
+            with(&[("max.partition.fetch.bytes", "7000"), ("fetch.max.bytes", "9999999")]);
+        settings.check().unwrap();
+        settings.config_apart().create_native_config().unwrap();
+        let made: Result<rdkafka::consumer::BaseConsumer, _> = settings.config_apart().create();
+        assert!(made.is_ok(), "{:?}", made.err());
+    }
+
+    /// The client takes the digits at the beginning for the number.
+    #[test]
+    fn a_number_with_something_behind_it_is_refused() {
+        for (name, value) in [
+            ("fetch.message.max.bytes", "10MB"),
+            ("max.partition.fetch.bytes", "20xyz"),
+            ("fetch.wait.max.ms", "1s"),
+            ("fetch.wait.max.ms", "0x10"),
+            ("fetch.wait.max.ms", "010"),
+            ("fetch.min.bytes", "1,client.id=x"),
+            ("fetch.min.bytes", "4294967297"),
+            ("queue.buffering.max.ms", "5ms"),
+        ] {
+            let line = refusal(&[(name, value)]);
+            assert!(line.contains(name) && line.contains(&format!("`{value}`")), "{line}");
+        }
+        for (name, value) in [
+            ("fetch.wait.max.ms", "0"),
+            ("fetch.message.max.bytes", " 1000000 "),
+            ("client.id", "20xyz"),
+            ("queue.buffering.max.ms", "0.5"),
+            ("acks", "-1"),
+            ("acks", "all"),
+        ] {
+            with(&[(name, value)]).check().unwrap();
+        }
     }
 
     #[test]
@@ -404,7 +498,7 @@ mod tests {
             let number = |name| config.get(name).unwrap().parse::<u64>().unwrap();
             let partitions = u64::from(partitions);
             let queued_bytes = number("queued.max.messages.kbytes") << 10;
-            assert!(queued_bytes * partitions <= QUEUED_BYTES_PER_PROCESS);
+            assert!(queued_bytes * partitions <= MEMORY_IN_FLIGHT / 2);
             assert!(
                 number("queued.min.messages") * partitions <= QUEUED_MESSAGES_PER_PROCESS,
                 "{partitions}"

@@ -200,18 +200,90 @@ impl Records {
         if end < at || delta < self.delta_min || self.delta_max < delta {
             return None;
         }
-        let timestamp = match self.append_time {
-            Some(stamp) => stamp,
-            None => self.base_timestamp.wrapping_add(timestamp_delta),
-        };
+        let timestamp = self.timestamp(timestamp_delta);
         (self.at, self.left, self.delta_min) = (end, self.left - 1, delta + 1);
         Some(Record { offset: self.base_offset + delta, timestamp, key, value })
     }
 
+    pub(super) fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    /// Where the next record begins.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next record begins at another place, because bytes were moved.
+    pub(super) fn move_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// Whether there is another record.
+    pub(super) fn has_more(&self) -> bool {
+        0 < self.left
+    }
+
+    /// How many bytes the next record has with its length, as that says; `None` if it cannot be read.
+    pub(super) fn span(&self, bytes: &[u8]) -> Option<usize> {
+        let mut at = self.at;
+        let length = varint(bytes, &mut at)?;
+        // More than that no client writes.
+        let length = i32::try_from(length).ok().and_then(|length| usize::try_from(length).ok())?;
+        (at - self.at).checked_add(length)
+    }
+
+    /// Passes over a record that was read from its parts; its offset and timestamp.
+    pub(super) fn pass(&mut self, parts: &Parts) -> Option<(i64, i64)> {
+        let Parts { timestamp_delta, offset_delta, .. } = *parts;
+        if offset_delta < self.delta_min || self.delta_max < offset_delta {
+            return None;
+        }
+        (self.left, self.delta_min) = (self.left.checked_sub(1)?, offset_delta + 1);
+        Some((self.base_offset + offset_delta, self.timestamp(timestamp_delta)))
+    }
+
+    #[inline]
+    fn timestamp(&self, delta: i64) -> i64 {
+        self.append_time.unwrap_or_else(|| self.base_timestamp.wrapping_add(delta))
+    }
+
     #[cold]
-    fn malformed(&self, what: &'static str) -> BatchError {
+    pub(super) fn malformed(&self, what: &'static str) -> BatchError {
         BatchError::Malformed(self.base_offset + self.delta_min, what)
     }
+}
+
+/// What stands before the key of a record.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Parts {
+    timestamp_delta: i64,
+    offset_delta: i64,
+    /// Bytes up to the key, with the record's length.
+    pub(super) bytes: usize,
+    /// Bytes of the key; negative if there is none.
+    pub(super) key: i64,
+}
+
+impl Parts {
+    /// Most bytes that these are.
+    pub(super) const BYTES_MAX: usize = 4 * VARINT_BYTES_MAX + 1;
+
+    /// Reads what stands before the key of the record at the beginning of `bytes`.
+    pub(super) fn read(bytes: &[u8]) -> Option<Parts> {
+        let mut at = 0;
+        varint(bytes, &mut at)?;
+        at += 1;
+        let (timestamp_delta, offset_delta) = (varint(bytes, &mut at)?, varint(bytes, &mut at)?);
+        let key = varint(bytes, &mut at)?;
+        Some(Parts { timestamp_delta, offset_delta, bytes: at, key })
+    }
+}
+
+/// The length of a value at the beginning of `bytes`, and how many bytes it takes.
+pub(super) fn value_length(bytes: &[u8]) -> Option<(i64, usize)> {
+    let mut at = 0;
+    Some((varint(bytes, &mut at)?, at))
 }
 
 /// Whether the marker in a control batch says that the transaction was aborted.

@@ -1,10 +1,15 @@
-//! Decompression of a batch's records.
+//! Decompression of a batch's records, in pieces.
 
 use std::io::{self, Read};
 
-/// Bytes that a batch decompresses to at most: brokers take a megabyte by default, and a batch that
-/// says more is broken or meant to do harm.
-pub(super) const BATCH_BYTES_MAX: usize = 256 << 20;
+use bytes::{Buf, Bytes};
+
+use super::snappy;
+
+/// What a decoder keeps besides its window.
+const DECODER_BYTES: usize = 512 << 10;
+/// What LZ4's frames are unpacked through at most: two blocks.
+const LZ4_BYTES: usize = 8 << 20;
 
 /// How a batch is compressed.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -16,6 +21,15 @@ pub(super) enum Codec {
     Zstd,
 }
 
+/// A decoder on its way through a batch.
+pub(super) struct Unpacking {
+    decoder: Box<dyn Read>,
+    /// Bytes that the decoder may keep, about.
+    pub(super) decoder_bytes: usize,
+    /// Whether all was unpacked.
+    pub(super) ended: bool,
+}
+
 impl Codec {
     /// The codec of this number in a batch's attributes.
     pub(super) fn of(number: i16) -> Option<Codec> {
@@ -24,60 +38,102 @@ impl Codec {
             .copied()
     }
 
-    /// Replaces `to` by what `from` decompresses to.
+    /// How many bytes a decoder for `from` keeps, about.
+    pub(super) fn decoder_bytes(self, from: &[u8]) -> usize {
+        DECODER_BYTES
+            + match self {
+                Codec::None | Codec::Gzip | Codec::Snappy => 0,
+                Codec::Lz4 => LZ4_BYTES,
+                Codec::Zstd => zstd_window(from),
+            }
+    }
+
+    /// Begins to unpack `from`. Nothing is unpacked yet.
     ///
     /// # Errors
     ///
-    /// Bytes that this codec has not made, or that would become more than [`BATCH_BYTES_MAX`].
-    pub(super) fn decompress(self, from: &[u8], to: &mut Vec<u8>) -> io::Result<()> {
-        to.clear();
-        match self {
-            Codec::None => to.extend_from_slice(from),
-            Codec::Gzip => read_all(flate2::read::MultiGzDecoder::new(from), to)?,
-            Codec::Snappy => snappy(from, to)?,
-            Codec::Lz4 => read_all(lz4_flex::frame::FrameDecoder::new(from), to)?,
-            Codec::Zstd => read_all(zstd::stream::read::Decoder::with_buffer(from)?, to)?,
+    /// Bytes that this codec has not made.
+    pub(super) fn unpack(self, from: Bytes) -> io::Result<Unpacking> {
+        let decoder_bytes = self.decoder_bytes(&from);
+        let decoder: Box<dyn Read> = match self {
+            Codec::None => Box::new(from.reader()),
+            Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from.reader())),
+            Codec::Snappy => snappy::reader(from)?,
+            Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(from.reader())),
+            Codec::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(from.reader())?),
+        };
+        Ok(Unpacking { decoder, decoder_bytes, ended: false })
+    }
+}
+
+impl Unpacking {
+    /// Adds to `window` until it holds so many bytes, or all is unpacked.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that the codec has not made.
+    pub(super) fn fill(&mut self, window: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
+        let wanted = bytes.saturating_sub(window.len());
+        if 0 < wanted && !self.ended {
+            let read = (&mut self.decoder).take(wanted as u64).read_to_end(window)?;
+            self.ended = read < wanted;
         }
         Ok(())
     }
-}
 
-fn read_all(from: impl Read, to: &mut Vec<u8>) -> io::Result<()> {
-    from.take(BATCH_BYTES_MAX as u64 + 1).read_to_end(to)?;
-    match to.len() <= BATCH_BYTES_MAX {
-        true => Ok(()),
-        false => Err(io::Error::other("more than a batch may hold")),
+    /// Passes over so many bytes; says whether there were as many.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that the codec has not made.
+    pub(super) fn skip(&mut self, bytes: u64) -> io::Result<bool> {
+        let skipped = io::copy(&mut (&mut self.decoder).take(bytes), &mut io::sink())?;
+        self.ended |= skipped < bytes;
+        Ok(skipped == bytes)
     }
 }
 
-/// What Java's snappy library writes before its blocks: a magic and two versions.
-const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
-const XERIAL_HEADER_BYTES: usize = 16;
-
-/// One block, or, as Java clients write it, a header and blocks behind their lengths.
-fn snappy(from: &[u8], to: &mut Vec<u8>) -> io::Result<()> {
-    if !from.starts_with(XERIAL_MAGIC) {
-        return snappy_block(from, to);
-    }
-    let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
-    let mut rest = from.get(XERIAL_HEADER_BYTES..).ok_or_else(cut)?;
-    while !rest.is_empty() {
-        let (length, behind) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(io::Error::other)?;
-        snappy_block(behind.get(..length).ok_or_else(cut)?, to)?;
-        rest = &behind[length..];
-    }
-    Ok(())
+/// The window that a frame of zstd says that it needs, up to what decoders take. What it says is not
+/// reserved: it is what the decoder keeps at most.
+fn zstd_window(frame: &[u8]) -> usize {
+    const WINDOW_BYTES_MAX: usize = 128 << 20;
+    const SINGLE_SEGMENT_BIT: u8 = 1 << 5;
+    /// Behind a magic.
+    const DESCRIPTOR_AT: usize = 4;
+    let Some(&descriptor) = frame.get(DESCRIPTOR_AT) else { return 0 };
+    let rest = &frame[DESCRIPTOR_AT + 1..];
+    let window = if descriptor & SINGLE_SEGMENT_BIT == 0 {
+        let Some(&window) = rest.first() else { return 0 };
+        let base = 1_u64 << (10 + (window >> 3)).min(40);
+        base + base / 8 * u64::from(window & 7)
+    } else {
+        // It is its own window, and says its size, behind the number of a dictionary.
+        let number_bytes = [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let size_bytes = 1 << (descriptor >> 6);
+        let size = rest.get(number_bytes..number_bytes + size_bytes).unwrap_or_default();
+        size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte))
+    };
+    usize::try_from(window).unwrap_or(usize::MAX).min(WINDOW_BYTES_MAX)
 }
 
-/// Adds one block.
-fn snappy_block(block: &[u8], to: &mut Vec<u8>) -> io::Result<()> {
-    let length = snap::raw::decompress_len(block).map_err(io::Error::other)?;
-    let (start, end) = (to.len(), to.len().saturating_add(length));
-    if BATCH_BYTES_MAX < end {
-        return Err(io::Error::other("more than a batch may hold"));
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_says_how_much_its_decoder_keeps() {
+        let packed = |level, bytes: usize| {
+            let mut to = zstd::stream::write::Encoder::new(Vec::new(), level).unwrap();
+            to.write_all(&vec![b' '; bytes]).unwrap();
+            to.finish().unwrap()
+        };
+        assert_eq!(zstd_window(&packed(3, 10 << 20)), 2 << 20);
+        assert_eq!(zstd_window(&packed(22, 10 << 20)), 128 << 20);
+        let whole = zstd::bulk::compress(&[b' '; 70_000], 3).unwrap();
+        assert_eq!(zstd_window(&whole), 70_000);
+        assert_eq!(zstd_window(&[]), 0);
+        assert_eq!(zstd_window(&[0xff; 5]), 0);
     }
-    to.resize(end, 0);
-    snap::raw::Decoder::new().decompress(block, &mut to[start..]).map_err(io::Error::other)?;
-    Ok(())
 }

@@ -18,6 +18,7 @@ use strandline_operators::record::{Offset, Partition};
 use super::batch::{BatchError, Header};
 use super::queue::{Batches, Fetched, Fetching, Passing, Shared, State, Trouble};
 use super::wire::{Wire, WireError};
+use crate::source::kafka::watch::HeardEnd;
 
 /// The versions of the request that are known here: the first with transactions, the last.
 const FETCH_VERSIONS: (i16, i16) = (4, 16);
@@ -106,6 +107,7 @@ fn next_request(shared: &Shared, broker: i32) -> Option<(FetchRequest, Vec<Asked
             return None;
         }
         let now = shared.clock.elapsed();
+        let room = shared.room_bytes(&state);
         let (mut some, mut wait) = (false, options.wait_max_ms);
         let (mut partitions, mut asked) = (Vec::new(), Vec::new());
         for (&partition, fetching) in &mut state.partitions {
@@ -116,7 +118,10 @@ fn next_request(shared: &Shared, broker: i32) -> Option<(FetchRequest, Vec<Asked
             if !fetching.wants_more() {
                 continue;
             }
-            fetching.full = !fetching.has_room(options);
+            // Without any room, only for those that have nothing: they may be the slowest, for which
+            // the others wait.
+            fetching.full =
+                !fetching.has_room(options) || (room.is_none() && !fetching.queue.is_empty());
             if fetching.full {
                 let read = fetching.read_at.is_some_and(|at| now.saturating_sub(at) < READ_WITHIN);
                 wait = wait.min(if read { ROOM_SOON_MAX_MS } else { ROOM_LATER_MAX_MS });
@@ -150,7 +155,8 @@ fn next_request(shared: &Shared, broker: i32) -> Option<(FetchRequest, Vec<Asked
             .with_replica_id(BrokerId(-1))
             .with_max_wait_ms(wait)
             .with_min_bytes(options.fetch_bytes_min)
-            .with_max_bytes(bytes(options.fetch_bytes_max))
+            // Of one batch if there is no room: a broker gives the first whatever its size.
+            .with_max_bytes(bytes(options.fetch_bytes_max.min(room.unwrap_or(1))))
             .with_isolation_level(READ_COMMITTED)
             .with_session_epoch(-1)
             .with_topics(vec![topic.with_partitions(partitions)]);
@@ -342,6 +348,8 @@ fn settle(shared: &Shared, state: &mut MutexGuard<'_, State>, asked: &Asked, jud
             fetching.starved = starved;
             let mut news = fetching.high != high;
             fetching.high = high.or(fetching.high);
+            let heard = high.map(|end| HeardEnd { end, at: shared.connection.watch.now() });
+            fetching.heard = heard.or(fetching.heard);
             let ends = batches.ends && fetching.said_end != Some(batches.next);
             if batches.ends {
                 let now = shared.clock.elapsed();

@@ -16,7 +16,7 @@
 //! * `fetch` looks at the headers of batches, for where to go on, and compares checksums. The next
 //!   request leaves at once, so that the broker works while the worker reads.
 //! * `reader` goes from record to record (`batch`), leaves out what was aborted (`transactions`),
-//!   and decompresses a batch at a time (`codec`) into a buffer that it keeps.
+//!   and unpacks compressed batches in pieces (`packed`, `codec`, `snappy`).
 //! * A thread ends when its connection breaks. The thread of `leaders` then asks who has the
 //!   partitions, after a pause, and starts another.
 //!
@@ -29,9 +29,11 @@ mod codec;
 mod fetch;
 mod leaders;
 mod options;
+mod packed;
 mod queue;
 mod reader;
 mod shape;
+mod snappy;
 #[cfg(test)]
 mod tests;
 mod transactions;

@@ -239,7 +239,7 @@ mod tests {
         let options = DirectOptions::new(&settings, Some(4)).unwrap();
         assert!(!options.check_crcs);
         assert_eq!((options.partition_bytes_max, options.wait_max_ms), (5000, 7));
-        assert_eq!((options.queued_messages, options.queued_bytes), (1, 64 << 20));
+        assert_eq!((options.queued_messages, options.queued_bytes), (1, 32 << 20));
         let options = DirectOptions::new(&KafkaSettings::new("b", "t"), Some(4)).unwrap();
         assert!(options.check_crcs);
         assert_eq!(options.wait_max_ms, WAIT_MAX_MS);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +20,22 @@ use super::buffers::Buffers;
 use super::options::DirectOptions;
 use crate::clock::Clock;
 use crate::source::Wake;
+use crate::source::kafka::budget::Share;
 use crate::source::kafka::connection::Connection;
+use crate::source::kafka::watch::HeardEnd;
+
+/// An answer of less is not worth a request.
+const ROOM_BYTES_MIN: usize = 64 << 10;
 
 /// What the threads of one reader share.
 pub(super) struct Shared {
     pub(super) connection: Arc<Connection>,
     pub(super) options: DirectOptions,
     pub(super) buffers: Buffers,
+    /// What this reader may hold.
+    pub(super) share: Share,
+    /// What its partitions keep unpacked.
+    pub(super) unpacked_bytes: Arc<AtomicUsize>,
     pub(super) wake: Wake,
     pub(super) clock: Clock,
     state: Mutex<State>,
@@ -65,6 +75,8 @@ pub(super) struct Fetching {
     pub(super) queued_messages: u64,
     /// The high watermark, as last heard.
     pub(super) high: Option<Offset>,
+    /// The same, with when that was.
+    pub(super) heard: Option<HeardEnd>,
     /// The end of what may be read, where that was said last.
     pub(super) said_end: Option<Offset>,
     /// When that was said last.
@@ -153,7 +165,18 @@ impl Shared {
             turn: 0,
         };
         let (buffers, state, changed) = (Buffers::default(), Mutex::new(state), Condvar::new());
-        Arc::new(Shared { connection, options, buffers, wake, clock, state, changed })
+        let (share, unpacked_bytes) = (connection.budget.share(), Arc::default());
+        Arc::new(Shared {
+            connection,
+            options,
+            buffers,
+            share,
+            unpacked_bytes,
+            wake,
+            clock,
+            state,
+            changed,
+        })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -163,7 +186,14 @@ impl Shared {
     /// Whether answers are held that are more than all queues together may be.
     pub(super) fn holds_too_much(&self, state: &State) -> bool {
         let all = self.options.queued_bytes.saturating_mul(state.partitions.len());
-        all < self.buffers.lent_bytes()
+        all.min(self.share.packed_bytes()) < self.buffers.lent_bytes()
+    }
+
+    /// How many bytes the next answer may have, of as many brokers as are fetched from; none if as much
+    /// is held as may be. Then only who has nothing waits for an answer, of one batch.
+    pub(super) fn room_bytes(&self, state: &State) -> Option<usize> {
+        let free = self.share.packed_bytes().saturating_sub(self.buffers.lent_bytes());
+        Some(free / state.serving.len().max(1)).filter(|&room| ROOM_BYTES_MIN <= room)
     }
 
     /// A connection broke. That is worth a line where the cluster could be reached since it broke
@@ -293,6 +323,7 @@ impl Fetching {
             queued_bytes: 0,
             queued_messages: 0,
             high: None,
+            heard: None,
             said_end: None,
             ended_at: None,
             read_at: None,

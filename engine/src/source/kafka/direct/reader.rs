@@ -1,6 +1,7 @@
 //! Reading from what was fetched.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use strandline_operators::record::{Message, Offset};
@@ -10,16 +11,15 @@ use super::batch::{self, BatchError, HEADER_BYTES, Header, Records};
 use super::codec::Codec;
 use super::leaders;
 use super::options::DirectOptions;
+use super::packed::{Large, More, PIECE_BYTES, Packed};
 use super::queue::{Batches, Fetched, Fetching, Passing, Shared, Trouble};
 use super::transactions::Aborted;
 use crate::clock::Clock;
+use crate::source::kafka::budget::{BYTES_PER_READ, handed_over};
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
 use crate::source::kafka::reader::{Assigned, Way};
 use crate::source::{PartitionStart, SourceError, Wake};
-
-/// Bytes that a partition keeps for the records of the next batch that is compressed.
-const UNPACKED_KEPT_MAX: usize = 8 << 20;
 
 /// Fetches by Kafka's protocol; its threads are started when the first partition is assigned.
 #[derive(Default)]
@@ -31,8 +31,34 @@ pub(in crate::source::kafka) struct DirectWay {
 #[derive(Default)]
 pub(in crate::source::kafka) struct Reading {
     answer: Option<Answer>,
-    /// Records of a batch that was compressed.
+    /// Records of a batch that was compressed, or a piece of them.
     unpacked: Vec<u8>,
+    /// Bytes that it keeps unpacked, with what unpacks them, until it is read again.
+    kept: Kept,
+}
+
+/// Bytes of one partition in what a reader's partitions keep together.
+#[derive(Default)]
+struct Kept {
+    bytes: usize,
+    all: Option<Arc<AtomicUsize>>,
+}
+
+impl Kept {
+    /// It keeps so many now, if all of them keep no more than `max` then; says whether it does.
+    fn set(&mut self, bytes: usize, max: usize) -> bool {
+        let Some(all) = &self.all else { return true };
+        let others = all.fetch_sub(self.bytes, Ordering::Relaxed) - self.bytes;
+        self.bytes = if others.saturating_add(bytes) <= max { bytes } else { 0 };
+        all.fetch_add(self.bytes, Ordering::Relaxed);
+        self.bytes == bytes
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.set(0, 0);
+    }
 }
 
 /// Batches of one answer, and how far they have been read.
@@ -49,8 +75,20 @@ struct Answer {
 /// The batch that is being read.
 struct Batch {
     records: Records,
-    /// Where it ends in the answer; `None` if its records were decompressed.
-    end: Option<usize>,
+    /// Where it ends in the answer.
+    end: usize,
+    /// `None` if it is not compressed.
+    packed: Option<Packed>,
+}
+
+/// Why a walk over records has ended.
+enum Stop {
+    /// Enough was read.
+    Enough,
+    /// There is no further record in the batch.
+    BatchEnds,
+    /// The next record is not whole.
+    NotWhole(BatchError),
 }
 
 impl DirectWay {
@@ -84,7 +122,8 @@ impl Way for DirectWay {
         let fetching = Fetching::new(start.next_offset, start.end);
         shared.state().partitions.insert(start.partition, fetching);
         shared.notify();
-        Ok(Reading::default())
+        let kept = Kept { bytes: 0, all: Some(Arc::clone(&shared.unpacked_bytes)) };
+        Ok(Reading { kept, ..Reading::default() })
     }
 
     fn read(
@@ -114,19 +153,22 @@ impl Assigned<DirectWay> {
         if self.out_of_range.settle(connection, self.partition, position, &shared.wake)? {
             self.restart(shared, position);
         }
-        let mut messages = 0;
+        let (mut messages, mut left) = (0, BYTES_PER_READ);
         while messages < limit
+            && 0 < left
             && !self.cursor.finished()
             && let Some(reading) = &self.reading
         {
             if reading.answer.is_none() && !self.take(shared)? {
                 break;
             }
-            messages += self.read_answer(connection, limit - messages, &mut visit)?;
+            messages += self.read_answer(shared, limit - messages, &mut left, &mut visit)?;
         }
+        self.keep(shared.share.unpacked_bytes());
         if let Some(fetching) = shared.state().partitions.get_mut(&self.partition) {
             let now = shared.clock.elapsed();
             self.high = fetching.high.or(self.high);
+            self.heard = fetching.heard.or(self.heard);
             self.ends_now = fetching.ends_now(now, &shared.options);
             if 0 < messages {
                 fetching.read_at = Some(now);
@@ -188,43 +230,72 @@ impl Assigned<DirectWay> {
         Ok(true)
     }
 
-    /// Reads on in the answer that was taken, if there is one.
+    /// Lets go of what is unpacked if it and what the reader's other partitions keep is more than
+    /// `max` bytes.
+    fn keep(&mut self, max: usize) {
+        let Some(Reading { answer, unpacked, kept }) = &mut self.reading else { return };
+        let batch = answer.as_mut().and_then(|answer| answer.batch.as_mut());
+        let packed =
+            batch.and_then(|Batch { records, packed, .. }| Some((records, packed.as_mut()?)));
+        let decoder = packed.as_ref().map_or(0, |(_, packed)| packed.decoder_bytes());
+        if !kept.set(unpacked.capacity() + decoder, max) {
+            match packed {
+                Some((records, packed)) => packed.suspend(records, unpacked),
+                None => *unpacked = Vec::new(),
+            }
+        }
+    }
+
+    /// Reads on in the answer that was taken, if there is one: at most `limit` messages, and `left`
+    /// bytes of payload or one message more.
     fn read_answer(
         &mut self,
-        connection: &Connection,
+        shared: &Shared,
         limit: usize,
+        left: &mut usize,
         visit: &mut impl FnMut(Message<'_>),
     ) -> Result<usize, SourceError> {
-        let partition = self.partition;
-        let Some(Reading { answer: held, unpacked }) = &mut self.reading else { return Ok(0) };
+        let (partition, connection) = (self.partition, &shared.connection);
+        let Some(Reading { answer: held, unpacked, .. }) = &mut self.reading else { return Ok(0) };
         let Some(answer) = held else { return Ok(0) };
         let low = answer.low;
+        let value_max = shared.share.message_bytes_max();
         let broken =
             |error: BatchError| connection.failed(format!("partition {}: {error}", partition.0));
         let mut messages = 0;
-        while messages < limit {
-            if answer.batch.is_none() && !answer.next_batch(unpacked).map_err(broken)? {
+        // Whoever needs more than its share waits until nobody else does.
+        let mut unpacks_much = None;
+        loop {
+            if answer.batch.is_none() && !answer.next_batch().map_err(broken)? {
                 // No message lies before the answer's end that was not handed over.
                 let ended = match answer.ends {
                     true => self.cursor.end_of_partition(answer.next, || low),
                     false => self.cursor.pass(answer.next, || low),
                 };
                 *held = None;
-                if UNPACKED_KEPT_MAX < unpacked.capacity() {
-                    *unpacked = Vec::new();
-                }
                 ended.map_err(|loss| connection.lost(partition, loss))?;
                 return Ok(messages);
             }
-            let Some(batch) = &mut answer.batch else { continue };
-            let bytes = match batch.end {
-                Some(end) => &answer.bytes[..end],
-                None => &unpacked[..],
+            let Some(Batch { records, end, packed }) = &mut answer.batch else { continue };
+            if let Some(packed) = packed {
+                let needed = packed.decoder_bytes() + PIECE_BYTES;
+                if unpacks_much.is_none() && shared.share.unpacked_bytes() < needed {
+                    unpacks_much = Some(shared.share.unpack_much());
+                }
+                packed.resume(records, unpacked).map_err(broken)?;
+            }
+            let bytes = match packed {
+                None => &answer.bytes[..*end],
+                Some(_) => &unpacked[..],
             };
-            while messages < limit {
-                let Some(record) = batch.records.next(bytes).map_err(broken)? else {
-                    answer.batch = None;
-                    break;
+            let stop = loop {
+                if limit <= messages || *left == 0 || self.cursor.finished() {
+                    break Stop::Enough;
+                }
+                let record = match records.next(bytes) {
+                    Ok(Some(record)) => record,
+                    Ok(None) => break Stop::BatchEnds,
+                    Err(error) => break Stop::NotWhole(error),
                 };
                 // A batch has no negative offsets.
                 let offset = Offset(record.offset.cast_unsigned());
@@ -233,18 +304,58 @@ impl Assigned<DirectWay> {
                     .message(offset, || low)
                     .map_err(|loss| connection.lost(partition, loss))?;
                 if step == Step::Deliver {
-                    let timestamp =
-                        (record.timestamp != -1).then(|| EventTime::from_millis(record.timestamp));
-                    visit(Message { offset, timestamp, payload: record.value });
+                    let (payload, cut_from) = handed_over(record.value, value_max);
+                    *left = left.saturating_sub(payload.map_or(0, <[u8]>::len));
+                    visit(Message {
+                        offset,
+                        timestamp: timestamp(record.timestamp),
+                        payload,
+                        cut_from,
+                    });
                     messages += 1;
                 }
-            }
-            if self.cursor.finished() {
-                return Ok(messages);
+            };
+            match (stop, packed) {
+                (Stop::Enough, _) => return Ok(messages),
+                (Stop::BatchEnds, None) => answer.batch = None,
+                (Stop::BatchEnds, Some(packed)) => {
+                    if !packed.ends(records, unpacked).map_err(broken)? {
+                        return Err(broken(records.malformed("bytes after the last of them")));
+                    }
+                    answer.batch = None;
+                }
+                (Stop::NotWhole(error), None) => return Err(broken(error)),
+                (Stop::NotWhole(error), Some(packed)) => {
+                    let span = records.span(unpacked).unwrap_or(0).min(value_max);
+                    let needed = packed.decoder_bytes() + span.max(PIECE_BYTES);
+                    if unpacks_much.is_none() && shared.share.unpacked_bytes() < needed {
+                        unpacks_much = Some(shared.share.unpack_much());
+                    }
+                    let more = packed.more(records, unpacked, value_max, error).map_err(broken)?;
+                    let More::Large(Large { offset, timestamp: stamp, value_bytes, kept }) = more
+                    else {
+                        continue;
+                    };
+                    let offset = Offset(offset.cast_unsigned());
+                    let step = self
+                        .cursor
+                        .message(offset, || low)
+                        .map_err(|loss| connection.lost(partition, loss))?;
+                    if step == Step::Deliver {
+                        let payload = value_bytes.is_some().then_some(&unpacked[..kept]);
+                        let cut_from = value_bytes.filter(|bytes| (kept as u64) < *bytes);
+                        *left = left.saturating_sub(kept);
+                        visit(Message { offset, timestamp: timestamp(stamp), payload, cut_from });
+                        messages += 1;
+                    }
+                }
             }
         }
-        Ok(messages)
     }
+}
+
+fn timestamp(stamp: i64) -> Option<EventTime> {
+    (stamp != -1).then(|| EventTime::from_millis(stamp))
 }
 
 impl Answer {
@@ -254,7 +365,7 @@ impl Answer {
     }
 
     /// Goes to the next batch that holds messages; says whether there is one.
-    fn next_batch(&mut self, unpacked: &mut Vec<u8>) -> Result<bool, BatchError> {
+    fn next_batch(&mut self) -> Result<bool, BatchError> {
         while let Some(header) = Header::read(&self.bytes[self.at..])? {
             let (start, end) = (self.at + HEADER_BYTES, self.at + header.bytes);
             self.at = end;
@@ -270,13 +381,12 @@ impl Answer {
                 continue;
             }
             let codec = header.codec()?;
-            self.batch = Some(if codec == Codec::None {
-                Batch { records: header.records(start), end: Some(end) }
-            } else {
-                codec.decompress(&self.bytes[start..end], unpacked).map_err(|error| {
-                    BatchError::Compression(header.base_offset, error.to_string())
-                })?;
-                Batch { records: header.records(0), end: None }
+            self.batch = Some(match codec {
+                Codec::None => Batch { records: header.records(start), end, packed: None },
+                codec => {
+                    let packed = Some(Packed::new(codec, self.bytes.slice(start..end)));
+                    Batch { records: header.records(0), end, packed }
+                }
             });
             return Ok(true);
         }

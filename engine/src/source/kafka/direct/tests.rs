@@ -11,8 +11,9 @@ use kafka_protocol::records::{
 use proptest::prelude::*;
 
 use super::batch::{self, BatchError, HEADER_BYTES, Header, Record};
-use super::codec::{BATCH_BYTES_MAX, Codec};
+use super::packed::{More, Packed};
 use super::transactions::Aborted;
+use crate::source::kafka::budget::handed_over;
 
 /// A record for the other implementation to write.
 fn written(offset: i64, value: Option<&[u8]>) -> Written {
@@ -65,21 +66,57 @@ fn header(bytes: &[u8]) -> Header {
 /// Offset, timestamp and value of a message.
 type Message = (i64, i64, Option<Vec<u8>>);
 
+/// The most that a value may have in these tests, as large as none is.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+
 /// Reads one batch as the reader does.
 fn read(bytes: &[u8]) -> Result<Vec<Message>, BatchError> {
     let Some(header) = Header::read(bytes)? else { return Ok(Vec::new()) };
     header.check(bytes)?;
-    let mut unpacked = Vec::new();
-    let codec = header.codec()?;
-    codec
-        .decompress(&bytes[HEADER_BYTES..header.bytes], &mut unpacked)
-        .map_err(|error| BatchError::Compression(header.base_offset, error.to_string()))?;
+    let packed = Bytes::copy_from_slice(&bytes[HEADER_BYTES..header.bytes]);
+    read_packed(&header, packed, VALUE_BYTES_MAX, false)
+}
+
+/// Reads the records of a batch; with `suspends`, unpacks them again after each.
+fn read_packed(
+    header: &Header,
+    packed: Bytes,
+    value_bytes_max: usize,
+    suspends: bool,
+) -> Result<Vec<Message>, BatchError> {
+    let (mut packed, mut window) = (Packed::new(header.codec()?, packed), Vec::new());
     let mut records = header.records(0);
     let mut all = Vec::new();
-    while let Some(record) = records.next(&unpacked)? {
-        all.push((record.offset, record.timestamp, record.value.map(<[u8]>::to_vec)));
+    // A value that is cut is followed by how many bytes it has.
+    let value = |payload: Option<&[u8]>, cut_from: Option<u64>| {
+        let rest = cut_from.map_or(Vec::new(), |bytes| format!("… of {bytes}").into_bytes());
+        payload.map(|payload| [payload, &rest].concat())
+    };
+    loop {
+        packed.resume(&mut records, &mut window)?;
+        let next = records.next(&window).map(|record| {
+            record.map(|record| {
+                let (payload, cut_from) = handed_over(record.value, value_bytes_max);
+                (record.offset, record.timestamp, value(payload, cut_from))
+            })
+        });
+        match next {
+            Ok(Some(message)) => all.push(message),
+            Ok(None) if packed.ends(&records, &mut window)? => return Ok(all),
+            Ok(None) => return Err(records.malformed("bytes after the last of them")),
+            Err(error) => match packed.more(&mut records, &mut window, value_bytes_max, error)? {
+                More::Whole => {}
+                More::Large(large) => {
+                    let payload = large.value_bytes.map(|_| &window[..large.kept]);
+                    let cut_from = large.value_bytes.filter(|bytes| (large.kept as u64) < *bytes);
+                    all.push((large.offset, large.timestamp, value(payload, cut_from)));
+                }
+            },
+        }
+        if suspends {
+            packed.suspend(&mut records, &mut window);
+        }
     }
-    Ok(all)
 }
 
 fn expected(from: i64, to: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
@@ -182,17 +219,91 @@ fn what_cannot_be_decompressed_is_an_error_that_says_where() {
     }
 }
 
-/// A few bytes that claim to become very many.
+/// A record by hand: its value, and bytes of its key.
+fn record(delta: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
+    fn varint(to: &mut Vec<u8>, value: usize) {
+        to.push(0);
+        let at = to.len() - 1;
+        replace_varint(to, at, i64::try_from(value).unwrap());
+    }
+    let mut record = vec![0, 0, 2 * delta];
+    varint(&mut record, key.len());
+    record.extend(key);
+    varint(&mut record, value.len());
+    record.extend(value);
+    record.push(0);
+    let mut framed = Vec::new();
+    varint(&mut framed, record.len());
+    framed.extend(record);
+    framed
+}
+
+/// Records around the size of a piece, some too large by their value, some by their key.
 #[test]
-fn a_batch_does_not_become_more_than_it_may() {
-    let mut to = Vec::new();
-    let claims = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
-    let line = Codec::Snappy.decompress(&claims, &mut to).unwrap_err().to_string();
-    assert!(line.contains("more than a batch may hold"), "{line}");
-    let zeros = std::io::Read::take(std::io::repeat(0), BATCH_BYTES_MAX as u64 + 1);
-    let bomb = zstd::encode_all(zeros, 1).unwrap();
-    let line = Codec::Zstd.decompress(&bomb, &mut to).unwrap_err().to_string();
-    assert!(line.contains("more than a batch may hold"), "{line}");
+fn what_a_batch_becomes_is_read_in_pieces_and_large_values_are_cut() {
+    const MAX: usize = 1_500_000;
+    let sizes = [
+        (0, 10),
+        (3, 900_000),
+        (0, 900_000),
+        (0, MAX),
+        (5, MAX + 1),
+        (2_000_000, 7),
+        (0, 0),
+        (70_000, MAX + 1),
+    ];
+    let mut records = Vec::new();
+    let mut wanted = Vec::new();
+    for (delta, (key, value)) in (0..).zip(sizes) {
+        let value = vec![b'a' + delta; value];
+        records.extend(record(delta, &vec![b'k'; key], &value));
+        wanted.push((
+            3 + i64::from(delta),
+            1_003,
+            Some(match value.len() <= MAX {
+                true => value,
+                false => [&value[..64 << 10], "… of 1500001".as_bytes()].concat(),
+            }),
+        ));
+    }
+    let batch = numbers(3, 11);
+    for (bits, name, compress) in codecs() {
+        let packed = Bytes::from(compress(&records));
+        let header = header(&rewritten(&batch, bits, &packed));
+        for suspends in [false, true] {
+            let read = read_packed(&header, packed.clone(), MAX, suspends)
+                .unwrap_or_else(|error| panic!("{name}, {suspends}: {error}"));
+            assert!(read == wanted, "{name}, {suspends}");
+        }
+        let longer = Bytes::from(compress(&[&records[..], &[0]].concat()));
+        assert!(read_packed(&header, longer, MAX, false).is_err(), "{name}");
+        let shorter = Bytes::from(compress(&records[..records.len() - 1]));
+        assert!(read_packed(&header, shorter, MAX, false).is_err(), "{name}");
+    }
+}
+
+/// 200 MiB of blanks in some kilobytes.
+#[test]
+fn a_message_that_is_too_large_passes_through_a_small_window() {
+    const BYTES: usize = 200 << 20;
+    let head = record(0, b"", &vec![b' '; BYTES]);
+    let mut to = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    to.write_all(&head).unwrap();
+    drop(head);
+    let packed = Bytes::from(to.finish().unwrap());
+    assert!(packed.len() < 100_000, "{}", packed.len());
+    let header = header(&rewritten(&numbers(3, 4), 4, &packed));
+    let (mut packed, mut window) = (Packed::new(header.codec().unwrap(), packed), Vec::new());
+    let mut records = header.records(0);
+    packed.resume(&mut records, &mut window).unwrap();
+    let error = records.next(&window).unwrap_err();
+    let more = packed.more(&mut records, &mut window, 64 << 20, error).unwrap();
+    let More::Large(large) = more else { panic!("it is not large") };
+    assert_eq!((large.offset, large.value_bytes), (3, Some(BYTES as u64)));
+    assert!(window.capacity() + packed.decoder_bytes() < 8 << 20);
+    assert!(
+        records.next(&window).unwrap().is_none() && packed.ends(&records, &mut window).unwrap()
+    );
 }
 
 #[test]
@@ -304,7 +415,6 @@ fn aborted_transactions_are_told_by_producer_and_offset() {
 fn all_of(bytes: &[u8]) -> Result<usize, BatchError> {
     let mut count = 0;
     let mut at = 0;
-    let mut unpacked = Vec::new();
     while let Some(header) = Header::read(&bytes[at..])? {
         let end = at + header.bytes;
         let mut records = header.records(at + HEADER_BYTES);
@@ -312,9 +422,8 @@ fn all_of(bytes: &[u8]) -> Result<usize, BatchError> {
             assert!((header.base_offset..=header.last_offset()).contains(&offset));
             count += 1;
         }
-        if let Ok(codec) = header.codec() {
-            let _ = codec.decompress(&bytes[at + HEADER_BYTES..end], &mut unpacked);
-        }
+        let packed = Bytes::copy_from_slice(&bytes[at + HEADER_BYTES..end]);
+        let _ = read_packed(&header, packed, VALUE_BYTES_MAX, false);
         at = end;
     }
     Ok(count)
