@@ -137,6 +137,9 @@ impl PartitionCut {
 }
 
 /// What one process stored of a cut.
+///
+/// It crosses from each process to the one that leads, in a format without names: no field may be left
+/// out when it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessCut {
     /// Which.
@@ -150,7 +153,7 @@ pub struct ProcessCut {
     /// Final rows since this process started.
     pub final_rows: u64,
     /// Where its outputs are, if that can be told. Format 1 did not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub place: Option<OutputIdentity>,
     /// The open windows, by key group; groups without any are left out.
     pub state: Vec<(KeyGroup, Section)>,
@@ -189,10 +192,10 @@ pub struct Staged {
     /// Its rows.
     pub rows: u64,
     /// Its length, bytes. Format 1 did not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub size: Option<u64>,
     /// XXH3 of its bytes. Format 1 did not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub checksum: Option<u64>,
 }
 

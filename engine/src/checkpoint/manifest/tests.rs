@@ -175,3 +175,23 @@ fn with_a_cut() -> Manifest {
         ..manifest()
     }
 }
+
+/// Between processes there are no names of fields: one that is left out shifts all that follow.
+#[test]
+fn a_processes_part_crosses_to_another_whatever_it_does_not_know() {
+    let unknown = ProcessCut::default();
+    let mut known = ProcessCut { process: 1, ..ProcessCut::default() };
+    known.outputs.staged.push(Staged {
+        output: "parquet".into(),
+        folder: "date=2026-11-30".into(),
+        hidden: ".hidden".into(),
+        name: "name".into(),
+        rows: 3,
+        size: None,
+        checksum: None,
+    });
+    for part in [unknown, known] {
+        let crossed = postcard::to_allocvec(&part).unwrap();
+        assert_eq!(postcard::from_bytes::<ProcessCut>(&crossed).unwrap(), part);
+    }
+}
