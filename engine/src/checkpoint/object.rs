@@ -382,9 +382,18 @@ fn store_error(action: &'static str, path: &FilePath, error: &io::Error) -> Stor
     StoreError::new(action, path, copy)
 }
 
-/// An error and its causes in one line of a bearable length.
+/// An error and its causes, such as that this computer has no certificates of authorities, in one line of a
+/// bearable length.
 fn said_in_a_line(error: &dyn Error) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(cause) = behind {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        behind = cause.source();
+    }
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(SAID_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &line[..end]),
