@@ -3,6 +3,7 @@
 use clap::{Command, CommandFactory as _, Parser};
 
 use crate::checkpoints::Checkpoints;
+use crate::doctor::Doctor;
 use crate::one_line::one_line;
 use crate::supervise::{SUPERVISED, Supervise, Supervised};
 
@@ -15,6 +16,8 @@ pub enum Commands {
     /// Look at the checkpoints of a job
     #[command(subcommand)]
     Checkpoints(Checkpoints),
+    /// Say whether a job with these options would run, and if not, what to do
+    Doctor(Doctor),
     /// What `supervise` starts first, in the process that becomes the command
     #[command(name = SUPERVISED, hide = true)]
     Supervised(Supervised),

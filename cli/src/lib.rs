@@ -15,14 +15,15 @@
 //! | [`kafka_options`] | properties of the Kafka client, and secrets among them |
 //! | [`program`] | a job as a program |
 //! | [`commands`] | the command line of the program `strandline` |
+//! | [`doctor`] | says whether a job would run, and if not, what to do |
 //! | [`supervise`] | starts a program again that failed |
 //! | [`checkpoints`] | shows and verifies what a job would continue |
 
 pub mod byte_size;
 pub mod checkpoints;
 pub mod commands;
-mod deferred_outputs;
 pub mod demonstration;
+pub mod doctor;
 pub mod duration;
 pub mod kafka_options;
 mod one_line;

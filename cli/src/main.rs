@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     match Commands::try_parse() {
         Ok(Commands::Supervise(supervise)) => supervise.run(),
         Ok(Commands::Checkpoints(checkpoints)) => checkpoints.run(),
+        Ok(Commands::Doctor(doctor)) => doctor.run(),
         Ok(Commands::Supervised(supervised)) => supervised.run(),
         Err(error) => wrong_arguments(&error),
     }

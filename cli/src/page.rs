@@ -47,7 +47,7 @@ pub(crate) fn leader(options: &Options, hosts: &[String]) -> String {
 
 /// Where a process listens: at the port that was asked for, or, where processes with smaller numbers
 /// run on the same host, at a later one for each of these.
-fn address(listen: SocketAddr, hosts: &[String], process: usize) -> SocketAddr {
+pub(crate) fn address(listen: SocketAddr, hosts: &[String], process: usize) -> SocketAddr {
     let Some(own) = hosts.get(process).map(|own| host_of(own)) else { return listen };
     let before = hosts[..process].iter().filter(|other| host_of(other) == own).count();
     let port = u16::try_from(before).ok().and_then(|before| listen.port().checked_add(before));

@@ -90,6 +90,14 @@ impl Lookup {
         }
     }
 
+    /// The brokers of the cluster, number and address. Blocks for at most about `timeout`.
+    pub(super) fn brokers(&self, timeout: Duration) -> Result<Vec<(i32, String)>, Trouble> {
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), timeout);
+        let metadata = metadata.map_err(|error| self.trouble(&error))?;
+        let brokers = metadata.brokers().iter();
+        Ok(brokers.map(|b| (b.id(), format!("{}:{}", b.host(), b.port()))).collect())
+    }
+
     /// Which topic it is. Blocks for at most about twice `timeout`. What is left out, the cluster does
     /// not have: a question that was not answered is an error.
     pub(super) fn identity(&self, timeout: Duration) -> Result<TopicIdentity, Trouble> {

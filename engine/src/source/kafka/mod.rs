@@ -90,6 +90,18 @@ impl KafkaSource {
     }
 }
 
+impl KafkaSource {
+    /// The brokers of the cluster, number and `host:port`, as they say themselves where they are: whether
+    /// that is of use from here, a connection shows. Blocks until one answers, for some seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// What is in the way of an answer.
+    pub fn brokers(&self) -> Result<Vec<(i32, String)>, SourceError> {
+        self.connection.ask(|lookup, within| lookup.brokers(within))
+    }
+}
+
 impl Source for KafkaSource {
     type Reader = KafkaReader;
 
@@ -103,10 +115,6 @@ impl Source for KafkaSource {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, SourceError> {
         plan::plan(&self.connection, kept, stopped)
-    }
-
-    fn is_bounded(&self) -> bool {
-        self.connection.settings.bounded
     }
 
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {

@@ -1,0 +1,163 @@
+//! The directories: whether files can be written, synced and renamed there, and how much room is left.
+
+use std::path::{Path, PathBuf};
+
+use strandline_engine::checkpoint::catalog;
+use strandline_engine::checkpoint::lock::Lock;
+use strandline_engine::checkpoint::object::ObjectBlobs;
+use strandline_engine::sink;
+use strandline_engine::store::{Directory, StoreError};
+
+use super::findings::Findings;
+use crate::options::{Checkpoint, Options};
+
+/// Less room than this is worth a word.
+const ROOM_WARN_BYTES: u64 = 1 << 30;
+/// With less than this a job would soon stand still.
+const ROOM_MIN_BYTES: u64 = 64 << 20;
+/// What a probe holds.
+const PROBE_BYTES: usize = 4096;
+
+pub(super) fn examine(options: &Options, findings: &mut Findings) {
+    let is_demonstration = options.bootstrap.is_none();
+    let continues = match &options.checkpoint {
+        Checkpoint::At(_) if is_demonstration => false,
+        Checkpoint::Nowhere => {
+            findings.warn(
+                "checkpoints",
+                "--checkpoint none: a run that ends does not go on",
+                "name a directory or s3://BUCKET/PREFIX",
+            );
+            false
+        }
+        Checkpoint::At(place) => checkpoints(options, place, findings),
+    };
+    let out = &options.out;
+    directory("outputs", "--out", out, findings);
+    let has_rows = sink::has_rows(&Directory::local(out)).unwrap_or(false);
+    if has_rows && !continues && options.process == 0 && !options.append && !options.replace {
+        findings.fail(
+            "outputs",
+            format!("{} holds rows of an earlier run", out.display()),
+            "add to them with --append, remove them with --replace, or choose another directory",
+        );
+    }
+}
+
+/// Whether there is a checkpoint that the job would continue.
+fn checkpoints(options: &Options, place: &str, findings: &mut Findings) -> bool {
+    let blobs = match ObjectBlobs::open(place) {
+        Ok(blobs) => blobs,
+        Err(error) => {
+            findings.fail("checkpoints", error.to_string(), "name another place by --checkpoint");
+            return false;
+        }
+    };
+    match blobs.directory().map(Path::to_owned) {
+        Some(path) => directory("checkpoints", "--checkpoint", &path, findings),
+        None => match blobs.check_writable() {
+            Ok(()) => findings.ok("checkpoints", format!("{place} can be written")),
+            Err(error) => {
+                findings.fail("checkpoints", error.to_string(), "check the bucket and its rights");
+                return false;
+            }
+        },
+    }
+    let listed = match catalog::list(&blobs) {
+        Ok(listed) => listed,
+        Err(error) => {
+            findings.fail("checkpoints", error.to_string(), "check that it can be read");
+            return false;
+        }
+    };
+    let newest = listed.into_iter().rev().find_map(|listed| listed.manifest.ok());
+    let continues = newest.is_some_and(|manifest| !options.fresh && manifest.cut.is_some());
+    match continues {
+        true => findings.ok("checkpoints", format!("a job goes on from the newest in {place}")),
+        false => findings.ok("checkpoints", format!("{place} has none: a job begins anew")),
+    }
+    continues
+}
+
+/// Tries everything that a job does in a directory, in the nearest one that is there.
+fn directory(of: &'static str, option: &str, path: &Path, findings: &mut Findings) {
+    let there = nearest(path);
+    match try_out(&there) {
+        Ok(()) => {
+            findings.ok(of, format!("{}: files are written, synced and renamed", path.display()))
+        }
+        Err(error) => {
+            return findings.fail(
+                of,
+                error.to_string(),
+                format!("let this user write in {}, or name another by {option}", there.display()),
+            );
+        }
+    }
+    if there == path
+        && path.join(".lock").exists()
+        && let Err(error) = Lock::acquire(path)
+    {
+        findings.fail(of, error.to_string(), "stop that job, or name another directory");
+    }
+    room(of, &there, findings);
+}
+
+/// The directory itself, or the nearest one above it that exists.
+fn nearest(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find(|ancestor| ancestor.exists());
+    match there {
+        Some(there) if there == absolute => path.to_owned(),
+        Some(there) => there.to_owned(),
+        None => absolute,
+    }
+}
+
+/// Stages a file, syncs it, renames it, syncs the directory, and removes it.
+fn try_out(path: &Path) -> Result<(), StoreError> {
+    let directory = Directory::local(path);
+    let name = format!("strandline-doctor-{}", std::process::id());
+    let mut file = directory.stage(&name)?;
+    file.append(&[b'.'; PROBE_BYTES])?;
+    file.publish()?;
+    directory.remove_file(&name)
+}
+
+fn room(of: &'static str, path: &Path, findings: &mut Findings) {
+    let Ok(system) = rustix::fs::statvfs(path) else { return };
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    let mib = free >> 20;
+    if free < ROOM_MIN_BYTES {
+        let at = path.display();
+        findings.fail(of, format!("{mib} MiB are free at {at}"), "make room, or name another disk");
+    } else if free < ROOM_WARN_BYTES {
+        let at = path.display();
+        findings.warn(of, format!("{mib} MiB are free at {at}"), "make room before it is used up");
+    } else {
+        findings.ok("space", format!("{mib} MiB are free for {of}"));
+    }
+    if system.f_files != 0 && system.f_favail < 1024 {
+        let at = path.display();
+        findings.warn(
+            of,
+            format!("only {} more files fit at {at}", system.f_favail),
+            "remove some",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_not_there_yet_is_tried_above_and_left_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b");
+        assert_eq!(nearest(&path), directory.path());
+        try_out(directory.path()).unwrap();
+        assert!(!path.exists());
+        assert_eq!(Directory::local(directory.path()).list().unwrap(), []);
+    }
+}

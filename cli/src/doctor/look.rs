@@ -1,0 +1,219 @@
+//! What records look like: how many a job can read, and the first that it cannot.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use strandline_operators::decode::DeadReason;
+use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::time::EventTime;
+
+use super::Read;
+use super::findings::Findings;
+
+/// How much of a payload is shown, characters.
+const SHOWN_CHARS_MAX: usize = 100;
+/// Event times before this are suspected to be seconds: in milliseconds it is in April 1970, in
+/// seconds beyond the year 2200.
+const MILLIS_MIN: i64 = 10_000_000_000;
+
+/// Looks at records.
+pub(super) struct Look<'a> {
+    read: Option<Read<'a>>,
+    max_future: Duration,
+    records: u64,
+    readable: u64,
+    /// Records whose time is far in the past of 1970, as seconds are.
+    ancient: u64,
+    newest: Option<EventTime>,
+    first_dead: Option<Dead>,
+}
+
+#[derive(Debug)]
+struct Dead {
+    place: (Partition, Offset),
+    code: &'static str,
+    payload: Vec<u8>,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(read: Option<Read<'a>>, max_future: Duration) -> Look<'a> {
+        Look {
+            read,
+            max_future,
+            records: 0,
+            readable: 0,
+            ancient: 0,
+            newest: None,
+            first_dead: None,
+        }
+    }
+
+    pub(super) fn at(&mut self, partition: Partition, message: &Message<'_>) {
+        self.records += 1;
+        self.newest = self.newest.max(message.timestamp);
+        let payload = message.payload.unwrap_or_default();
+        let time = match &mut self.read {
+            Some(read) => read(payload).map(Some),
+            None => generic(payload).map(|()| None),
+        };
+        let time = time.and_then(|time| match (time, message.timestamp) {
+            (Some(time), Some(timestamp)) if timestamp + self.max_future < time => {
+                Err(DeadReason::Future)
+            }
+            (time, _) => Ok(time),
+        });
+        match time {
+            Ok(time) => {
+                self.readable += 1;
+                self.ancient += u64::from(time.is_some_and(|time| time.as_millis() < MILLIS_MIN));
+            }
+            Err(reason) => {
+                let place = (partition, message.offset);
+                let shown = payload.iter().take(16 * SHOWN_CHARS_MAX).copied().collect();
+                self.first_dead.get_or_insert(Dead { place, code: reason.code(), payload: shown });
+            }
+        }
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The newest of the log's timestamps.
+    pub(super) fn newest(&self) -> Option<EventTime> {
+        self.newest
+    }
+
+    /// Says how many records can be read, and what the first looks like that cannot.
+    pub(super) fn report(&self, findings: &mut Findings) {
+        let (records, readable) = (self.records, self.readable);
+        if records == 0 {
+            return;
+        }
+        let what = match self.read {
+            Some(_) => "can be read by this job",
+            None => "are JSON objects (what a job reads of them, `THE-JOB doctor` says)",
+        };
+        if 0 < self.ancient && self.ancient == readable {
+            return findings.fail(
+                "records",
+                format!("event times of all {readable} readable records are in 1970"),
+                "they look like seconds, and this job reads milliseconds: send milliseconds, or \
+                 give the job's decoder the unit",
+            );
+        }
+        let Some(dead) = &self.first_dead else {
+            return findings.ok("records", format!("all {records} {what}"));
+        };
+        let (partition, offset) = dead.place;
+        let found = format!(
+            "{readable} of {records} {what}; the first other is partition {} offset {}, {}: {}",
+            partition.0,
+            offset.0,
+            dead.code,
+            shown(&dead.payload)
+        );
+        let advice = looks_like(&dead.payload, dead.code);
+        match readable {
+            0 => findings.fail("records", found, advice),
+            _ => findings.warn("records", found, advice),
+        }
+    }
+}
+
+/// What can be asked of a payload where nobody knows what a job reads of it.
+fn generic(payload: &[u8]) -> Result<(), DeadReason> {
+    match serde_json::from_slice::<Value>(payload) {
+        _ if payload.is_empty() => Err(DeadReason::Empty),
+        Ok(Value::Object(_)) => Ok(()),
+        _ => Err(DeadReason::NotJson),
+    }
+}
+
+/// The beginning of a payload, in one line.
+fn shown(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    let mut line: String =
+        text.chars().take(SHOWN_CHARS_MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// What a payload that cannot be read may be, and what to do.
+fn looks_like(payload: &[u8], code: &str) -> String {
+    let plain = "it becomes a dead letter, with its bytes, in dead_letters/";
+    match payload {
+        [] => return "it has no bytes, as a tombstone: it becomes a dead letter".to_owned(),
+        [0, _, _, _, _, ..] => {
+            return "it begins with the byte 0, as Avro, Protobuf or JSON Schema of a schema registry \
+                    do: have the producer send plain JSON, or give the job a decoder for it"
+                .to_owned();
+        }
+        _ => {}
+    }
+    let value = serde_json::from_slice::<Value>(payload);
+    match value {
+        Ok(Value::Array(_)) => {
+            "it looks like an array: send each of its objects as a record of its own".to_owned()
+        }
+        Ok(Value::String(text)) if text.trim_start().starts_with('{') => {
+            "it looks like JSON that was encoded twice: send the object itself".to_owned()
+        }
+        Ok(Value::Object(object)) => {
+            let nested = object.iter().find(|(_, value)| value.is_object());
+            match (code, nested) {
+                ("future", _) => {
+                    "its time is far ahead: it looks like microseconds or nanoseconds \
+                                  instead of milliseconds, or a clock is wrong"
+                        .to_owned()
+                }
+                ("bad_time", _) => "its time looks like text, and this job reads integral \
+                                    milliseconds since 1970"
+                    .to_owned(),
+                ("missing_key" | "missing_time", Some((name, _))) => format!(
+                    "it looks nested: the fields may be inside of `{name}`, and this job reads the \
+                     outermost object"
+                ),
+                ("missing_key" | "missing_time", None) => {
+                    let names: Vec<_> = object.keys().map(String::as_str).take(8).collect();
+                    format!("it has the fields {}: compare them with the job's", names.join(", "))
+                }
+                _ => plain.to_owned(),
+            }
+        }
+        Ok(_) => "it is JSON, and no object: send an object".to_owned(),
+        Err(_)
+            if payload.contains(&b';') || payload.contains(&b',') && !payload.contains(&b'{') =>
+        {
+            "it looks like CSV: send JSON, or give the job a decoder for it".to_owned()
+        }
+        Err(_) => plain.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_record_that_cannot_be_read_is_shown_with_what_it_looks_like() {
+        for (payload, code, hint) in [
+            (&b"[{\"device_id\":\"a\"}]"[..], "not_json", "array"),
+            (b"\0\0\0\0\x01abc", "not_json", "schema registry"),
+            (b"{\"data\":{\"device_id\":\"a\"}}", "missing_key", "inside of `data`"),
+            (b"{\"id\":\"a\",\"when\":1}", "missing_key", "fields id, when"),
+            (b"{\"ts\":\"2026\"}", "bad_time", "looks like text"),
+            (b"{\"ts\":1730638574123000}", "future", "microseconds"),
+            (b"a;b;c", "not_json", "CSV"),
+            (b"\"{\\\"a\\\":1}\"", "not_json", "encoded twice"),
+            (b"", "empty", "no bytes"),
+        ] {
+            let said = looks_like(payload, code);
+            assert!(said.contains(hint), "{said}");
+        }
+        assert_eq!(shown(b"a\nb\xff"), "a\\nb\u{fffd}");
+        assert!(shown(&[b'x'; 200]).ends_with("x…"));
+    }
+}
