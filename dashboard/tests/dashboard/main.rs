@@ -8,6 +8,7 @@ mod fleet;
 mod hostile;
 mod http;
 mod metrics;
+mod monitoring;
 mod page;
 mod view;
 

@@ -108,7 +108,7 @@ fn prometheus_format() {
 }
 
 /// The answer with every family that there is.
-fn scrape_everything(accept: &str) -> Answer {
+pub(crate) fn scrape_everything(accept: &str) -> Answer {
     let (dashboard, view) = serve(snapshot_with_everything());
     measure_everything(&view);
     ask(dashboard.local_addr(), "GET", "/metrics", &[("Accept", accept)])
@@ -148,7 +148,7 @@ fn without_process(text: &str) -> String {
 }
 
 /// The families of an answer with their types.
-fn families(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn families(text: &str) -> BTreeMap<String, String> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let pair = |line: &str| line.split_once(' ').map(|(name, kind)| (name.into(), kind.into()));
     types.filter_map(pair).collect()
