@@ -14,6 +14,7 @@ use super::manifest::{CutRecord, Manifest};
 use crate::control::Order;
 use crate::coordinator::Coordinator;
 use crate::leader::Say;
+use crate::outputs::Recovery;
 use crate::scribe::{Desk, Letter};
 use crate::telemetry::Telemetry;
 
@@ -47,18 +48,18 @@ pub(crate) struct Keeper<P, O> {
 }
 
 impl<P, O> Keeper<P, O> {
-    /// `claim` is the manifest with which this run began, and `recover` what all processes do first.
+    /// `claim` is the manifest with which this run began.
     pub(crate) fn new(
         every: Duration,
         now: Duration,
         desk: Desk<P, O>,
         mut words: Say<Word>,
         claim: Manifest,
-        recover: Word,
+        recovery: Recovery,
         committed: Committed,
         telemetry: Telemetry,
     ) -> Keeper<P, O> {
-        words.say(recover);
+        words.say(Word::Recover(recovery, claim.number));
         let committed_before = claim.cut.as_ref().map_or(EventTime::MIN, closed_by_all);
         Keeper {
             every,

@@ -5,6 +5,5 @@ mod checkpoints;
 mod exact;
 mod follow;
 mod live;
-mod places;
 mod processes;
 mod toy;
