@@ -74,3 +74,49 @@ fn what_belongs_to_one_layer_stays_there() {
         }
     }
 }
+
+/// What is one for the whole process belongs to the program: another library, or the user of this
+/// one, may have set it.
+#[expect(clippy::disallowed_methods, reason = "a test looks at the sources")]
+#[test]
+fn libraries_set_nothing_that_is_one_for_the_process() {
+    let programs_only = [
+        "panic::set_hook(",
+        "panic::take_hook(",
+        "env::set_var(",
+        "env::remove_var(",
+        "env::set_current_dir(",
+        "keep_freed_memory()",
+        "signal_hook",
+        "process::exit(",
+        "process::abort(",
+    ];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<_> = ["operators/src", "engine/src", "dashboard/src", "sim/src"]
+        .map(|folder| root.join(folder))
+        .into();
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() && name != "bin" && name != "tests" {
+                folders.push(path);
+            } else if name.ends_with(".rs") && name != "tests.rs" {
+                let text = std::fs::read_to_string(&path).unwrap();
+                // The tests beside the code are programs.
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let calls = code.lines().filter(|line| {
+                    let line = line.trim();
+                    !line.starts_with("//") && !line.starts_with("pub fn")
+                });
+                for line in calls {
+                    let found = programs_only.iter().find(|call| line.contains(*call));
+                    assert_eq!(found, None, "{}: {line}", path.display());
+                }
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 100, "{files}");
+}

@@ -14,6 +14,18 @@ const OLD_MS = 3000;
 const SUMMARY_EVERY_MS = 30_000;
 
 
+/**
+ * How far the watermark is behind; with its date where that is not today: a time of day alone would hide
+ * that it stands in another year.
+ * @param {number} watermark
+ * @param {number} at
+ * @param {number} now
+ */
+function behind(watermark, at, now) {
+  const date = text.date(watermark);
+  return `${date === text.date(at) ? "" : `${date}, `}${text.duration(now - watermark)} behind now`;
+}
+
 /** @param {string} id */
 function element(id) {
   const found = document.getElementById(id);
@@ -100,7 +112,7 @@ export class Panels {
       : `Not reachable for ${text.duration(lostFor)}`);
     const old = OLD_MS <= age && !isOver ? `, ${text.duration(age)} ago` : "";
     say("as-of", `as of ${text.clock(shown.at)} UTC${old}`);
-    say("behind", shown.watermark === null ? "" : `${text.duration(now - shown.watermark)} behind now`);
+    say("behind", shown.watermark === null ? "" : behind(shown.watermark, shown.at, now));
     shown.partitions.forEach((partition, index) => {
       const cell = /** @type {HTMLTableElement} */ (element("partitions")).tBodies[0].rows[index].cells[4];
       const since = partition.last_record_at;

@@ -180,7 +180,13 @@ impl Page<'_> {
     fn behind(&self) -> String {
         match self.shown.watermark {
             None => String::new(),
-            Some(watermark) => format!("{} behind now", self.ago(&Some(watermark))),
+            Some(watermark) => {
+                // A time of day alone would hide that it stands in another year.
+                let [date, today] =
+                    [watermark, self.shown.at].map(|at| text::date(EventTime::from_millis(at)));
+                let date = if date == today { String::new() } else { format!("{date}, ") };
+                format!("{date}{} behind now", self.ago(&Some(watermark)))
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use strandline_engine::table::Cell;
 use strandline_engine::view::{Phase, Snapshot};
+use strandline_operators::time::EventTime;
 
 use crate::client::get;
 use crate::fleet::{Fleet, hostile_keys};
@@ -65,6 +66,14 @@ fn without_a_script_the_numbers_are_there() {
         }
     }
     assert_eq!(exact.next(), None);
+}
+
+#[test]
+fn a_watermark_of_another_day_is_dated() {
+    let mut snapshot = Fleet::new(8).snapshot(5);
+    snapshot.watermark = Some(EventTime::from_millis(17_000));
+    let behind = text_of(&page(snapshot, ""), "behind");
+    assert!(behind.starts_with("1970-01-01, 20,5"), "{behind}");
 }
 
 /// Whoever may write to the topic chooses the keys.

@@ -12,6 +12,7 @@ use self::bench::{Bench, JOB, Out, late, visible};
 use super::*;
 use crate::checkpoint::catalog::{rows_name, state_name, verified};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
+use crate::condition::ConditionKind;
 use crate::source::TopicIdentity;
 
 fn manifest(number: u64, epoch: u64, process: ProcessCut) -> Manifest {
@@ -267,6 +268,56 @@ fn only_the_newest_cuts_are_kept_and_what_they_need() {
     let manifests = [Manifest::name(5), Manifest::name(6)];
     let (states, rows) = ([4, 5].map(|e| state_name(1, e, 0)), [4, 5].map(|e| rows_name(1, e, 0)));
     assert_eq!(names, [states, manifests, rows].concat());
+}
+
+#[test]
+fn an_output_that_waits_is_a_condition_of_the_job_until_it_is_mended() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    let telemetry = bench.scribe.options.telemetry.clone();
+    bench.disk_fails.store(true, Ordering::SeqCst);
+    bench.rows(1, 0..3);
+    bench.cut(1, true);
+    bench.run();
+    bench.later();
+    let raised = telemetry.all_raised();
+    assert_eq!(raised.len(), 1, "{raised:?}");
+    assert_eq!((raised[0].kind, &*raised[0].subject), (ConditionKind::OutputWaits, "final rows"));
+    // The words of the log.
+    assert!(bench.said.lock().unwrap()[0].starts_with(&raised[0].detail), "{raised:?}");
+    let parquet = telemetry.measures().outputs["parquet"].clone();
+    assert_eq!((parquet.rows_waiting, parquet.failures, parquet.retries > 0), (3, 1, true));
+    assert!(parquet.bytes_waiting > 0 && parquet.oldest_waiting_since.is_some(), "{parquet:?}");
+    bench.disk_fails.store(false, Ordering::SeqCst);
+    bench.later();
+    bench.hand(Letter::Commit { epoch: 1 });
+    bench.run();
+    bench.later();
+    assert_eq!(telemetry.all_raised(), []);
+    let parquet = telemetry.measures().outputs["parquet"].clone();
+    assert_eq!((parquet.rows_waiting, parquet.oldest_waiting_since), (0, None));
+}
+
+#[test]
+fn a_store_that_takes_nothing_suspends_checkpointing_until_it_does() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    let telemetry = bench.scribe.options.telemetry.clone();
+    bench.blobs.failing.store(true, Ordering::SeqCst);
+    bench.state(1, false, "a");
+    bench.state(1, false, "b");
+    bench.passed(0, 2);
+    bench.passed(1, 2);
+    bench.run();
+    bench.later();
+    let raised = telemetry.all_raised();
+    assert_eq!(raised.len(), 1, "{raised:?}");
+    assert_eq!(raised[0].kind, ConditionKind::CheckpointingSuspended);
+    assert!(raised[0].detail.contains("no space"), "{raised:?}");
+    assert_eq!(telemetry.measures().checkpoints.failures, 2);
+    bench.blobs.failing.store(false, Ordering::SeqCst);
+    bench.later();
+    assert_eq!(telemetry.all_raised(), []);
 }
 
 #[test]
