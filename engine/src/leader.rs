@@ -451,6 +451,7 @@ impl<P, O> Leader<P, O> {
             records_per_second,
             complete_epoch: self.coordinator.complete_epoch(),
             open_windows: open.len() as u64,
+            cannot_read: self.view.telemetry().cannot_read(),
             checkpoints: self.keeper.as_ref().map(Keeper::completed),
         }));
         let snapshot = Snapshot {

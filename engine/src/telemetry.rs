@@ -153,6 +153,12 @@ impl Telemetry {
         self.0.records_read.load(Ordering::Relaxed)
     }
 
+    /// Whether a part of the job has reported that records cannot be read just now.
+    pub(crate) fn cannot_read(&self) -> bool {
+        let kinds = [ConditionKind::WaitingForKafka, ConditionKind::WaitsBehindTransaction];
+        self.raised().iter().any(|raised| kinds.contains(&raised.kind))
+    }
+
     /// Everything that was raised and not cleared.
     pub(crate) fn all_raised(&self) -> Vec<JobCondition> {
         self.raised().clone()

@@ -466,6 +466,14 @@ fn joined(published: &[JobCondition], raised: Vec<JobCondition>) -> Conditions {
     all.retain(|one| !is_finished || one.kind == ConditionKind::Failed);
     let kinds: Vec<ConditionKind> = all.iter().map(|one| one.kind).collect();
     all.extend(published.iter().filter(|one| !kinds.contains(&one.kind)).cloned());
+    // Running means that nothing is wrong; and a job that cannot read does not catch up either.
+    let is_troubled = all.iter().any(|one| one.kind.is_trouble());
+    let cannot_read = all.iter().any(|one| one.kind <= ConditionKind::WaitingForKafka);
+    all.retain(|one| match one.kind {
+        ConditionKind::Running => !is_troubled,
+        ConditionKind::CatchingUp | ConditionKind::AllIdle => !cannot_read,
+        _ => true,
+    });
     Conditions::of(all)
 }
 
@@ -509,7 +517,7 @@ mod tests {
         view.telemetry().raise(kind, "", "No space left on device", at);
         view.publish(Snapshot { conditions: seen, ..Snapshot::clone(&view.latest()) });
         let shown = view.latest();
-        assert_eq!(shown.conditions.all().len(), 2);
+        assert_eq!(shown.conditions.all().len(), 1, "{:?}", shown.conditions);
         assert_eq!(shown.conditions.headline().detail, "No space left on device");
         let finished = vec![JobCondition::plain(ConditionKind::Finished, at)];
         view.publish(Snapshot { conditions: Conditions::of(finished), ..Snapshot::clone(&shown) });

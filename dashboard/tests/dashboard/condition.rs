@@ -41,7 +41,7 @@ fn page_metrics_and_readiness_say_the_same_words_at_the_same_time() {
     let prometheus = get(address, "/metrics?format=prometheus");
     for line in [
         "strandline_job_condition{condition=\"waiting_for_kafka\"} 1",
-        "strandline_job_condition{condition=\"running\"} 1",
+        "strandline_job_condition{condition=\"running\"} 0",
         "strandline_job_condition{condition=\"held_back\"} 0",
         "strandline_job_condition_since_timestamp_seconds{condition=\"waiting_for_kafka\"} 1772366407.000",
         "strandline_job_ready 0",

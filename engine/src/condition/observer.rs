@@ -41,6 +41,9 @@ pub(crate) struct Seen<'a> {
     pub(crate) records_per_second: f64,
     pub(crate) complete_epoch: Option<u64>,
     pub(crate) open_windows: u64,
+    /// Whether records cannot be read just now, as a part of the job has reported: then event time
+    /// stands for that reason, and no partition is to blame.
+    pub(crate) cannot_read: bool,
     /// With checkpoints: how many of this run are complete.
     pub(crate) checkpoints: Option<u64>,
 }
@@ -219,7 +222,8 @@ impl Observer {
     }
 
     fn held_back(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
-        let Some(holder) = holding_back(seen.partitions) else {
+        let holder = holding_back(seen.partitions).filter(|_| !seen.cannot_read);
+        let Some(holder) = holder else {
             self.holder = None;
             return None;
         };

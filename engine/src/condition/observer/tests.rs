@@ -36,6 +36,7 @@ struct Job {
     lag: Option<u64>,
     records_per_second: f64,
     epoch: u64,
+    cannot_read: bool,
     checkpoints: Option<u64>,
     phase: Phase,
 }
@@ -53,6 +54,7 @@ impl Job {
             lag: Some(0),
             records_per_second: 0.0,
             epoch: 0,
+            cannot_read: false,
             checkpoints: None,
             phase: Phase::Running,
         }
@@ -70,6 +72,7 @@ impl Job {
             records_per_second: self.records_per_second,
             complete_epoch: Some(self.epoch),
             open_windows: 3,
+            cannot_read: self.cannot_read,
             checkpoints: self.checkpoints,
         };
         self.observer.observe(&seen)
@@ -102,6 +105,26 @@ fn a_partition_whose_watermark_stands_while_another_is_ahead_holds_back() {
     assert_eq!(job.kinds(), [ConditionKind::Running]);
     let said = job.said.lock().unwrap();
     assert_eq!(*said, [held.to_string(), format!("no longer {held}")]);
+}
+
+#[test]
+fn no_partition_is_blamed_while_none_can_be_read() {
+    let mut job = Job::of(vec![
+        partition(0, PartitionState::Active, 17_000),
+        partition(1, PartitionState::Active, 18_000),
+    ]);
+    job.cannot_read = true;
+    for _ in 0..60 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+    job.cannot_read = false;
+    for _ in 0..10 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+    job.epoch += 1;
+    assert_eq!(job.kinds(), [ConditionKind::Running, ConditionKind::HeldBack]);
 }
 
 #[test]
