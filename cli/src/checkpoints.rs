@@ -1,14 +1,17 @@
 //! `strandline checkpoints`: what a job would continue, and whether it is whole.
 //!
-//! Nothing is changed, and no lock is taken: it can be asked while the job runs.
+//! No lock is taken: it can be asked while the job runs. Nothing is changed, but by `recover`, which
+//! shows what a checkpoint has committed.
 
 mod inspect;
 mod list;
+mod recover;
 mod verify;
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
@@ -32,6 +35,9 @@ pub enum Checkpoints {
     Inspect(Inspect),
     /// Read every byte, and say what is damaged (exit code 1) and what a start continues
     Verify(Place),
+    /// Show the files that the newest checkpoint has committed in a directory of outputs, and report
+    /// it, so that a start need not have that directory
+    Recover(Recover),
 }
 
 /// Where checkpoints are.
@@ -59,6 +65,17 @@ pub struct Inspect {
     pub groups: bool,
 }
 
+/// Which files to show.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Recover {
+    /// Where.
+    #[command(flatten)]
+    pub place: Place,
+    /// The --out of a process that is not to be started again, on the machine where it is
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
 /// What is said, and whether anything is damaged.
 struct Answer {
     lines: String,
@@ -72,11 +89,13 @@ impl Checkpoints {
     pub fn run(&self) -> ExitCode {
         let (Checkpoints::List(place)
         | Checkpoints::Inspect(Inspect { place, .. })
+        | Checkpoints::Recover(Recover { place, .. })
         | Checkpoints::Verify(place)) = self;
         let answer = Store::open(&place.place).and_then(|store| match self {
             Checkpoints::List(_) => list::list(&store, place.json),
             Checkpoints::Inspect(inspect) => inspect::inspect(&store, inspect),
             Checkpoints::Verify(_) => verify::verify(&store, place.json),
+            Checkpoints::Recover(recover) => recover::recover(&store, recover),
         });
         match answer {
             Ok(Answer { lines, damaged }) => {

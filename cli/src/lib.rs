@@ -22,6 +22,7 @@
 pub mod byte_size;
 pub mod checkpoints;
 pub mod commands;
+mod deferred_outputs;
 pub mod demonstration;
 pub mod doctor;
 pub mod duration;

@@ -132,6 +132,9 @@ pub struct Options {
     /// Start over, although there is a checkpoint
     #[arg(long)]
     pub fresh: bool,
+    /// Give up the rows that are hidden in a place that is gone, as a refused start names it
+    #[arg(long, value_name = "ID")]
+    pub abandon_place: Vec<String>,
     /// A consumer group under which the offsets of checkpoints are committed, for monitoring
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,

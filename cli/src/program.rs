@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use strandline_dashboard::{Dashboard, PageOptions};
-use strandline_engine::checkpoint::lock::Lock;
+use strandline_engine::checkpoint::lock::{Lock, LockError};
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::checkpoint::{CheckpointError, Checkpoints, catalog};
 use strandline_engine::clock::Clock;
@@ -25,6 +25,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::window::Tumbling;
 
+use crate::deferred_outputs::DeferredOutputs;
 use crate::demonstration::{self, World};
 use crate::doctor::{self, DOCTOR};
 use crate::duration;
@@ -34,8 +35,11 @@ use crate::options::{Checkpoint, Options};
 use crate::status::Voice;
 use crate::{page, panics, signals};
 
-/// The exit code where options, ports or directories are not usable.
+/// The exit code where the user has to change something: options, directories, the topic.
 const UNUSABLE: u8 = 2;
+/// The exit code where something is in the way of a start that may pass: a port or a lock that
+/// another process holds, a store that is away. (`EX_TEMPFAIL` of sysexits.)
+pub(crate) const NOT_NOW: u8 = 75;
 /// How often an epoch begins, at least: idle partitions stop holding the others back at such a
 /// moment.
 const EPOCH_EVERY: Duration = Duration::from_secs(1);
@@ -66,8 +70,10 @@ pub struct Program<D, A> {
 
 /// Why a program could not do its work.
 enum Trouble {
-    /// Before it began: the user has to change something.
+    /// The user has to change something.
     Unusable(String),
+    /// Before it began: something is in the way that may pass.
+    NotNow(String),
     /// While it ran.
     Failed(String),
 }
@@ -113,6 +119,10 @@ where
                 voice.warn(&format!("error: {line}"));
                 ExitCode::from(UNUSABLE)
             }
+            Err(Trouble::NotNow(line)) => {
+                voice.warn(&format!("error: {line}"));
+                ExitCode::from(NOT_NOW)
+            }
             Err(Trouble::Failed(line)) => {
                 voice.warn(&format!("error: {line}"));
                 ExitCode::FAILURE
@@ -137,8 +147,8 @@ where
         let first = Snapshot::empty(&options.topic, Arc::clone(&table), clock.wall());
         let latest = first.to_json();
         let view = View::new(first);
-        let page =
-            page::serve(options, &hosts, &view, self.page).map_err(|error| unusable(&error))?;
+        let page = page::serve(options, &hosts, &view, self.page)
+            .map_err(|error| Trouble::NotNow(error.to_string()))?;
         let mut world =
             World::of(options, clock).map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
         for secret in &options.secrets_on_command_line {
@@ -166,15 +176,20 @@ where
         };
         // Before anything there is touched: a job that runs writes there.
         let out_lock = leads.then(|| Lock::acquire(&options.out)).transpose();
-        let _out_lock = out_lock.map_err(|error| unusable(&error))?;
+        let _out_lock = out_lock.map_err(|error| locked(&error))?;
         if leads {
             demonstration::keep_apart(&out, world.is_embedded(), options.replace)
                 .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
         }
-        sink::prepare(&out, existing, leads.then_some(&latest))
-            .map_err(|error| unusable(&error))?;
+        // What an earlier run left is removed when the job can run, and not before.
+        let later = leads && existing != Existing::Continue;
+        match later {
+            true => sink::check(&out, existing),
+            false => sink::prepare(&out, existing, leads.then_some(&latest)),
+        }
+        .map_err(|error| unusable(&error))?;
         let run = RunId::fresh(clock);
-        if leads && let Some(Keeping { checkpoints: Some(checkpoints), .. }) = &mut keeping {
+        if let Some(Keeping { checkpoints: Some(checkpoints), .. }) = &mut keeping {
             let identity = sink::identify(&out, run).map_err(|error| unusable(&error))?;
             checkpoints.outputs = Some(identity);
         }
@@ -198,6 +213,8 @@ where
             topic: options.topic.clone(),
             windows,
         };
+        let outputs =
+            DeferredOutputs { files: outputs, prepare: later.then(|| (existing, latest.clone())) };
         let latest_json = leads
             .then(|| {
                 let every = options.publish_every.max(LATEST_JSON_EVERY_MIN);
@@ -242,6 +259,7 @@ where
         let job = Job::new(source, self.decoder, self.aggregate, table, outputs, job_options)
             .with_checkpoints(checkpoints)
             .with_terms(terms(options))
+            .with_abandoned_places(options.abandon_place.clone())
             .with_report(report);
         let result = job.run(config, clock, &view, &stop);
         over.request();
@@ -310,14 +328,38 @@ fn report(voice: &Voice) -> Report {
     Report::new(move |line| voice.warn(line))
 }
 
+/// Another process has it, or it cannot be made.
+fn locked(error: &LockError) -> Trouble {
+    match error {
+        LockError::Held { .. } => Trouble::NotNow(error.to_string()),
+        _ => Trouble::Unusable(error.to_string()),
+    }
+}
+
+/// The store of checkpoints does not answer as it should. One that is away may come back.
+fn away(error: CheckpointError) -> Trouble {
+    match error {
+        CheckpointError::Blobs(error) => Trouble::NotNow(error.to_string()),
+        error => Trouble::Unusable(error.to_string()),
+    }
+}
+
 /// Whether it is for the user to change something.
 fn trouble(error: &JobError) -> Trouble {
     let line = error.to_string();
     match error {
         JobError::Checkpoint(
             CheckpointError::NoneVerifies { .. }
+            | CheckpointError::NewerFormat { .. }
             | CheckpointError::OtherJob { .. }
+            | CheckpointError::OtherOutputs { .. }
+            | CheckpointError::OtherMode { .. }
+            | CheckpointError::PlaceMissing { .. }
+            | CheckpointError::LogCutBack { .. }
             | CheckpointError::Finished { .. },
+        )
+        | JobError::Source(
+            SourceError::TopicAbsent { .. } | SourceError::DataGone { .. } | SourceError::Config(_),
         ) => Trouble::Unusable(line),
         JobError::OtherOptions { .. } => Trouble::Unusable(line),
         _ => Trouble::Failed(line),
@@ -342,12 +384,12 @@ impl Keeping {
         let blobs = ObjectBlobs::open(place).map_err(|error| unusable(&error))?;
         let leads = options.process == 0;
         let lock = blobs.directory().filter(|_| leads).map(Lock::acquire);
-        let lock = lock.transpose().map_err(|error| unusable(&error))?;
+        let lock = lock.transpose().map_err(|error| locked(&error))?;
         let mut continues = false;
         if leads {
-            blobs.check_writable().map_err(|error| unusable(&error))?;
-            blobs.remove_leftovers().map_err(|error| unusable(&error))?;
-            let all = catalog::list(&blobs).map_err(|error| unusable(&error))?;
+            blobs.check_writable().map_err(|error| away(error.into()))?;
+            blobs.remove_leftovers().map_err(|error| away(error.into()))?;
+            let all = catalog::list(&blobs).map_err(away)?;
             let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());
             let continued = newest.filter(|manifest| !options.fresh && manifest.cut.is_some());
             if let Some(manifest) = continued {
@@ -389,7 +431,7 @@ fn timely_config(options: &Options, hosts: &[String]) -> timely::Config {
 /// An address of each process.
 pub(crate) fn host_addresses(options: &Options) -> Result<Vec<String>, String> {
     hosts(options).map_err(|trouble| match trouble {
-        Trouble::Unusable(line) | Trouble::Failed(line) => line,
+        Trouble::Unusable(line) | Trouble::NotNow(line) | Trouble::Failed(line) => line,
     })
 }
 

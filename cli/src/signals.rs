@@ -1,15 +1,21 @@
 //! Signals that end a program: the first asks the job to stop in order, the second ends it at once.
 
 use std::io;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
+use strandline_engine::clock::Clock;
 use strandline_engine::job::Stop;
 
 use crate::status::Voice;
 
 /// The exit code of a program that a second signal ended: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
+/// The exit code of a program that could not stop in order.
+const FAILED: i32 = 1;
+/// How long a stop in order may take.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Watches for SIGINT, SIGTERM, SIGQUIT and SIGHUP on a thread of its own, also where the program
 /// was started with SIGINT ignored (as a shell does for a background job). Where SIGHUP is ignored,
@@ -30,9 +36,29 @@ pub(crate) fn stop_on_signals(stop: &Stop, voice: &Voice) -> io::Result<()> {
             }
             stop.request();
             voice.say("stopping: completing the outputs (once more ends at once)");
+            let late = voice.clone();
+            let watch = std::thread::Builder::new().name("end".to_owned());
+            // Without a thread for it, a stop takes as long as what it waits for.
+            let _ = watch.spawn(move || end_within(STOP_MAX, &late));
         }
     })?;
     Ok(())
+}
+
+/// Ends the program if it has not ended by itself: whatever it waits for, such as a store or a disk
+/// that never answers, holds up no stop.
+fn end_within(limit: Duration, voice: &Voice) {
+    let clock = Clock::system();
+    while clock.elapsed() < limit {
+        std::thread::park_timeout(limit.saturating_sub(clock.elapsed()));
+    }
+    voice.warn(&format!(
+        "error: stopped, but a disk, a store or a broker did not answer within {} s; with \
+         checkpoints the next start goes on from the last one",
+        limit.as_secs()
+    ));
+    voice.flush();
+    signal_hook::low_level::exit(FAILED);
 }
 
 /// The signals that end a program.

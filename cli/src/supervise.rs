@@ -23,10 +23,11 @@ use signal_hook::iterator::Signals;
 use strandline_engine::clock::Clock;
 use strandline_engine::report::Log;
 
+use crate::program::NOT_NOW;
 use crate::{duration, signals};
 
-/// The exit code of a command that can do nothing with its options, ports or directories: starting
-/// it again would change nothing.
+/// The exit code of a command for which somebody has to change something: starting it again would
+/// change nothing.
 const UNUSABLE: u8 = 2;
 /// A command that has run for so long was well: the next failure is a new one.
 const WELL_AFTER: Duration = Duration::from_secs(60);
@@ -65,8 +66,8 @@ pub struct Supervised {
 }
 
 impl Supervise {
-    /// Runs the command until it succeeds, cannot do anything with its options (code 2), or has
-    /// failed too often. SIGINT and SIGTERM are passed on, and then it is not started again. Says
+    /// Runs the command until it succeeds, needs somebody to change something (code 2), cannot begin
+    /// at its first start (code 75), or has failed too often. SIGINT and SIGTERM are passed on, and then it is not started again. Says
     /// on the standard error stream what happens. Call it on the main thread, at the start.
     ///
     /// Returns the command's exit code; of one that was killed by a signal, 128 and its number.
@@ -96,10 +97,11 @@ impl Supervise {
             let started = clock.elapsed();
             let (status, stopped) = watch(&mut self.start()?, &signals)?;
             let code = exit_code(status);
-            // What could not even start once will not the next time. Later it may be trouble that
-            // passes: a store that is away, a port or a lock that the one before still holds.
-            let never_started = code == UNUSABLE && !has_run;
-            if stopped || code == 0 || never_started {
+            // What has to be changed by somebody will not be by starting it again. Something that is
+            // in the way of a start may pass, if there was one before: a store that is away, a port
+            // or a lock that the one before still holds.
+            let never_started = code == NOT_NOW && !has_run;
+            if stopped || code == 0 || code == UNUSABLE || never_started {
                 return Ok(code.into());
             }
             has_run = true;

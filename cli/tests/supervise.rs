@@ -58,6 +58,30 @@ fn success_and_unusable_options_are_passed_on_without_a_word() {
 }
 
 #[test]
+fn what_can_never_succeed_is_not_repeated_also_if_it_has_run_before() {
+    let there = tempfile::tempdir().unwrap();
+    let count = there.path().join("count");
+    // It runs, fails, and then somebody has to change something.
+    let script = fails_until(2, "exit 1", &count).replace("exit 0", "exit 2");
+    let output = finish(&[], &format!("{script}; exit 2"));
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(lines(&output.stdout).len(), 2);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_start_is_waited_for_if_there_was_one_before() {
+    let output = finish(&[], "echo ran; exit 75");
+    assert_eq!((output.status.code(), lines(&output.stdout).len()), (Some(75), 1));
+    let there = tempfile::tempdir().unwrap();
+    let count = there.path().join("count");
+    let first = there.path().join("first");
+    let first = first.display();
+    let fails = format!("{{ [ ! -e {first} ] || exit 75; touch {first}; exit 1; }}");
+    let output = finish(&[], &fails_until(4, &fails, &count));
+    assert_eq!((output.status.code(), lines(&output.stdout).len()), (Some(0), 4));
+}
+
+#[test]
 fn it_gives_up_after_as_many_restarts_as_it_was_told_with_the_last_code() {
     for (most, script, code, ended) in [
         ("0", "echo ran; exit 7", 7, "ended with code 7"),

@@ -100,6 +100,11 @@ pub enum GiveWay {
 
 /// Waits for a task.
 pub trait Join: Send {
+    /// Whether the task is done. `true` too where [`join`](Self::join) never waits for a thread.
+    fn is_done(&self) -> bool {
+        true
+    }
+
     /// Returns when the task is done, and whether it ended well (`false`: it panicked).
     fn join(self: Box<Self>) -> bool;
 }
@@ -163,6 +168,10 @@ impl Spawn for Threads {
 struct Joined(JoinHandle<()>);
 
 impl Join for Joined {
+    fn is_done(&self) -> bool {
+        self.0.is_finished()
+    }
+
     fn join(self: Box<Self>) -> bool {
         self.0.join().is_ok()
     }

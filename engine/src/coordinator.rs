@@ -22,10 +22,10 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
-use timely::dataflow::operators::core::{Concat, Map};
+use timely::dataflow::operators::core::{Concat, Exchange as _, Inspect, Map};
 use timely::progress::frontier::MutableAntichain;
 
-use crate::checkpoint::durable::Sealed;
+use crate::checkpoint::durable::{Sealed, Shown};
 use crate::checkpoint::manifest::{CutRecord, PartitionCut, ProcessCut};
 use crate::control::{Ack, Report};
 use crate::view::{Ledger, PartitionState, PartitionView};
@@ -65,6 +65,18 @@ struct State {
     durable: VecDeque<CutRecord>,
     /// The last cut that is dealt with.
     cut_before: Option<u64>,
+    /// Of each process, the epoch up to which its files are visible.
+    shown: BTreeMap<usize, u64>,
+    /// A cut whose ledger does not balance, once there is one.
+    imbalance: Option<Imbalance>,
+}
+
+/// Records of a partition that are in no place, or in two.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Imbalance {
+    pub(crate) epoch: u64,
+    pub(crate) partition: Partition,
+    pub(crate) ledger: Ledger,
 }
 
 impl Coordinator {
@@ -87,6 +99,8 @@ impl Coordinator {
             sealed: BTreeMap::new(),
             durable: VecDeque::new(),
             cut_before: None,
+            shown: BTreeMap::new(),
+            imbalance: None,
         };
         if let Some(kept) = kept {
             state.complete_before = kept.epoch + 1;
@@ -116,7 +130,14 @@ impl Coordinator {
         reports: StreamVec<'s, Time, Report>,
         counts: StreamVec<'s, Time, EpochCount>,
         sealed: StreamVec<'s, Time, Sealed>,
+        shown: StreamVec<'s, Time, Shown>,
     ) {
+        let state = Rc::clone(&self.0);
+        shown.exchange(|_| 0).inspect(move |Shown { process, epoch }| {
+            let mut state = state.borrow_mut();
+            let last = state.shown.entry(*process).or_default();
+            *last = (*last).max(*epoch);
+        });
         let state = Rc::clone(&self.0);
         let reports_to_first = Exchange::new(|_: &Report| 0);
         let sealed_to_first = Exchange::new(|_: &Sealed| 0);
@@ -159,6 +180,17 @@ impl Coordinator {
     /// Whether the cut of this epoch has either become durable or been given up.
     pub(crate) fn cut_is_over(&self, epoch: u64) -> bool {
         self.0.borrow().cut_before.is_some_and(|last| epoch <= last)
+    }
+
+    /// Whether the files of these processes are visible, up to those of the cut of `epoch`.
+    pub(crate) fn have_shown(&self, mut processes: std::ops::Range<usize>, epoch: u64) -> bool {
+        let state = self.0.borrow();
+        processes.all(|process| state.shown.get(&process).is_some_and(|shown| epoch <= *shown))
+    }
+
+    /// A cut whose ledger does not balance. It does not become a checkpoint, and none after it.
+    pub(crate) fn imbalance(&self) -> Option<Imbalance> {
+        self.0.borrow().imbalance
     }
 
     /// The last complete epoch, once there is one.
@@ -360,6 +392,14 @@ impl State {
         if processes.iter().map(|process| process.workers).sum::<usize>() != self.workers {
             return;
         }
+        let wrong = partitions.iter().find(|cut| !cut.ledger.balances());
+        if let Some(PartitionCut { partition, ledger, .. }) = wrong {
+            let (partition, ledger) = (*partition, *ledger);
+            self.imbalance.get_or_insert(Imbalance { epoch, partition, ledger });
+        }
+        if self.imbalance.is_some() {
+            return;
+        }
         let rows: u64 = processes.iter().map(|process| process.final_rows).sum();
         let closed = processes.iter().map(|process| process.closed_by_some).max();
         self.closed_before = self.closed_before.max(closed.unwrap_or(EventTime::MIN));
@@ -378,5 +418,47 @@ impl State {
             self.partitions.get(&partition).map(|ack| ack.cut.ledger).unwrap_or_default();
         ledger.windowed = self.windowed.get(&partition).copied().unwrap_or_default();
         ledger
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strandline_operators::record::Offset;
+
+    use super::*;
+    use crate::source::PartitionStart;
+
+    fn partition(number: u32, ledger: Ledger) -> PartitionCut {
+        let partition = Partition(number);
+        let start = PartitionStart { partition, next_offset: Offset(0), end: None };
+        PartitionCut { ledger, ..PartitionCut::begin(start, EventTime::MIN) }
+    }
+
+    /// What one process has sealed.
+    fn sealed(epoch: u64) -> Sealed {
+        let part = ProcessCut { workers: 1, ..ProcessCut::default() };
+        Sealed { epoch, part: Some(part) }
+    }
+
+    #[test]
+    fn a_cut_whose_ledger_does_not_balance_is_never_committed_nor_is_one_after_it() {
+        let coordinator = Coordinator::new(Duration::ZERO, 1, None);
+        let complete = |epoch, partitions| {
+            let mut state = coordinator.0.borrow_mut();
+            state.complete_cut(epoch, false, partitions, vec![sealed(epoch)]);
+        };
+        let whole = Ledger { read: 3, windowed: 2, late: 1, ..Ledger::default() };
+        let broken = Ledger { windowed: 1, ..whole };
+        complete(4, vec![partition(0, whole), partition(1, whole)]);
+        assert_eq!(coordinator.imbalance(), None);
+        assert_eq!(coordinator.next_durable_cut().unwrap().epoch, 4);
+        // In total it would balance.
+        let too_many = Ledger { windowed: 3, ..whole };
+        complete(5, vec![partition(0, whole), partition(1, broken), partition(2, too_many)]);
+        let expected = Imbalance { epoch: 5, partition: Partition(1), ledger: broken };
+        assert_eq!(coordinator.imbalance(), Some(expected));
+        complete(6, vec![partition(0, whole)]);
+        assert_eq!(coordinator.next_durable_cut(), None);
+        assert_eq!(coordinator.imbalance(), Some(expected), "the first one is the cause");
     }
 }

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::condition::Conditions;
 use crate::condition::observer::{Observer, Patience, Seen};
 use crate::control::{Assignment, Order, Turn};
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, Imbalance};
 use crate::ingest::Meter;
 use crate::job::{JobError, JobOptions, Stop, Summary};
 use crate::report::Report;
@@ -86,6 +86,14 @@ pub(crate) struct LeaderOptions {
     pub(crate) job: JobOptions,
     pub(crate) workers: usize,
     pub(crate) local_workers: usize,
+    /// The last epoch of a run that is finished, if this start only shows what it left hidden.
+    pub(crate) finished: Option<u64>,
+}
+
+impl LeaderOptions {
+    fn processes(&self) -> usize {
+        self.workers / self.local_workers.max(1)
+    }
 }
 
 pub(crate) struct Leader<P, O> {
@@ -129,6 +137,8 @@ pub(crate) struct Leader<P, O> {
     /// When what the last pulse asked for is published, if it has not been.
     publish_at: Option<Duration>,
     stopping: Stopping,
+    /// Whether everything is visible of a run that was finished before.
+    shown_again: bool,
     /// Records read, and when: at the last complete epochs.
     rates: VecDeque<(Duration, u64)>,
     seen_complete: Option<u64>,
@@ -202,6 +212,7 @@ impl<P, O> Leader<P, O> {
             next_pulse_at: now,
             publish_at: None,
             stopping: Stopping::No,
+            shown_again: false,
             rates: VecDeque::new(),
             seen_complete: None,
         }
@@ -224,6 +235,13 @@ impl<P, O> Leader<P, O> {
             self.committed_before = Some(keeper.committed_before());
         } else if self.committed_before.is_some() {
             self.committed_before = Some(EventTime::MAX);
+        }
+        if let Some(Imbalance { epoch, partition, ledger }) = self.coordinator.imbalance() {
+            let committed = self.committed_before.is_some();
+            return Err(JobError::Unbalanced { epoch, partition, ledger, committed });
+        }
+        if let Some(epoch) = self.options.finished {
+            return Ok(self.lead_showing(epoch, now));
         }
         self.lead_stop(now)?;
         let due = self.next_turn_at <= now || self.wants_turn(now);
@@ -254,9 +272,21 @@ impl<P, O> Leader<P, O> {
         Ok(next.saturating_sub(now))
     }
 
+    /// Leads a run that was finished before: it ends when all processes have shown what was left
+    /// hidden, up to `epoch`.
+    fn lead_showing(&mut self, epoch: u64, now: Duration) -> Duration {
+        let all_shown = self.coordinator.have_shown(0..self.options.processes(), epoch);
+        if self.stopping == Stopping::No && (all_shown || self.stop.is_requested()) {
+            self.stopping = Stopping::Leaving;
+            self.shown_again = all_shown;
+            self.turn(Order::Leave, now);
+        }
+        self.options.job.publish_every
+    }
+
     /// The last snapshot and what the run came to.
     pub(crate) fn conclude(mut self) -> Summary {
-        let finished = self.coordinator.has_ended();
+        let finished = self.coordinator.has_ended() || self.shown_again;
         self.board.choose(EventTime::MAX, true);
         self.publish(if finished { Phase::Finished } else { Phase::Stopping });
         Summary {
@@ -387,8 +417,14 @@ impl<P, O> Leader<P, O> {
                 let settled = self.keeper.as_ref().is_none_or(|keeper| keeper.is_settled(epoch));
                 let passed = self.coordinator.complete_epoch().is_some_and(|e| epoch <= e)
                     && self.written.with_frontier(|f| f.iter().all(|time| epoch < time.epoch));
-                let ended = self.coordinator.has_ended() && self.keeper.is_none();
-                if (passed && settled) || ended {
+                // By itself, when all processes have shown their files.
+                let ends = self.coordinator.has_ended() && self.keeper.is_none();
+                let others = 1..self.options.processes();
+                let shown = self.keeper.as_ref().is_none_or(|keeper| {
+                    let epoch = keeper.committed_epoch();
+                    epoch.is_none_or(|epoch| self.coordinator.have_shown(others, epoch))
+                });
+                if passed && settled && shown && !ends {
                     self.stopping = Stopping::Leaving;
                     self.turn(Order::Leave, now);
                 } else if since + STOP_LIMIT < now {

@@ -34,6 +34,16 @@ pub enum Visibility {
 
 /// Opens the outputs of a job.
 pub trait Outputs<O>: Send + Sync + 'static {
+    /// Makes ready where the outputs are, in the process that leads, before they are opened: when
+    /// everything that can refuse the start has been asked. What is removed is removed here.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way: the job does not start.
+    fn prepare(&self) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     /// Opens those of this process, the number `process` of the job's.
     fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O>;
 }
@@ -159,6 +169,8 @@ pub struct Recovery {
     pub job: RunId,
     /// The epoch of the cut; `None` if there is none yet.
     pub epoch: Option<u64>,
-    /// What the cut lists.
+    /// What the cut lists as being here.
     pub staged: Vec<Staged>,
+    /// What it lists as being somewhere: shown if it is here, and nobody's loss if not.
+    pub elsewhere: Vec<Staged>,
 }

@@ -19,7 +19,7 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::communication::{Hooks, WorkerGuards};
 
-pub(crate) use self::meeting::{Meeting, Terms};
+pub(crate) use self::meeting::{Meeting, Met, Terms};
 use crate::failure::Failure;
 use crate::job::JobError;
 

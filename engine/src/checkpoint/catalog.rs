@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::CheckpointError;
 use super::blobs::{BlobEntry, BlobError, Blobs};
 use super::manifest::Manifest;
+use super::places::is_stale_report;
 use super::reading::read_sections;
 
 /// What the names of blobs that hold state begin with.
@@ -246,7 +247,9 @@ impl Retention {
         }
         let named = retention.named();
         let is_left_over = |entry: &&BlobEntry| {
-            claim_of(&entry.name).is_some_and(|of| of < claim) && !named.contains(&*entry.name)
+            let is_old = claim_of(&entry.name).is_some_and(|of| of < claim);
+            let cuts = retention.manifests.values().filter_map(|kept| kept.cut.as_ref());
+            (is_old && !named.contains(&*entry.name)) || is_stale_report(&entry.name, cuts)
         };
         for entry in entries.iter().filter(is_left_over) {
             match check_newest(store, claim) {
@@ -309,3 +312,6 @@ impl Retention {
         self.manifests.values().flat_map(|kept| &kept.blobs).flatten().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

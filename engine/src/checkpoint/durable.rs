@@ -22,17 +22,18 @@ use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
 use crate::checkpoint::manifest::ProcessCut;
+use crate::checkpoint::places::Restoration;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
 use crate::job::JobError;
-use crate::outputs::Recovery;
 use crate::scribe::{Desk, Letter};
 
 /// What the leader tells all scribes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Word {
-    /// Which cut counts, and the number with which this run begins.
-    Recover(Recovery, u64),
+    /// What a start has to show, the number with which this run begins, and how many processes it
+    /// has.
+    Recover(Restoration, u64, usize),
     /// The manifest of the cut of this epoch is durable.
     Commit(u64),
 }
@@ -44,6 +45,26 @@ pub(crate) struct Sealed {
     pub(crate) part: Option<ProcessCut>,
 }
 
+/// That all files of a process are visible, up to those of the cut of this epoch.
+#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub(crate) process: usize,
+    pub(crate) epoch: u64,
+}
+
+/// Which worker it is, and what for.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Standing {
+    /// The process.
+    pub(crate) process: usize,
+    /// How many there are.
+    pub(crate) processes: usize,
+    /// The worker's number in its process; the first one speaks for the process.
+    pub(crate) worker: usize,
+    /// Whether there are checkpoints.
+    pub(crate) checkpoints: bool,
+}
+
 /// What is to become durable.
 pub(crate) struct Outgoing<'s, P: 'static, O: 'static> {
     pub(crate) finals: StreamVec<'s, Time, SharedRows<O>>,
@@ -52,17 +73,20 @@ pub(crate) struct Outgoing<'s, P: 'static, O: 'static> {
     pub(crate) words: StreamVec<'s, Time, Word>,
 }
 
-/// Hands everything to the scribe. `worker` is the worker's number in its process; the first one
-/// speaks for the process. Without `checkpoints`, nothing is held: once the frontier of the output
-/// has passed a time, the scribe has everything of it.
+/// Hands everything to the scribe. Without checkpoints, nothing is held: once the frontier of the
+/// output has passed a time, the scribe has everything of it.
+///
+/// Also says which files are visible. Where there are other processes, the dataflow of a run that
+/// comes to its end does not end before all of them have shown theirs: the first process would
+/// otherwise say that all is done, although another one may still die before that.
 pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
     scope: Scope<'s, Time>,
     outgoing: Outgoing<'s, P, O>,
-    worker: usize,
-    checkpoints: bool,
+    standing: Standing,
     desk: Desk<P, O>,
     failure: Failure,
-) -> StreamVec<'s, Time, Sealed> {
+) -> (StreamVec<'s, Time, Sealed>, StreamVec<'s, Time, Shown>) {
+    let Standing { process, processes, worker, checkpoints } = standing;
     let mut builder = OperatorBuilder::new("Durable".to_owned(), scope);
     let nowhere: [(usize, Antichain<()>); 0] = [];
     let mut finals = builder.new_input(outgoing.finals, Pipeline);
@@ -73,12 +97,18 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
     let unchanged = || Antichain::from_elem(());
     let (sealed, sealed_stream) =
         builder.new_output_connection([(0, unchanged()), (1, unchanged()), (2, unchanged())]);
+    let nowhere: [(usize, Antichain<()>); 0] = [];
+    let (shown, shown_stream) = builder.new_output_connection(nowhere);
 
     let address = builder.operator_info().address;
     desk.tell(scope.worker().sync_activator_for(address.to_vec()));
     builder.build(move |mut capabilities| {
+        // Of the last output.
+        let mut shows = capabilities.pop().filter(|_| checkpoints && worker == 0);
+        let mut shown_before = None;
         let mut held = capabilities.pop();
         let mut sealed = OutputBuilder::from(sealed);
+        let mut shown = OutputBuilder::from(shown);
         let mut cuts: BTreeMap<u64, Capability<Time>> = BTreeMap::new();
         let mut passed = 0;
         move |frontiers| {
@@ -90,7 +120,9 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
             words.for_each(|_, words| {
                 for word in words.drain(..).filter(|_| worker == 0) {
                     hand(match word {
-                        Word::Recover(recovery, claim) => Letter::Recover(recovery, claim),
+                        Word::Recover(files, claim, processes) => {
+                            Letter::Recover(files, claim, processes)
+                        }
                         Word::Commit(epoch) => Letter::Commit { epoch },
                     });
                 }
@@ -134,9 +166,19 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
                     sealed.activate().session(&capability).give(Sealed { epoch, part });
                 }
             }
+            let now = desk.shown();
+            if let (Some(capability), Some(epoch)) = (&shows, now)
+                && shown_before < now
+            {
+                shown_before = now;
+                shown.activate().session(capability).give(Shown { process, epoch });
+            }
+            if passed == LAST_EPOCH && (processes == 1 || now == Some(LAST_EPOCH)) {
+                shows = None;
+            }
         }
     });
-    sealed_stream
+    (sealed_stream, shown_stream)
 }
 
 /// The least epoch of a frontier; [`LAST_EPOCH`] when it is empty.

@@ -14,7 +14,6 @@ use super::manifest::{CutRecord, Manifest};
 use crate::control::Order;
 use crate::coordinator::Coordinator;
 use crate::leader::Say;
-use crate::outputs::Recovery;
 use crate::scribe::{Desk, Letter};
 use crate::telemetry::Telemetry;
 
@@ -48,18 +47,18 @@ pub(crate) struct Keeper<P, O> {
 }
 
 impl<P, O> Keeper<P, O> {
-    /// `claim` is the manifest with which this run began.
+    /// `claim` is the manifest with which this run began, and `recover` what all processes do first.
     pub(crate) fn new(
         every: Duration,
         now: Duration,
         desk: Desk<P, O>,
         mut words: Say<Word>,
         claim: Manifest,
-        recovery: Recovery,
+        recover: Word,
         committed: Committed,
         telemetry: Telemetry,
     ) -> Keeper<P, O> {
-        words.say(Word::Recover(recovery, claim.number));
+        words.say(recover);
         let committed_before = claim.cut.as_ref().map_or(EventTime::MIN, closed_by_all);
         Keeper {
             every,

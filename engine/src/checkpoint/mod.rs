@@ -26,6 +26,7 @@ pub(crate) mod keeper;
 pub mod lock;
 pub mod manifest;
 pub mod object;
+pub mod places;
 pub mod reading;
 pub mod section;
 
@@ -36,6 +37,7 @@ use std::time::Duration;
 use blobs::{BlobError, Blobs};
 use lock::LockError;
 use manifest::OutputIdentity;
+use strandline_operators::record::{Offset, Partition};
 
 use crate::sink::RunId;
 
@@ -120,12 +122,64 @@ pub enum CheckpointError {
     },
     /// The job has read everything it was to read.
     #[error(
-        "{place}: this bounded run is finished; start it over with --fresh, or name another \
-         directory with --checkpoint"
+        "{place}: this bounded run is finished; its summary is given again with --bounded; start it \
+         over with --fresh, or name another directory with --checkpoint"
     )]
     Finished {
         /// The store.
         place: String,
+    },
+    /// Its rows may be hidden in a place of which nobody has been heard.
+    #[error(
+        "{place}: checkpoint {number} names {files} files ({rows} rows) of process {process} in \
+         {path}, place {id}, and no process of this start has that place as its --out: give it to \
+         one, or run `strandline checkpoints recover {place} --out {path}` where it is, or give \
+         these rows up with --abandon-place {id}"
+    )]
+    PlaceMissing {
+        /// The store.
+        place: String,
+        /// The number of the checkpoint.
+        number: u64,
+        /// Which process put them there.
+        process: usize,
+        /// Where the place was then.
+        path: String,
+        /// What is written in it.
+        id: String,
+        /// Files.
+        files: usize,
+        /// Rows of these.
+        rows: u64,
+    },
+    /// A bounded run was interrupted, and is not continued as one.
+    #[error(
+        "{place} belongs to a bounded run that was interrupted: continue it with --bounded, to the \
+         same ends, or name another directory with --checkpoint, or start over with --fresh"
+    )]
+    OtherMode {
+        /// The store.
+        place: String,
+    },
+    /// The log ends before the checkpoint.
+    #[error(
+        "{place}: partition {} of topic `{topic}` ends at offset {}, and the run {what} {}: the log \
+         was cut back, or is another one; bring it back, or start over with --fresh",
+        .partition.0, .end.0, .offset.0
+    )]
+    LogCutBack {
+        /// The store.
+        place: String,
+        /// The topic.
+        topic: String,
+        /// Which partition.
+        partition: Partition,
+        /// Where the log ends.
+        end: Offset,
+        /// What the checkpoint says.
+        what: &'static str,
+        /// Of which offset.
+        offset: Offset,
     },
     /// Another process continues this job.
     #[error("{place}: another process has taken over this job (number {number} is not ours)")]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
-use strandline_operators::window::LAST_EPOCH;
 
 use super::{Job, JobError, Stop};
 use crate::checkpoint::catalog::{self, Found, Retention};
-use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest};
+use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest, OutputIdentity};
+use crate::checkpoint::places::{self, Restoration};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
-use crate::outputs::{OpenOutputs, Outputs, Recovery, Visibility};
+use crate::outputs::Outputs;
 use crate::peers::Terms;
 use crate::source::{PartitionStart, Plan, Source, TopicIdentity};
 use crate::table::Cells;
@@ -25,6 +25,10 @@ const CLAIMS_MAX: usize = 5;
 pub(super) struct Beginning {
     pub(super) partitions: Vec<PartitionStart>,
     pub(super) checkpoint: Option<CheckpointBeginning>,
+    /// Whether the run that is continued is finished: what it left hidden is shown.
+    pub(super) finished: bool,
+    /// Why the run is refused after that.
+    pub(super) then: Option<JobError>,
 }
 
 /// What it knows of checkpoints.
@@ -33,7 +37,7 @@ pub(super) struct CheckpointBeginning {
     pub(super) claim: Manifest,
     /// What is continued.
     pub(super) continued: Option<Arc<Manifest>>,
-    pub(super) recovery: Recovery,
+    pub(super) restoration: Restoration,
     pub(super) retention: Retention,
 }
 
@@ -60,25 +64,22 @@ where
         let stopped = || stop.is_requested();
         let Some(checkpoints) = &self.checkpoints else {
             let partitions = self.source.plan(&[], &stopped)?.partitions;
-            return Ok(Beginning { partitions, checkpoint: None });
+            return Ok(Beginning { partitions, checkpoint: None, finished: false, then: None });
         };
         let found = catalog::find(&*checkpoints.blobs)?;
         let continued = self.continued(checkpoints, &found)?;
-        let cut = continued.as_ref().and_then(|manifest| manifest.cut.as_ref());
-        let kept = cut.map(starts).unwrap_or_default();
-        let Plan { topic, mut partitions } = self.source.plan(&kept, &stopped)?;
-        if let Some(manifest) = &continued {
-            same_topic(checkpoints, &manifest.topic, &topic, &kept, &partitions)?;
-        }
-        for start in &mut partitions {
-            // A bounded run that is continued ends where it was to end.
-            let kept = kept.iter().find(|kept| kept.partition == start.partition);
-            if let Some(end) = kept.and_then(|kept| kept.end)
-                && start.end.is_some()
-            {
-                start.end = Some(end);
+        let finished = continued.as_ref().is_some_and(is_finished);
+        let (plan, then) = match &continued {
+            // Nothing is read.
+            Some(manifest) if finished => {
+                let place = checkpoints.blobs.place();
+                let then =
+                    (!self.source.is_bounded()).then(|| CheckpointError::Finished { place }.into());
+                (Plan { topic: manifest.topic.clone(), partitions: Vec::new() }, then)
             }
-        }
+            Some(manifest) => (self.plan_of(checkpoints, manifest, &stopped)?, None),
+            None => (self.source.plan(&[], &stopped)?, None),
+        };
         let claim = Manifest {
             format: FORMAT,
             number: found.last_number + 1,
@@ -88,15 +89,63 @@ where
             start: checkpoints.start.to_string(),
             written_at: clock.wall(),
             shape: self.shape(checkpoints),
-            topic,
+            topic: plan.topic,
             outputs: checkpoints.outputs.clone(),
-            cut: cut.cloned(),
+            cut: continued.as_ref().and_then(|manifest| manifest.cut.clone()),
         };
         catalog::put_manifest(&*checkpoints.blobs, &claim)?;
         let retention = Retention::survey(&*checkpoints.blobs, checkpoints.keep, claim.number)?;
-        let recovery = recovery(&claim);
-        let checkpoint = CheckpointBeginning { claim, continued, recovery, retention };
-        Ok(Beginning { partitions, checkpoint: Some(checkpoint) })
+        let restoration = Restoration::of(&claim);
+        let continued = continued.map(Arc::new);
+        let checkpoint = CheckpointBeginning { claim, continued, restoration, retention };
+        Ok(Beginning { partitions: plan.partitions, checkpoint: Some(checkpoint), finished, then })
+    }
+
+    /// What is read by a run that continues `manifest`.
+    fn plan_of(
+        &self,
+        checkpoints: &Checkpoints,
+        manifest: &Manifest,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Plan, JobError> {
+        let place = checkpoints.blobs.place();
+        let kept = manifest.cut.as_ref().map(starts).unwrap_or_default();
+        let was_bounded = kept.iter().any(|kept| kept.end.is_some());
+        if was_bounded && !self.source.is_bounded() {
+            return Err(CheckpointError::OtherMode { place }.into());
+        }
+        let mut plan = self.source.plan(&kept, stopped)?;
+        same_topic(checkpoints, &manifest.topic, &plan.topic, &kept, &plan.partitions)?;
+        let continued = |start: &PartitionStart| {
+            let kept = kept.iter().find(|kept| kept.partition == start.partition);
+            kept.copied()
+        };
+        if was_bounded {
+            // It reads what there was when it was started first.
+            plan.partitions.retain(|start| continued(start).is_some());
+        }
+        for start in &mut plan.partitions {
+            let (Some(kept), Some(end)) = (continued(start), start.end) else { continue };
+            let read = ("has read up to", kept.next_offset);
+            let is_to_read = ("is to read up to", kept.end.unwrap_or(kept.next_offset));
+            if let Some((what, offset)) =
+                [read, is_to_read].into_iter().find(|(_, offset)| end < *offset)
+            {
+                let (topic, partition) = (self.source.topic().to_owned(), start.partition);
+                return Err(CheckpointError::LogCutBack {
+                    place,
+                    topic,
+                    partition,
+                    end,
+                    what,
+                    offset,
+                }
+                .into());
+            }
+            // A bounded run that is continued ends where it was to end.
+            start.end = kept.end.or(start.end);
+        }
+        Ok(plan)
     }
 
     /// What the run continues.
@@ -104,7 +153,7 @@ where
         &self,
         checkpoints: &Checkpoints,
         found: &Found,
-    ) -> Result<Option<Arc<Manifest>>, JobError> {
+    ) -> Result<Option<Manifest>, JobError> {
         let Some(newest) = &found.newest else { return Ok(None) };
         let place = checkpoints.blobs.place();
         if checkpoints.fresh {
@@ -138,18 +187,49 @@ where
             let differences = differences.join("; ");
             return Err(CheckpointError::OtherJob { place, differences }.into());
         }
-        if newest.cut.as_ref().is_some_and(|cut| cut.finished) {
-            // It may have ended before its last rows were shown.
-            let OpenOutputs { mut final_rows, mut rejected } =
-                self.outputs.open(0, Visibility::WithCheckpoints);
-            let recovery = recovery(newest);
-            final_rows
-                .recover(&recovery)
-                .and_then(|()| rejected.recover(&recovery))
-                .map_err(|trouble| JobError::Output(trouble.to_string().into()))?;
-            return Err(CheckpointError::Finished { place }.into());
+        let mut continued = newest.clone();
+        self.hear_of_places(checkpoints, &mut continued)?;
+        if is_finished(&continued) && self.source.is_bounded() {
+            self.report.say(&format!(
+                "{place}: this bounded run is finished; what it came to is said again. To read what \
+                 has come since, start over with --fresh"
+            ));
         }
-        Ok(Some(Arc::new(newest.clone())))
+        Ok(Some(continued))
+    }
+
+    /// Refuses a start while files may be hidden in a place that no process of it has. Those of
+    /// places where they have been shown, or that are given up, are left out of what is continued.
+    fn hear_of_places(
+        &self,
+        checkpoints: &Checkpoints,
+        continued: &mut Manifest,
+    ) -> Result<(), JobError> {
+        // Where nothing is known of the place of this process, a test or a simulation knows more.
+        let Some(here) = checkpoints.outputs.clone() else { return Ok(()) };
+        let heard: Vec<OutputIdentity> =
+            std::iter::once(here).chain(self.places.iter().cloned()).collect();
+        if places::unheard(continued, &heard).next().is_none() {
+            return Ok(());
+        }
+        let blobs = &*checkpoints.blobs;
+        let entries = blobs.list().map_err(CheckpointError::from)?;
+        let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+        let mut over = Vec::new();
+        for (place, process) in places::unheard(continued, &heard) {
+            if !places::is_shown(&names, continued, place) {
+                let is_abandoned = |id: &String| self.abandoned.contains(id);
+                if !place.id.as_ref().is_some_and(is_abandoned) {
+                    return Err(places::missing(blobs, continued.number, place, process).into());
+                }
+                self.report.say(&places::given_up(place, process));
+            }
+            over.push(place.clone());
+        }
+        if let Some(cut) = &mut continued.cut {
+            places::forget_files(cut, |place| over.contains(place));
+        }
+        Ok(())
     }
 
     /// What has to be the same in all processes of a job. Each of them has `workers` workers.
@@ -190,14 +270,8 @@ where
     }
 }
 
-fn recovery(manifest: &Manifest) -> Recovery {
-    let cut = manifest.cut.as_ref();
-    let staged = cut.iter().flat_map(|cut| &cut.processes);
-    Recovery {
-        job: manifest.job.parse().unwrap_or_default(),
-        epoch: cut.map(|cut| if cut.finished { LAST_EPOCH } else { cut.epoch }),
-        staged: staged.flat_map(|process| process.outputs.staged.clone()).collect(),
-    }
+fn is_finished(manifest: &Manifest) -> bool {
+    manifest.cut.as_ref().is_some_and(|cut| cut.finished)
 }
 
 /// Where the partitions of a cut go on.

@@ -14,18 +14,20 @@ use std::time::Duration;
 
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
+use strandline_operators::record::Partition;
 use strandline_operators::window::{PlacementSeed, Tumbling};
 use timely::worker::Worker;
 
 pub use self::started::{JobWorker, Started};
 use crate::background::Background;
+use crate::checkpoint::manifest::OutputIdentity;
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::condition::watchdog::Watchdog;
 use crate::condition::{ConditionKind, Conditions, JobCondition};
 use crate::failure::Failure;
 use crate::outputs::Outputs;
-use crate::peers::{self, Meeting, Terms};
+use crate::peers::{self, Meeting, Met, Terms};
 use crate::report::Report;
 use crate::source::{PartitionStart, Source, SourceError};
 use crate::table::{Cells, Table};
@@ -135,6 +137,28 @@ pub enum JobError {
         /// What it said.
         message: String,
     },
+    /// A cut in which a record is in no place, or in two: a bug. It does not become a checkpoint.
+    #[error(
+        "the ledger of epoch {epoch} does not balance: of partition {}, {} records were read, and \
+         {} windowed + {} late + {} dead letters are {}; the job stops before this is committed{}",
+        .partition.0,
+        .ledger.read,
+        .ledger.windowed,
+        .ledger.late,
+        .ledger.dead_letters(),
+        .ledger.windowed + .ledger.late + .ledger.dead_letters(),
+        if *.committed { ", and older checkpoints stay; please report it" } else { "" }
+    )]
+    Unbalanced {
+        /// The epoch of the cut.
+        epoch: u64,
+        /// The first partition of which it does not balance.
+        partition: Partition,
+        /// Its ledger.
+        ledger: Ledger,
+        /// Whether there are checkpoints.
+        committed: bool,
+    },
     /// The outputs did not take everything in time after a stop.
     #[error(
         "stopped, but the outputs were not complete within {} s{}",
@@ -177,6 +201,10 @@ pub struct Job<S, D, A, W> {
     options: JobOptions,
     checkpoints: Option<Checkpoints>,
     terms: Terms,
+    /// Where the outputs of the other processes are.
+    places: Vec<OutputIdentity>,
+    /// The ids of places that are given up.
+    abandoned: Vec<String>,
     background: Background,
     report: Report,
     placement: PlacementSeed,
@@ -208,6 +236,8 @@ where
             options,
             checkpoints: None,
             terms: Terms::new(),
+            places: Vec::new(),
+            abandoned: Vec::new(),
             background: Background::threads(),
             report: Report::to_stderr(),
             placement: PlacementSeed::from_random(RandomState::new().hash_one(0)),
@@ -226,6 +256,21 @@ where
     #[must_use]
     pub fn with_terms(mut self, terms: BTreeMap<String, String>) -> Self {
         self.terms = terms;
+        self
+    }
+
+    /// Where the outputs of the other processes are, for a job whose processes have not
+    /// [met](Job::run): a start is refused while files may be hidden in a place that no process has.
+    #[must_use]
+    pub fn with_places(mut self, places: Vec<OutputIdentity>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// The ids of places that are given up: no start waits for their files any more.
+    #[must_use]
+    pub fn with_abandoned_places(mut self, ids: Vec<String>) -> Self {
+        self.abandoned = ids;
         self
     }
 
@@ -266,7 +311,7 @@ where
     /// The first thing that made it impossible to go on. A failure ends all workers; one that does
     /// not end within 5 s is left behind.
     pub fn run(
-        self,
+        mut self,
         mut config: timely::Config,
         clock: &Clock,
         view: &View,
@@ -293,7 +338,11 @@ where
                 let (addresses, report) = (&*addresses, &self.report);
                 let process = place.process;
                 let telemetry = view.telemetry();
-                Some(Meeting { process, addresses, terms, stop, report, telemetry }.hold()?)
+                let place = self.checkpoints.as_ref().and_then(|kept| kept.outputs.clone());
+                let meeting = Meeting { process, addresses, terms, place, stop, report, telemetry };
+                let Met { sockets, places } = meeting.hold()?;
+                self.places = places;
+                Some(sockets)
             }
             None => None,
         };
@@ -391,8 +440,8 @@ fn conclusion(
                 left -= 1;
             }
             Err(RecvTimeoutError::Timeout) if failure.happened() => {
-                let since = clock.elapsed() - *failed_at.get_or_insert_with(|| clock.elapsed());
-                if ENDING_MAX <= since {
+                let now = clock.elapsed();
+                if ENDING_MAX <= now.saturating_sub(*failed_at.get_or_insert(now)) {
                     break;
                 }
             }

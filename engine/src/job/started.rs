@@ -22,9 +22,10 @@ use timely::worker::Worker;
 use super::begin::{Beginning, CheckpointBeginning};
 use super::{Job, JobError, Place, Stop, Summary};
 use crate::board::Board;
-use crate::checkpoint::durable::{Outgoing, durable};
+use crate::checkpoint::durable::{Outgoing, Standing, Word, durable};
 use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::manifest::{Manifest, Pending};
+use crate::checkpoint::places::Restoration;
 use crate::checkpoint::reading::read_sections;
 use crate::clock::Clock;
 use crate::control::Leave;
@@ -33,7 +34,7 @@ use crate::failure::Failure;
 use crate::finals::share;
 use crate::ingest::{IngestOptions, Meter, ingest};
 use crate::leader::{Inputs, Leader, LeaderOptions, Say};
-use crate::outputs::{Outputs, Recovery, Visibility};
+use crate::outputs::{Outputs, Visibility};
 use crate::scribe::{self, Desk, Letter, ScribeCheckpoints, ScribeHandle, ScribeOptions};
 use crate::source::{PartitionStart, Source};
 use crate::table::Cells;
@@ -55,6 +56,8 @@ where
     lead: Mutex<Option<Lead>>,
     /// What the run continues, in the process that leads.
     continued: Option<Arc<Manifest>>,
+    /// Why the run is refused although it does what it can.
+    refused: Mutex<Option<JobError>>,
     scribe: Mutex<Option<ScribeHandle<A::Partial, A::Output>>>,
 }
 
@@ -62,7 +65,9 @@ where
 struct Lead {
     partitions: Vec<PartitionStart>,
     discovered: Option<Receiver<Vec<PartitionStart>>>,
-    checkpoint: Option<(Manifest, Recovery)>,
+    checkpoint: Option<(Manifest, Restoration)>,
+    /// Whether the run that is continued is finished: nothing is read.
+    finished: bool,
 }
 
 impl<S, D, A, W> Job<S, D, A, W>
@@ -88,14 +93,21 @@ where
         let leads = place.process == 0;
         let beginning = if leads { Some(self.begin(clock, stop)?) } else { None };
         let (mut lead, mut continued, mut retention) = (None, None, None);
-        if let Some(Beginning { partitions, checkpoint }) = beginning {
+        let mut refused = None;
+        if let Some(Beginning { partitions, checkpoint, finished, then }) = beginning {
+            refused = then;
             let mut words = None;
             if let Some(found) = checkpoint {
-                let CheckpointBeginning { claim, recovery, .. } = found;
-                words = Some((claim, recovery));
+                let CheckpointBeginning { claim, restoration, .. } = found;
+                words = Some((claim, restoration));
                 (continued, retention) = (found.continued, Some(found.retention));
             }
-            lead = Some(Lead { partitions, discovered: None, checkpoint: words });
+            lead = Some(Lead { partitions, discovered: None, checkpoint: words, finished });
+        }
+        if leads {
+            self.outputs
+                .prepare()
+                .map_err(|trouble| JobError::Output(trouble.to_string().into()))?;
         }
         let visibility = match self.checkpoints {
             Some(_) => Visibility::WithCheckpoints,
@@ -109,6 +121,7 @@ where
             checkpoints: self.checkpoints.as_ref().map(|checkpoints| ScribeCheckpoints {
                 blobs: Arc::clone(&checkpoints.blobs),
                 pending: continued.as_deref().map(pending).unwrap_or_default(),
+                place: checkpoints.outputs.clone(),
                 retention,
             }),
             clock: clock.clone(),
@@ -129,6 +142,7 @@ where
             meter: Meter::new(view.telemetry().clone()),
             lead: Mutex::new(lead),
             continued,
+            refused: Mutex::new(refused),
             scribe: Mutex::new(Some(scribe)),
         })
     }
@@ -145,6 +159,9 @@ where
     pub fn known_partitions(&self) -> Option<usize> {
         let lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner);
         let lead = lead.as_ref()?;
+        if lead.finished {
+            return None;
+        }
         let bounded = lead.partitions.iter().all(|start| start.end.is_some());
         (!bounded).then_some(lead.partitions.len())
     }
@@ -185,6 +202,7 @@ where
         self.failure.register_worker();
         let options = self.job.options;
         let index = worker.index();
+        let processes = worker.peers() / self.place.threads;
         let lead = (index == 0)
             .then(|| self.lead.lock().unwrap_or_else(PoisonError::into_inner).take())
             .flatten();
@@ -240,24 +258,27 @@ where
                     words: word_stream.broadcast(),
                 };
                 board.listen(windowed.live, finals, &self.clock);
-                let (written, sealed) = durable(
-                    scope,
-                    outgoing,
-                    index - self.place.process * self.place.threads,
-                    self.job.checkpoints.is_some(),
-                    desk.clone(),
-                    self.failure.clone(),
-                )
-                .probe();
-                coordinator.listen(ingested.reports, windowed.counts, sealed);
+                let standing = Standing {
+                    process: self.place.process,
+                    processes,
+                    worker: index - self.place.process * self.place.threads,
+                    checkpoints: self.job.checkpoints.is_some(),
+                };
+                let (sealed, shown) =
+                    durable(scope, outgoing, standing, desk.clone(), self.failure.clone());
+                let (written, sealed) = sealed.probe();
+                coordinator.listen(ingested.reports, windowed.counts, sealed, shown);
                 (Inputs { turns, pulses, cuts }, words, restored, written)
             });
         self.restore(index, &mut restored);
         drop(restored);
 
         let leader = lead.map(|lead| {
+            let mut finished = None;
             let keeper = lead.checkpoint.zip(self.job.checkpoints.as_ref()).map(
-                |((claim, recovery), checkpoints)| {
+                |((claim, restoration), checkpoints)| {
+                    finished = restoration.epoch().filter(|_| lead.finished);
+                    let recover = Word::Recover(restoration, claim.number, processes);
                     let source = self.job.source.clone();
                     Keeper::new(
                         checkpoints.every,
@@ -265,7 +286,7 @@ where
                         desk.clone(),
                         words,
                         claim,
-                        recovery,
+                        recover,
                         Box::new(move |positions| source.committed(positions)),
                         self.view.telemetry().clone(),
                     )
@@ -278,6 +299,7 @@ where
                     job: options,
                     workers: worker.peers(),
                     local_workers: self.place.threads,
+                    finished,
                 },
                 inputs,
                 keeper,
@@ -339,7 +361,10 @@ where
         }
         match self.failure.take() {
             Some(error) => Err(error),
-            None => Ok(summary.unwrap_or_default()),
+            None => match self.refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(error) => Err(error),
+                None => Ok(summary.unwrap_or_default()),
+            },
         }
     }
 }

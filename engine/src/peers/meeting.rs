@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::manifest::OutputIdentity;
 use crate::clock::Clock;
 use crate::condition::ConditionKind;
 use crate::job::{JobError, Stop};
@@ -48,6 +49,18 @@ const PROCESSES: &str = "processes";
 struct Hello {
     process: usize,
     terms: Terms,
+    /// Where its outputs are, if it keeps checkpoints.
+    #[serde(default)]
+    place: Option<OutputIdentity>,
+}
+
+/// The others.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// The connections with them, by number: none with this process itself.
+    pub(crate) sockets: Vec<Option<TcpStream>>,
+    /// Where their outputs are.
+    pub(crate) places: Vec<OutputIdentity>,
 }
 
 /// A process that meets the others.
@@ -56,27 +69,27 @@ pub(crate) struct Meeting<'a> {
     /// Where each process listens.
     pub(crate) addresses: &'a [String],
     pub(crate) terms: Terms,
+    pub(crate) place: Option<OutputIdentity>,
     pub(crate) stop: &'a Stop,
     pub(crate) report: &'a Report,
     pub(crate) telemetry: &'a Telemetry,
 }
 
 impl Meeting<'_> {
-    /// Waits until all processes have met, and gives the connections with the others, by number:
-    /// none with this one itself.
+    /// Waits until all processes have met.
     ///
     /// # Errors
     ///
     /// [`JobError::OtherOptions`] where they do not run the same; a stop; an address that cannot be
     /// listened at.
-    pub(crate) fn hold(mut self) -> Result<Vec<Option<TcpStream>>, JobError> {
+    pub(crate) fn hold(mut self) -> Result<Met, JobError> {
         let processes = self.addresses.len();
         self.terms.insert(PROCESSES.to_owned(), processes.to_string());
-        let hello = hello(self.process, &self.terms);
+        let hello = hello(self.process, &self.terms, self.place.take());
         let listener = self.listen()?;
         let (clock, mut said) = (Clock::system(), String::new());
         let mut unresolved: Vec<Option<String>> = vec![None; processes];
-        let mut met: Vec<Option<(TcpStream, Terms)>> = (0..processes).map(|_| None).collect();
+        let mut met: Vec<Option<(TcpStream, Hello)>> = (0..processes).map(|_| None).collect();
         loop {
             for (process, met) in met.iter_mut().enumerate().take(self.process) {
                 if met.is_some() {
@@ -88,7 +101,7 @@ impl Meeting<'_> {
                 let Ok(at) = reached else { continue };
                 let Ok((stream, other)) = self.connect(process, &at, &hello) else { continue };
                 self.same_number_of_processes(&other)?;
-                *met = Some((stream, other.terms));
+                *met = Some((stream, other));
             }
             while let Some(stream) = self.accept(listener.as_ref())? {
                 // Whoever is not one of the others is left alone.
@@ -96,7 +109,8 @@ impl Meeting<'_> {
                 self.same_number_of_processes(&other)?;
                 if (self.process + 1..processes).contains(&other.process) {
                     // One that comes again has been started again.
-                    met[other.process] = Some((stream, other.terms));
+                    let process = other.process;
+                    met[process] = Some((stream, other));
                 }
             }
             let missing = (0..processes).filter(|p| *p != self.process && met[*p].is_none());
@@ -121,10 +135,12 @@ impl Meeting<'_> {
             self.report.say("all processes of the job are there");
         }
         let all = met.iter().enumerate().map(|(process, other)| {
-            (process, other.as_ref().map_or(&self.terms, |(_, terms)| terms))
+            (process, other.as_ref().map_or(&self.terms, |(_, hello)| &hello.terms))
         });
         agree(&all.collect::<Vec<_>>())?;
-        Ok(met.into_iter().map(|other| other.map(|(stream, _)| stream)).collect())
+        let places = met.iter().flatten().filter_map(|(_, hello)| hello.place.clone()).collect();
+        let sockets = met.into_iter().map(|other| other.map(|(stream, _)| stream)).collect();
+        Ok(Met { sockets, places })
     }
 
     /// Where the processes with greater numbers come to, if there are any.
@@ -261,8 +277,8 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn hello(process: usize, terms: &Terms) -> Vec<u8> {
-    let hello = Hello { process, terms: terms.clone() };
+fn hello(process: usize, terms: &Terms, place: Option<OutputIdentity>) -> Vec<u8> {
+    let hello = Hello { process, terms: terms.clone(), place };
     let said = serde_json::to_vec(&hello).expect("plain data can be encoded");
     let length = u32::try_from(said.len()).expect("options are no gigabytes");
     [GREETING.as_slice(), &length.to_le_bytes(), &said].concat()
@@ -317,9 +333,17 @@ mod tests {
                         let (stop, report) = (Stop::default(), Report::silent());
                         let (stop, report) = (&stop, &report);
                         let telemetry = &Telemetry::default();
-                        let met =
-                            Meeting { process, addresses, terms, stop, report, telemetry }.hold();
-                        met.map(|streams| {
+                        let met = Meeting {
+                            process,
+                            addresses,
+                            terms,
+                            place: None,
+                            stop,
+                            report,
+                            telemetry,
+                        }
+                        .hold();
+                        met.map(|Met { sockets: streams, .. }| {
                             assert!(streams[process].is_none());
                             streams.iter().flatten().count()
                         })
@@ -356,7 +380,9 @@ mod tests {
                 let (stop, report, terms) = (Stop::default(), Report::silent(), terms("5s"));
                 let (addresses, stop, report) = (&*addresses, &stop, &report);
                 let telemetry = &Telemetry::default();
-                let met = Meeting { process, addresses, terms, stop, report, telemetry }.hold();
+                let met =
+                    Meeting { process, addresses, terms, place: None, stop, report, telemetry }
+                        .hold();
                 met.unwrap_err().to_string()
             })
         };
@@ -377,7 +403,16 @@ mod tests {
         let leader = std::thread::spawn(move || {
             let (addresses, stop, report) = (&*leader_at, &leader_stop, &report);
             let telemetry = &Telemetry::default();
-            Meeting { process: 0, addresses, terms: terms("5s"), stop, report, telemetry }.hold()
+            Meeting {
+                process: 0,
+                addresses,
+                terms: terms("5s"),
+                place: None,
+                stop,
+                report,
+                telemetry,
+            }
+            .hold()
         });
         let mut stranger = loop {
             match TcpStream::connect(&addresses[0]) {
@@ -412,7 +447,8 @@ mod tests {
         std::thread::scope(|scope| {
             let (addresses, stop, report) = (&addresses, &stop, &report);
             let (terms, telemetry) = (terms("5s"), &telemetry);
-            let meeting = Meeting { process: 1, addresses, terms, stop, report, telemetry };
+            let meeting =
+                Meeting { process: 1, addresses, terms, place: None, stop, report, telemetry };
             let waits = scope.spawn(move || meeting.hold().map(drop));
             while said.lock().unwrap().is_empty() {
                 std::thread::park_timeout(MEET_POLL);

@@ -49,6 +49,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             closed_by_all: EventTime::MAX,
             closed_by_some: EventTime::MIN,
             final_rows: self.final_rows,
+            place: self.options.checkpoints.as_ref().and_then(|kept| kept.place.clone()),
             ..ProcessCut::default()
         };
         for Snapshot { closed_before, panes, .. } in &parts {

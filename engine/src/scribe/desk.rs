@@ -11,9 +11,10 @@ use timely::scheduling::activate::SyncActivator;
 
 use crate::background::{Background, Bell, GiveWay};
 use crate::checkpoint::manifest::{Manifest, ProcessCut};
+use crate::checkpoint::places::Restoration;
 use crate::finals::SharedRows;
 use crate::job::Stop;
-use crate::outputs::{Condition, Recovery};
+use crate::outputs::Condition;
 
 /// Memory of rows between the workers and the scribe, bytes. One letter may exceed it.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
@@ -30,8 +31,9 @@ pub(crate) enum Letter<P, O> {
     State(Snapshot<P>),
     /// A worker, counted in its process, has handed over everything of the epochs before this.
     Passed { worker: usize, epoch: u64 },
-    /// Which cut counts. Until this has come, nothing is written.
-    Recover(Recovery, u64),
+    /// What a start has to show, the number of its claim, and how many processes there are. Until
+    /// this has come, nothing is written.
+    Recover(Restoration, u64, usize),
     /// Make this manifest durable.
     Put(Box<Manifest>),
     /// The manifest of the cut of this epoch is durable: show it.
@@ -101,6 +103,8 @@ struct State<P, O> {
     sealed: BTreeMap<u64, Option<ProcessCut>>,
     /// The newest manifest that is durable.
     put: Option<(u64, u64)>,
+    /// The epoch up to which all files are visible here.
+    shown: Option<u64>,
     ending: Option<Ending>,
     gone: bool,
     workers: Vec<SyncActivator>,
@@ -155,6 +159,7 @@ impl<P, O> Desk<P, O> {
             condition: Condition::default(),
             sealed: BTreeMap::new(),
             put: None,
+            shown: None,
             ending: None,
             gone: false,
             workers: Vec::new(),
@@ -236,6 +241,17 @@ impl<P, O> Desk<P, O> {
         self.lock().put
     }
 
+    /// The epoch up to which all files of this process are visible.
+    pub(crate) fn shown(&self) -> Option<u64> {
+        self.lock().shown
+    }
+
+    /// What is lost, because of `cause`, of what was handed over.
+    pub(super) fn lost_by(&self, cause: &str) -> Lost {
+        let fate = Fate::of_unwritten(self.inner.checkpoints);
+        Lost { cause: cause.to_owned(), rows: self.lock().condition.waiting, fate }
+    }
+
     pub(super) fn end(&self, ending: Ending) {
         self.lock().ending = Some(ending);
         self.inner.bell.ring();
@@ -286,6 +302,12 @@ impl<P, O> Desk<P, O> {
     pub(super) fn announce_put(&self, number: u64, epoch: u64) {
         let mut state = self.lock();
         state.put = Some((number, epoch));
+        state.wake();
+    }
+
+    pub(super) fn announce_shown(&self, epoch: u64) {
+        let mut state = self.lock();
+        state.shown = state.shown.max(Some(epoch));
         state.wake();
     }
 

@@ -37,7 +37,7 @@ use self::unable::Unable;
 use crate::background::{Background, Bell, Join, Step, Task};
 use crate::checkpoint::blobs::Blobs;
 use crate::checkpoint::catalog::Retention;
-use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::manifest::{Manifest, OutputIdentity};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
@@ -51,6 +51,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Memory of rows of later epochs that are set aside, bytes, before no more letters are taken while
 /// the current epoch cannot be sealed.
 const ASIDE_BYTES_MAX: usize = 16 << 20;
+/// How long the scribe may take to complete everything once the job was stopped, and how long to end
+/// without that: with the stop itself, not more than a stop may take.
+const COMPLETE_WITHIN: Duration = Duration::from_millis(4_500);
+const FORGET_WITHIN: Duration = Duration::from_millis(500);
+/// How often whoever waits for its end looks.
+const JOIN_POLL: Duration = Duration::from_millis(2);
 /// How long the scribe sleeps at most while rows wait: a clock that is moved by hand wakes nobody.
 const TICK_MAX: Duration = Duration::from_secs(1);
 
@@ -75,6 +81,8 @@ pub(crate) struct ScribeCheckpoints {
     /// Rows that waited for their file in the cut that the run continues, where this process takes
     /// them back.
     pub(crate) pending: VecDeque<Pending>,
+    /// Where the outputs of this process are, if that can be told.
+    pub(crate) place: Option<OutputIdentity>,
     /// Only where manifests are written.
     pub(crate) retention: Option<Retention>,
 }
@@ -92,24 +100,37 @@ impl<P, O> ScribeHandle<P, O> {
     }
 
     /// Makes everything durable and visible that was handed over, and ends. While that is not
-    /// possible, tries until the job is stopped.
+    /// possible, tries until the job is stopped. One that hangs in a disk or a store is then left
+    /// behind.
     ///
     /// # Errors
     ///
     /// What is lost.
     pub(crate) fn complete(self) -> Result<(), Lost> {
         self.desk.end(Ending::Complete);
-        self.join()
+        let desk = self.desk.clone();
+        self.join(COMPLETE_WITHIN, || desk.stop_is_requested())
     }
 
     /// Ends, and forgets what is not durable.
     pub(crate) fn forget(self) {
         self.desk.end(Ending::Forget);
         // What is lost is computed again.
-        let _ = self.join();
+        let _ = self.join(FORGET_WITHIN, || true);
     }
 
-    fn join(self) -> Result<(), Lost> {
+    /// Waits until the task is done; once it `hurries`, no longer than `limit`.
+    fn join(self, limit: Duration, hurries: impl Fn() -> bool) -> Result<(), Lost> {
+        let (clock, mut since) = (Clock::system(), None);
+        while !self.task.is_done() {
+            if hurries() {
+                let since = *since.get_or_insert_with(|| clock.elapsed());
+                if limit <= clock.elapsed().saturating_sub(since) {
+                    return Err(self.desk.lost_by("a disk or a store does not answer"));
+                }
+            }
+            std::thread::park_timeout(JOIN_POLL);
+        }
         if !self.task.join() {
             return Err(Lost {
                 cause: "the task that writes outputs panicked".into(),
@@ -298,9 +319,11 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
                 self.snapshots.entry(snapshot.epoch).or_default().push(snapshot);
             }
             Letter::Passed { worker, epoch } => self.passed[worker] = epoch,
-            Letter::Recover(recovery, claim) => {
+            Letter::Recover(restoration, claim, processes) => {
                 self.claim = claim;
-                self.recovery = Some(recovery);
+                let checkpoints = self.options.checkpoints.as_ref();
+                let here = checkpoints.and_then(|checkpoints| checkpoints.place.as_ref());
+                self.recovery = Some(restoration.at(self.options.process, processes, here));
             }
             Letter::Put(manifest) => self.puts.push_back(manifest),
             Letter::Commit { epoch } => self.commit = Some(epoch),
@@ -385,6 +408,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         final_rows.commit(epoch)?;
         rejected.commit(epoch)?;
         self.commit = None;
+        self.desk.announce_shown(epoch);
         Ok(())
     }
 

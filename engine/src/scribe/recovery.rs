@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use strandline_operators::window::LAST_EPOCH;
 
 use super::desk::Fate;
 use super::{Lost, Scribe, ScribeCheckpoints, Unable};
@@ -48,7 +49,11 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             }
         }
         self.recovered = true;
-        self.current = recovery.epoch.map_or(0, |epoch| epoch + 1);
+        if let Some(epoch) = recovery.epoch {
+            self.desk.announce_shown(epoch);
+        }
+        // After the end of a bounded run nothing more is written.
+        self.current = recovery.epoch.map_or(0, |epoch| epoch.min(LAST_EPOCH - 2) + 1);
         self.enter(self.current);
         Ok(())
     }

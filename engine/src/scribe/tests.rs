@@ -450,3 +450,33 @@ fn a_hidden_file_that_somebody_removed_is_said() {
     let said = bench.said.lock().unwrap().clone();
     assert!(said.len() == 1 && said[0].contains("its 3 rows are missing"), "{said:?}");
 }
+
+/// A task that waits for a disk that never answers.
+struct Hanging;
+
+impl Task for Hanging {
+    fn step(&mut self) -> Step {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[test]
+fn a_disk_or_store_that_hangs_holds_up_no_stop() {
+    for forgets in [true, false] {
+        let (bell, stop, lost) = (Bell::default(), Stop::default(), Arc::default());
+        let desk: Desk<u64, Out> =
+            Desk::new(bell.clone(), stop.clone(), Background::threads(), true);
+        let task = Background::threads().spawn("hanging", bell, Hanging).unwrap();
+        let handle = ScribeHandle { desk, task, lost };
+        stop.request();
+        match forgets {
+            true => handle.forget(),
+            false => {
+                let error = handle.complete().unwrap_err().to_string();
+                assert!(error.contains("does not answer"), "{error}");
+            }
+        }
+    }
+}

@@ -28,7 +28,9 @@ pub use files::FileOutputs;
 pub use latest_json::LatestJson;
 pub use layout::Layout;
 pub use names::{DateFolder, NotOurs, RunId};
-pub use output_dir::{Existing, OutputDirError, has_rows, identify, identity, prepare};
+pub use output_dir::{
+    Existing, OutputDirError, check, has_rows, identify, identity, prepare, show_staged,
+};
 pub use parquet::{FinalRowColumns, FinalRows, FinalRowsFiles};
 pub use rejected::{RejectedColumns, RejectedFiles, RejectedRecords};
 pub use rolling::{Roll, RollingFiles};

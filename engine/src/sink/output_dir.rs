@@ -2,6 +2,7 @@
 //! second on.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -20,6 +21,10 @@ pub(super) const DEAD_LETTERS: &str = "dead_letters";
 
 /// The file that says which directory this is, wherever it is moved to.
 const ID_FILE: &str = ".strandline-id";
+
+/// How often a process looks whether another one has written that file, and how long between.
+const ID_LOOKS_MAX: usize = 20;
+const ID_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 const FOLDERS: [&str; 3] = [FINAL_ROWS, LATE, DEAD_LETTERS];
 
@@ -54,6 +59,22 @@ pub enum OutputDirError {
     /// The disk does not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Looks whether [`prepare`] would be refused, without touching what is there. The folders are made.
+///
+/// # Errors
+///
+/// As those of [`prepare`].
+pub fn check(out: &Directory, existing: Existing) -> Result<(), OutputDirError> {
+    if existing == Existing::Refuse && has_rows(out)? {
+        return Err(OutputDirError::HasRows { path: out.path().to_owned() });
+    }
+    out.check_writable()?;
+    for name in FOLDERS {
+        out.subdirectory(name)?.check_writable()?;
+    }
+    Ok(())
 }
 
 /// Makes `out` ready: the folders are there, `latest.json` holds `latest` (if this process is the
@@ -104,7 +125,7 @@ pub fn prepare(
 
 /// Makes a folder of `OUT` what the cut that counts says: `staged` is visible, and of the job's
 /// files those of later epochs are gone. Leftovers of processes that died are gone too.
-/// Gives those of `staged` that are neither hidden nor visible any more.
+/// What is `elsewhere` is shown if it is here. Gives those of `staged` that are neither hidden nor visible any more.
 ///
 /// # Errors
 ///
@@ -113,7 +134,11 @@ pub(super) fn recover<'a>(
     folder: &Directory,
     recovery: &Recovery,
     staged: impl Iterator<Item = &'a Staged>,
+    elsewhere: impl Iterator<Item = &'a Staged>,
 ) -> Result<Vec<&'a Staged>, StoreError> {
+    for file in elsewhere {
+        folder.subdirectory(&file.folder)?.show(&file.hidden, &file.name)?;
+    }
     let mut gone = Vec::new();
     for file in staged {
         if !folder.subdirectory(&file.folder)?.show(&file.hidden, &file.name)? {
@@ -136,18 +161,27 @@ pub(super) fn recover<'a>(
     Ok(gone)
 }
 
-/// Which directory `out` is: the first time, `new` says so from then on.
+/// Which directory `out` is: the first time, `new` says so from then on. Processes that share it may
+/// ask at once: all of them get the same answer.
 ///
 /// # Errors
 ///
 /// What the disk says.
 pub fn identify(out: &Directory, new: RunId) -> Result<OutputIdentity, StoreError> {
-    let mut identity = identity(out)?;
-    if identity.id.is_none() {
-        out.replace(ID_FILE, new.to_string().as_bytes())?;
-        identity.id = Some(new.to_string());
+    for _ in 0..ID_LOOKS_MAX {
+        let found = identity(out)?;
+        if found.id.is_some() {
+            return Ok(found);
+        }
+        if out.create_new(ID_FILE, new.to_string().as_bytes())? {
+            return identity(out);
+        }
+        // Another process writes it just now.
+        std::thread::park_timeout(ID_LOOK_EVERY);
     }
-    Ok(identity)
+    // It died before it had.
+    out.replace(ID_FILE, new.to_string().as_bytes())?;
+    identity(out)
 }
 
 /// Which directory `out` is, without touching it.
@@ -162,7 +196,28 @@ pub fn identity(out: &Directory) -> Result<OutputIdentity, StoreError> {
     };
     // Where there is no current directory, the path says nothing more than it did.
     let path = std::path::absolute(out.path()).unwrap_or_else(|_| out.path().to_owned());
+    let id = id.filter(|id| !id.is_empty());
     Ok(OutputIdentity { id, path: path.display().to_string() })
+}
+
+/// Shows what a cut lists as being in `out`, as a start would, and removes nothing. Gives those
+/// files that are neither hidden nor visible.
+///
+/// # Errors
+///
+/// What stands in the way. May be called again.
+pub fn show_staged<'a>(
+    out: &Directory,
+    staged: &'a [Staged],
+) -> Result<Vec<&'a Staged>, StoreError> {
+    let mut gone = Vec::new();
+    for file in staged {
+        let folder = out.subdirectory(&file.output)?.subdirectory(&file.folder)?;
+        if !folder.show(&file.hidden, &file.name)? {
+            gone.push(file);
+        }
+    }
+    Ok(gone)
 }
 
 /// Whether there are rows of an earlier run: files that a sink committed. Staged leftovers are

@@ -463,8 +463,10 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
 
     fn recover(&mut self, recovery: &Recovery) -> Result<(), Trouble> {
         self.next_name.run = recovery.job;
-        let staged = recovery.staged.iter().filter(|staged| staged.output == self.output);
-        match output_dir::recover(&self.directory, recovery, staged) {
+        let of_this = |staged: &&Staged| staged.output == self.output;
+        let staged = recovery.staged.iter().filter(of_this);
+        let elsewhere = recovery.elsewhere.iter().filter(of_this);
+        match output_dir::recover(&self.directory, recovery, staged, elsewhere) {
             Ok(gone) => {
                 for Staged { folder, name, rows, .. } in gone {
                     let path = self.directory.path().join(folder).join(name);

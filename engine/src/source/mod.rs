@@ -37,6 +37,9 @@ pub trait Source: Clone + Send + Sync + 'static {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, SourceError>;
 
+    /// Whether partitions have ends: the run is over when it has read to those.
+    fn is_bounded(&self) -> bool;
+
     /// Takes note of up to where results are durable, for whoever watches the lag from outside.
     /// Does not block, and recovery does not rely on it.
     fn committed(&self, _positions: &[(Partition, Offset)]) {}

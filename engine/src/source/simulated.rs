@@ -198,6 +198,10 @@ impl Source for SimulatedLog {
         Ok(Plan { topic: TopicIdentity::named(&self.topic), partitions })
     }
 
+    fn is_bounded(&self) -> bool {
+        self.bounded
+    }
+
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
         Ok(self.starts(known as usize))
     }

@@ -224,6 +224,29 @@ impl Directory {
         self.staged_with(name, bytes)?.publish()
     }
 
+    /// Makes a small file if there is none of that name, and says whether it did: of several
+    /// processes that do this at once, one does. Whoever finds it may find it empty for a moment.
+    /// Returns when it is on the medium.
+    ///
+    /// # Errors
+    ///
+    /// Such as a full disk.
+    pub fn create_new(&self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let path = self.file(name)?;
+        self.create()?;
+        let mut file = match self.disk.create_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            file => file.map_err(|error| StoreError::new("create", &path, error))?,
+        };
+        file.write_all(bytes)
+            .and_then(|()| file.sync())
+            .map_err(|error| StoreError::new("write", &path, error))?;
+        self.disk
+            .sync_dir(&self.path)
+            .map_err(|error| StoreError::new("sync", &self.path, error))?;
+        Ok(true)
+    }
+
     /// A staged file that may take the place of another.
     fn staged_with(&self, name: &str, bytes: &[u8]) -> Result<StagedFile, StoreError> {
         self.file(name)?;

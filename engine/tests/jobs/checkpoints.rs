@@ -29,11 +29,11 @@ use strandline_operators::window::Tumbling;
 use tempfile::TempDir;
 
 /// Count, average, least and greatest.
-type Measured = (u64, Option<f64>, Option<f64>, Option<f64>);
+pub(crate) type Measured = (u64, Option<f64>, Option<f64>, Option<f64>);
 /// Key, start of the window, count, bits of the average.
-type PlainRow = (String, i64, i64, Option<u64>);
+pub(crate) type PlainRow = (String, i64, i64, Option<u64>);
 
-const PARTITIONS: u32 = 3;
+pub(crate) const PARTITIONS: u32 = 3;
 const RECORDS: u64 = 3_000;
 
 fn record(number: u64) -> (Partition, EventTime, Vec<u8>) {
@@ -53,7 +53,7 @@ fn record(number: u64) -> (Partition, EventTime, Vec<u8>) {
 }
 
 /// Records `from..to` of the topic.
-fn append(log: &SimulatedLog, numbers: std::ops::Range<u64>) {
+pub(crate) fn append(log: &SimulatedLog, numbers: std::ops::Range<u64>) {
     for (partition, _, payload) in numbers.map(record) {
         log.append(partition, None, Some(payload));
     }
@@ -155,8 +155,31 @@ impl Place {
     }
 
     fn rows(&self) -> BTreeSet<PlainRow> {
-        let mut rows = BTreeSet::new();
-        for file in parquet_files(&self.out().join("parquet")) {
+        rows_in([&*self.out()])
+    }
+
+    /// The number of the newest manifest.
+    fn newest(&self) -> u64 {
+        let newest = self.manifests().pop().unwrap();
+        Manifest::number_of(newest.file_name().unwrap().to_str().unwrap()).unwrap()
+    }
+
+    fn manifests(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = fs::read_dir(self.checkpoints())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("manifest-"))
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// The rows in these directories of outputs.
+pub(crate) fn rows_in<'a>(outs: impl IntoIterator<Item = &'a Path>) -> BTreeSet<PlainRow> {
+    let mut rows = BTreeSet::new();
+    for out in outs {
+        for file in parquet_files(&out.join("parquet")) {
             let file = fs::File::open(file).unwrap();
             let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
             for batch in reader.map(Result::unwrap) {
@@ -174,25 +197,15 @@ impl Place {
                 }
             }
         }
-        rows
     }
-
-    fn manifests(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = fs::read_dir(self.checkpoints())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("manifest-"))
-            .collect();
-        files.sort();
-        files
-    }
+    rows
 }
 
-fn table() -> Table {
+pub(crate) fn table() -> Table {
     Table::new::<Measured>("id", "rows", &["count", "average", "least", "greatest"])
 }
 
-fn view() -> View {
+pub(crate) fn view() -> View {
     View::new(Snapshot::empty("t", Arc::new(table()), EventTime::from_millis(0)))
 }
 
@@ -244,25 +257,105 @@ fn log_length(log: &SimulatedLog) -> u64 {
 }
 
 #[test]
-fn a_finished_run_is_not_started_again_unless_told_to() {
+fn a_finished_run_shows_what_is_hidden_and_says_what_it_came_to_again() {
     let mut place = Place::new();
     let log = SimulatedLog::new("t", PARTITIONS);
     append(&log, 0..RECORDS);
     let log = log.bounded();
-    place.run(&log, 2, &Stop::default()).unwrap();
+    let first = place.run(&log, 2, &Stop::default()).unwrap();
     let rows = place.rows();
-    let error = place.run(&log, 2, &Stop::default()).unwrap_err();
+    // It was killed before its last files were shown.
+    let newest =
+        Manifest::from_bytes(place.newest(), &fs::read(place.manifests().pop().unwrap()).unwrap());
+    let staged = newest.unwrap().cut.unwrap().processes.remove(0).outputs.staged;
+    assert!(!staged.is_empty());
+    for file in &staged {
+        let folder = place.out().join(&*file.output).join(&file.folder);
+        fs::rename(folder.join(&file.name), folder.join(&file.hidden)).unwrap();
+    }
+    assert!(place.rows().len() < rows.len());
+    for workers in [3, 1] {
+        let again = place.run(&log, workers, &Stop::default()).unwrap();
+        assert_eq!(again, Summary { read_before: RECORDS, ..first });
+        assert_eq!(place.rows(), rows);
+    }
+    let said = place.said();
+    assert!(said.len() == 2 && said[0].contains("is finished"), "{said:?}");
+    assert!(said[0].contains("--fresh"), "{said:?}");
+
+    // Not as a live one.
+    let live = SimulatedLog::new("t", PARTITIONS);
+    let error = place.run(&live, 2, &Stop::default()).unwrap_err();
     assert!(matches!(error, JobError::Checkpoint(CheckpointError::Finished { .. })), "{error}");
-    assert!(error.to_string().contains("--fresh"), "{error}");
-    assert_eq!(place.rows(), rows);
+    assert!(error.to_string().contains("--bounded"), "{error}");
 
     fs::remove_dir_all(place.out()).unwrap();
     place.fresh = true;
     place.run(&log, 1, &Stop::default()).unwrap();
     assert_eq!(place.rows(), rows);
     let said = place.said();
-    assert!(said.len() == 1 && said[0].contains("starting over"), "{said:?}");
-    assert!(said[0].contains("3000 records read"), "{said:?}");
+    assert!(said.last().unwrap().contains("starting over"), "{said:?}");
+    assert!(said.last().unwrap().contains("3000 records read"), "{said:?}");
+}
+
+/// A bounded run of so many records that was stopped before it had read them.
+fn interrupted(records: u64) -> (Place, SimulatedLog, Summary) {
+    let place = Place::new();
+    let log = SimulatedLog::new("t", PARTITIONS);
+    append(&log, 0..records);
+    let summary = place.run_until(&log.clone().bounded(), 1, 1);
+    assert!(!summary.finished && summary.ledger.read < records, "{summary:?}");
+    (place, log, summary)
+}
+
+#[test]
+fn a_bounded_run_that_was_interrupted_is_continued_bounded_to_the_same_ends() {
+    let (place, log, stopped) = interrupted(60_000);
+    let error = place.run(&log, 2, &Stop::default()).unwrap_err();
+    let other_mode = matches!(error, JobError::Checkpoint(CheckpointError::OtherMode { .. }));
+    assert!(other_mode && error.to_string().contains("--bounded"), "{error}");
+    // Neither what came later nor a partition that was not there is read.
+    append(&log, 60_000..60_300);
+    let new = log.add_partition();
+    log.append(new, None, Some(record(0).2));
+    let summary = place.run(&log.bounded(), 2, &Stop::default()).unwrap();
+    assert!(summary.finished);
+    assert_eq!((summary.ledger.read, summary.read_before), (60_000, stopped.ledger.read));
+}
+
+#[test]
+fn a_bounded_run_on_a_log_that_was_cut_back_says_so() {
+    let (place, _, stopped) = interrupted(60_000);
+    for (records, what) in [(30, "has read up to"), (59_000, "is to read up to")] {
+        assert!(stopped.ledger.read < 59_000, "{stopped:?}");
+        let log = SimulatedLog::new("t", PARTITIONS);
+        append(&log, 0..records);
+        let error = place.run(&log.bounded(), 2, &Stop::default()).unwrap_err();
+        let cut_back = matches!(error, JobError::Checkpoint(CheckpointError::LogCutBack { .. }));
+        let text = error.to_string();
+        assert!(cut_back && text.contains(what) && text.contains("--fresh"), "{error}");
+        assert!(!text.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_partition_whose_discovery_died_before_the_first_cut_meets_no_closed_window() {
+    let place = Place::new();
+    let log = SimulatedLog::new("t", PARTITIONS);
+    append(&log, 0..1_500);
+    place.run_until(&log, 2, 1_500);
+    let before = place.rows();
+    // It was found after the last cut, and the process died: no cut knows of it.
+    let new = log.add_partition();
+    for number in 0..300 {
+        log.append(new, None, Some(record(number).2));
+    }
+    append(&log, 1_500..RECORDS);
+    let summary = place.run(&log.bounded(), 2, &Stop::default()).unwrap();
+    let rows = place.rows();
+    let windows: BTreeSet<_> = rows.iter().map(|row| (&row.0, row.1)).collect();
+    assert_eq!(windows.len(), rows.len(), "a window is final once");
+    assert!(before.is_subset(&rows) && 250 < summary.ledger.late, "{summary:?}");
 }
 
 #[test]

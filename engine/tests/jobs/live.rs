@@ -146,6 +146,10 @@ impl Source for Watched {
         self.log.plan(kept, stopped)
     }
 
+    fn is_bounded(&self) -> bool {
+        self.log.is_bounded()
+    }
+
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
         self.log.discover(known)
     }

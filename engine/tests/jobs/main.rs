@@ -5,5 +5,6 @@ mod checkpoints;
 mod exact;
 mod follow;
 mod live;
+mod places;
 mod processes;
 mod toy;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, Stop};
+use strandline_engine::peers;
 use strandline_engine::report::Report;
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::Table;
@@ -51,6 +52,7 @@ impl Decode for Announced {
 fn a_process() {
     let set = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
     let (process, fault) = (set(PROCESS).parse().unwrap(), set(FAULT));
+    hook();
     let addresses = set(PORTS).split(' ').map(|port| format!("127.0.0.1:{port}")).collect();
     // Both make the same log; partition 1 is the second one's.
     let log = SimulatedLog::new("toy", 2);
@@ -87,6 +89,16 @@ fn a_process() {
             .run(config, &clock, &view, &stop),
     };
     println!("\nended: {}", result.unwrap_err());
+}
+
+/// Sets the panic hook, as a program does.
+pub(crate) fn hook() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !peers::explains(panic) {
+            usual(panic);
+        }
+    }));
 }
 
 /// A process of two; killed when dropped.

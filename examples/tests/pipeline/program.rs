@@ -73,7 +73,7 @@ fn a_port_that_is_taken_is_refused_before_anything_is_written() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, stderr) =
         finish(command(&["--listen", &address, "--out", out.to_str().unwrap()]));
-    assert_eq!(code, Some(2));
+    assert_eq!(code, Some(75), "it may pass");
     assert!(stderr.contains("--listen") && stderr.contains("taken"), "{stderr}");
     assert!(!out.exists());
 }
@@ -130,10 +130,13 @@ fn rows_of_an_earlier_run_are_refused_where_no_checkpoint_is_continued() {
     }
     let rows = Found::read(directory.path(), &MAIN_JOB).unwrap().rows.len();
     assert!(0 < rows, "nothing was touched");
-    for (what, left) in [("--append", rows), ("--replace", 0)] {
+    // Nothing is removed before it is known that the job can run: the log was not even reached.
+    let latest = Directory::local(directory.path()).read("latest.json").unwrap();
+    for what in ["--append", "--replace"] {
         begins(&[&options[..], &[what]].concat());
-        assert_eq!(Found::read(directory.path(), &MAIN_JOB).unwrap().rows.len(), left);
+        assert_eq!(Found::read(directory.path(), &MAIN_JOB).unwrap().rows.len(), rows);
     }
+    assert!(!latest.is_empty());
 }
 
 /// A job with these options is not refused, and waits for its broker.

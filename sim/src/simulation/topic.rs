@@ -260,6 +260,10 @@ impl Source for SimulatedTopic {
         }
     }
 
+    fn is_bounded(&self) -> bool {
+        self.log.is_bounded()
+    }
+
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
         self.log.discover(known)
     }

@@ -14,11 +14,13 @@ use strandline_operators::window::{PaneState, Row, Tumbling, Window};
 use crate::background::Spawn;
 use crate::checkpoint::blobs::{BlobEntry, BlobError};
 use crate::checkpoint::catalog::STATE_PREFIX;
-use crate::checkpoint::manifest::ProcessCut;
+use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
+use crate::checkpoint::places::Restoration;
 use crate::clock::ClockHand;
-use crate::outputs::{Outputs, Staged, Visibility};
+use crate::outputs::{OutputCut, Outputs, Staged, Visibility};
 use crate::scribe::*;
 use crate::sink::{FileOutputs, Roll};
+use crate::source::TopicIdentity;
 use crate::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use crate::table::Table;
 use crate::telemetry::Telemetry;
@@ -163,6 +165,7 @@ impl Bench {
             checkpoints: checkpoints.then(|| ScribeCheckpoints {
                 blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
                 pending: continued.map(pending_of).unwrap_or_default(),
+                place: None,
                 retention: Some(Retention::default()),
             }),
             clock,
@@ -177,8 +180,29 @@ impl Bench {
     }
 
     pub(super) fn recover(&self, epoch: Option<u64>, staged: Vec<Staged>) {
-        let recovery = Recovery { job: JOB.parse().unwrap(), epoch, staged };
-        self.hand(Letter::Recover(recovery, 1));
+        let cut = |epoch| CutRecord {
+            epoch,
+            finished: false,
+            closed_before: EventTime::MIN,
+            final_rows: 0,
+            partitions: Vec::new(),
+            processes: vec![ProcessCut {
+                outputs: OutputCut { staged, pending: Vec::new() },
+                ..ProcessCut::default()
+            }],
+        };
+        let manifest = Manifest {
+            format: FORMAT,
+            number: 1,
+            job: JOB.into(),
+            start: JOB.into(),
+            written_at: EventTime::from_millis(0),
+            shape: BTreeMap::new(),
+            topic: TopicIdentity::named("t"),
+            outputs: None,
+            cut: epoch.map(cut),
+        };
+        self.hand(Letter::Recover(Restoration::of(&manifest), 1, 1));
     }
 
     pub(super) fn hand(&self, letter: Letter<u64, Out>) {

@@ -117,6 +117,10 @@ impl Source for KafkaSource {
         plan::plan(&self.connection, kept, stopped)
     }
 
+    fn is_bounded(&self) -> bool {
+        self.connection.settings.bounded
+    }
+
     fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
         plan::discover(&self.connection, known)
     }

@@ -1,0 +1,60 @@
+//! Shows what was committed in a place that no process of the job has any more.
+
+use serde_json::json;
+use strandline_engine::checkpoint::blobs::{BlobError, Blobs};
+use strandline_engine::checkpoint::manifest::Manifest;
+use strandline_engine::checkpoint::{CheckpointError, catalog, places};
+use strandline_engine::sink;
+use strandline_engine::store::{Directory, StoreError};
+
+use super::{Answer, Recover, Store};
+
+/// Shows the files that the newest checkpoint lists for the directory, and reports that. What is
+/// neither hidden nor visible is damage: then nothing is reported.
+pub(super) fn recover(store: &Store, asked: &Recover) -> Result<Answer, CheckpointError> {
+    let place = store.blobs.place();
+    let failed = |reason: String| -> CheckpointError {
+        BlobError::Failed { place: place.clone(), reason }.into()
+    };
+    let unreadable = |error: StoreError| failed(error.to_string());
+    let newest = catalog::find(&store.blobs)?.newest;
+    let Some(manifest @ Manifest { cut: Some(_), .. }) = newest else {
+        return Err(failed("no checkpoint has committed any rows".to_owned()));
+    };
+    let out = Directory::local(&asked.out);
+    let here = sink::identity(&out).map_err(unreadable)?;
+    let shown_at = asked.out.display();
+    let Some(id) = &here.id else {
+        return Err(failed(format!(
+            "{shown_at} is no directory of outputs: it holds no .strandline-id"
+        )));
+    };
+    let recovery = places::recovery_at(&manifest, &here);
+    let gone = sink::show_staged(&out, &recovery.staged).map_err(unreadable)?;
+    let rows: u64 = recovery.staged.iter().map(|file| file.rows).sum();
+    let (number, files) = (manifest.number, recovery.staged.len());
+    let names: Vec<String> =
+        gone.iter().map(|file| format!("{}/{}/{}", file.output, file.folder, file.name)).collect();
+    if gone.is_empty() {
+        places::report_shown(&store.blobs, &manifest, &here)?;
+    }
+    let lines = match asked.place.json {
+        true => json!({"number": number, "id": id, "files": files, "rows": rows, "missing": names})
+            .to_string(),
+        false if gone.is_empty() => format!(
+            "{shown_at}, place {id}: the {files} files of checkpoint {number} ({rows} rows) are \
+             visible; a start need not have this place any more"
+        ),
+        false => {
+            let missing: u64 = gone.iter().map(|file| file.rows).sum();
+            format!(
+                "{shown_at}, place {id}: {} files of checkpoint {number} ({missing} rows) are \
+                 neither hidden nor visible: {}; bring them back from a copy, or start with \
+                 --abandon-place {id}",
+                gone.len(),
+                names.join(", ")
+            )
+        }
+    };
+    Ok(Answer { lines: lines + "\n", damaged: !gone.is_empty() })
+}

@@ -1,0 +1,237 @@
+//! A job of two processes with a directory of outputs each, one of which is killed between the last
+//! manifest and its renames: no row stays hidden without a word.
+//!
+//! Each process is this test's own program, run again.
+#![expect(clippy::disallowed_methods, reason = "looks at the files behind the store's back")]
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use strandline_engine::checkpoint::manifest::{Manifest, OutputIdentity};
+use strandline_engine::checkpoint::object::ObjectBlobs;
+use strandline_engine::checkpoint::{Checkpoints, catalog, places};
+use strandline_engine::clock::Clock;
+use strandline_engine::job::{Job, JobOptions, Stop};
+use strandline_engine::report::Report;
+use strandline_engine::sink::{self, FileOutputs, Roll, RunId};
+use strandline_engine::source::simulated::SimulatedLog;
+use strandline_engine::store::{Directory, FaultyDisk, LocalDisk, Operation};
+use strandline_operators::aggregate::{Average, Count, Max, Min};
+use strandline_operators::decode::{JsonFields, Metrics};
+use strandline_operators::window::Tumbling;
+
+use crate::checkpoints::{PARTITIONS, append, rows_in, table, view};
+use crate::processes::hook;
+
+const RECORDS: u64 = 3_000;
+const PROCESS: &str = "STRANDLINE_TEST_PLACE_PROCESS";
+const PORTS: &str = "STRANDLINE_TEST_PLACE_PORTS";
+const THERE: &str = "STRANDLINE_TEST_PLACE_THERE";
+const OUT: &str = "STRANDLINE_TEST_PLACE_OUT";
+const KILLED: &str = "STRANDLINE_TEST_PLACE_KILLED";
+const ABANDONED: &str = "STRANDLINE_TEST_PLACE_ABANDONED";
+
+#[test]
+#[ignore = "one process of the tests below"]
+fn a_process() {
+    let set = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let process = set(PROCESS).parse().unwrap();
+    hook();
+    let there = PathBuf::from(set(THERE));
+    let log = SimulatedLog::new("t", PARTITIONS);
+    append(&log, 0..RECORDS);
+    let killed = std::env::var(KILLED).is_ok();
+    let disk = FaultyDisk::new(LocalDisk, move |operation, path| {
+        let shows = path.extension().is_some_and(|extension| extension == "parquet");
+        if killed && operation == Operation::Rename && shows {
+            std::process::abort();
+        }
+        None
+    });
+    let (clock, report) = (Clock::system(), Report::new(|line| println!("says: {line}")));
+    let out = Directory::on(Arc::new(disk), there.join(set(OUT)));
+    let run = RunId::fresh(&clock);
+    let place = sink::identify(&out, run).unwrap();
+    let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+    let outputs = FileOutputs {
+        out,
+        run,
+        roll: Roll::default(),
+        clock: clock.clone(),
+        report: report.clone(),
+        table: table(),
+        topic: "t".into(),
+        windows,
+    };
+    let checkpoints = Checkpoints {
+        blobs: Arc::new(ObjectBlobs::local(there.join("checkpoints")).unwrap()),
+        // Only the end of the run is one.
+        every: Duration::from_secs(3_600),
+        keep: 3,
+        fresh: false,
+        start: run,
+        shape: [].into(),
+        outputs: Some(place),
+    };
+    let metric = |message: &Metrics<1>| message.get(0);
+    let options = JobOptions {
+        watermark: Duration::from_secs(5),
+        epoch_every: Duration::from_millis(5),
+        ..JobOptions::new(windows)
+    };
+    let addresses: Vec<String> =
+        set(PORTS).split(' ').map(|port| format!("127.0.0.1:{port}")).collect();
+    let config = match addresses.len() {
+        1 => timely::Config::process(1),
+        _ => timely::Config {
+            communication: timely::CommunicationConfig::Cluster {
+                threads: 1,
+                process,
+                addresses,
+                report: false,
+                zerocopy: false,
+            },
+            worker: timely::WorkerConfig::default(),
+        },
+    };
+    let result = Job::new(
+        log.bounded(),
+        JsonFields::new("id", "ts", ["value"]),
+        (Count, Average(metric), Min(metric), Max(metric)),
+        Arc::new(table()),
+        outputs,
+        options,
+    )
+    .with_checkpoints(Some(checkpoints))
+    .with_abandoned_places(std::env::var(ABANDONED).into_iter().collect())
+    .with_report(report)
+    .run(config, &clock, &view(), &Stop::default());
+    match result {
+        Ok(summary) => println!(
+            "ended: {} of {}, {} rows",
+            summary.finished, summary.ledger.read, summary.final_rows
+        ),
+        Err(error) => println!("ended: {error}"),
+    }
+    // Its workers are kept after a failure.
+    std::process::exit(0);
+}
+
+/// Runs processes with these outputs to their ends: what each said.
+fn run(there: &Path, outs: &[&str], more: &[(&str, &str)]) -> Vec<String> {
+    let listeners: Vec<_> =
+        outs.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports = listeners.into_iter().map(|free| free.local_addr().unwrap().port().to_string());
+    let ports = ports.collect::<Vec<_>>().join(" ");
+    let children = outs.iter().enumerate().map(|(process, out)| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "places::a_process", "--ignored", "--nocapture"])
+            .envs([(PROCESS, &*process.to_string()), (PORTS, &ports), (OUT, out)])
+            .env(THERE, there)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        // Only the last one is treated.
+        if process + 1 == outs.len() || outs.len() == 1 {
+            command.envs(more.iter().copied());
+        }
+        command.spawn().unwrap()
+    });
+    let children: Vec<_> = children.collect();
+    let ended = children.into_iter().map(|mut child| {
+        let mut said = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        child.wait().unwrap();
+        said
+    });
+    ended.collect()
+}
+
+fn ended(said: &str) -> &str {
+    said.lines().find_map(|line| line.strip_prefix("ended: ")).unwrap_or("killed")
+}
+
+/// Two processes, the second of which was killed before it showed anything.
+fn killed() -> tempfile::TempDir {
+    let there = tempfile::tempdir().unwrap();
+    let said = run(there.path(), &["a", "b"], &[(KILLED, "1")]);
+    assert_eq!(ended(&said[1]), "killed", "{said:?}");
+    // The first one does not say that all is done.
+    assert!(ended(&said[0]).contains("process 1 is gone"), "{said:?}");
+    let outs = [there.path().join("a"), there.path().join("b")];
+    assert!(rows_in([&*outs[1]]).is_empty() && !rows_in([&*outs[0]]).is_empty());
+    there
+}
+
+/// What a run that nothing disturbs says at its end, and its number of rows.
+fn undisturbed() -> (String, usize) {
+    let there = tempfile::tempdir().unwrap();
+    let said = run(there.path(), &["a", "b"], &[]);
+    let end = ended(&said[0]).to_owned();
+    assert!(end.starts_with("true of 3000, "), "{said:?}");
+    (end, rows_in([&*there.path().join("a"), &*there.path().join("b")]).len())
+}
+
+#[test]
+fn rows_that_a_killed_process_left_hidden_are_shown_by_the_next_start_of_a_finished_run() {
+    let (end, rows) = undisturbed();
+    let there = killed();
+    // Whichever process has which place now.
+    let said = run(there.path(), &["b", "a"], &[]);
+    assert_eq!(ended(&said[0]), end, "{said:?}");
+    assert!(said.iter().all(|said| !said.contains("taken it away")), "{said:?}");
+    assert_eq!(rows_in([&*there.path().join("a"), &*there.path().join("b")]).len(), rows);
+}
+
+#[test]
+fn a_start_with_a_place_missing_is_refused_with_both_ways_out() {
+    let (end, rows) = undisturbed();
+    let there = killed();
+    let refused = run(there.path(), &["a"], &[]).remove(0);
+    let place = place_of(&there.path().join("b"));
+    let (id, path) = (place.id.clone().unwrap(), place.path.clone());
+    for part in ["process 1", &*path, &id, "checkpoints recover", "--abandon-place"] {
+        assert!(ended(&refused).contains(part), "{part}: {refused}");
+    }
+    // Another directory at another place does not do.
+    let refused = run(there.path(), &["a", "c"], &[]).remove(0);
+    assert!(ended(&refused).contains(&id), "{refused}");
+
+    // Shown where it is, and reported, as `strandline checkpoints recover` does.
+    let blobs = ObjectBlobs::local(there.path().join("checkpoints")).unwrap();
+    let newest: Manifest = catalog::find(&blobs).unwrap().newest.unwrap();
+    let recovery = places::recovery_at(&newest, &place);
+    let out = Directory::local(there.path().join("b"));
+    assert!(sink::show_staged(&out, &recovery.staged).unwrap().is_empty());
+    places::report_shown(&blobs, &newest, &place).unwrap();
+    assert_eq!(rows_in([&*there.path().join("a"), &*there.path().join("b")]).len(), rows);
+    for _ in 0..2 {
+        let said = run(there.path(), &["a"], &[]).remove(0);
+        assert_eq!(ended(&said), end, "{said}");
+    }
+}
+
+#[test]
+fn a_place_that_is_gone_can_be_given_up_and_its_rows_are_named() {
+    let (end, _) = undisturbed();
+    let there = killed();
+    let id = place_of(&there.path().join("b")).id.unwrap();
+    fs::remove_dir_all(there.path().join("b")).unwrap();
+    let refused = run(there.path(), &["a"], &[(ABANDONED, "another")]).remove(0);
+    assert!(ended(&refused).contains(&id), "{refused}");
+    let said = run(there.path(), &["a"], &[(ABANDONED, &id)]).remove(0);
+    assert_eq!(ended(&said), end, "{said}");
+    assert!(said.contains("are given up: ") && said.contains(".parquet"), "{said}");
+    // From then on nobody asks for it any more.
+    assert_eq!(ended(&run(there.path(), &["a"], &[]).remove(0)), end);
+}
+
+fn place_of(out: &Path) -> OutputIdentity {
+    sink::identity(&Directory::local(out)).unwrap()
+}
