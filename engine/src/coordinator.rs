@@ -275,9 +275,16 @@ impl Coordinator {
         watermarks
     }
 
-    /// What idle partitions may be lifted to.
-    pub(crate) fn floor(&self) -> Option<EventTime> {
-        self.watermarks().floor()
+    /// What idle partitions may be lifted to when `epoch` is left. A lift is part of the cut of that
+    /// epoch, and of no earlier one; but a window may close by it in every epoch that some worker is
+    /// still in. So nothing is lifted while the epoch before that is incomplete.
+    pub(crate) fn floor(&self, epoch: u64) -> Option<EventTime> {
+        self.may_lift(epoch).then(|| self.watermarks().floor()).flatten()
+    }
+
+    /// Whether idle partitions may be lifted when `epoch` is left.
+    pub(crate) fn may_lift(&self, epoch: u64) -> bool {
+        epoch <= self.complete_epoch().map_or(0, |complete| complete + 1)
     }
 }
 
@@ -460,5 +467,50 @@ mod tests {
         complete(6, vec![partition(0, whole)]);
         assert_eq!(coordinator.next_durable_cut(), None);
         assert_eq!(coordinator.imbalance(), Some(expected), "the first one is the cause");
+    }
+
+    fn seconds(seconds: i64) -> EventTime {
+        EventTime::from_millis(1000 * seconds)
+    }
+
+    /// A source has left `epoch`, having read partition 0 up to `time`; partition 1 is silent.
+    fn leaves(coordinator: &Coordinator, epoch: u64, time: EventTime) {
+        for (number, state) in [(0, PartitionState::Active), (1, PartitionState::Idle)] {
+            let (partition, next_offset) = (Partition(number), Offset(1));
+            let start = PartitionStart { partition, next_offset, end: None };
+            let cut = PartitionCut::begin(start, EventTime::MIN);
+            let cut = PartitionCut { max_event_time: Some(time), watermark: time, ..cut };
+            let (worker, end, last_record_at) = (0, Offset(1), None);
+            let ack = Ack { epoch, worker, cut, end, state, last_record_at };
+            coordinator.0.borrow_mut().hear(Report::Read(ack));
+        }
+    }
+
+    #[test]
+    fn nothing_is_lifted_while_the_epoch_before_the_one_that_is_left_is_incomplete() {
+        let coordinator = Coordinator::new(Duration::ZERO, 1, None);
+        leaves(&coordinator, 0, seconds(10));
+        assert_eq!(coordinator.floor(0), None, "nothing is known yet");
+        coordinator.0.borrow_mut().complete(Some(1));
+        assert_eq!(coordinator.floor(1), Some(seconds(10)));
+        assert_eq!(coordinator.floor(2), None, "a lift two epochs ahead: epoch 1 is incomplete");
+        leaves(&coordinator, 1, seconds(20));
+        assert_eq!(coordinator.floor(2), None, "heard of, and not complete");
+        coordinator.0.borrow_mut().complete(Some(2));
+        assert_eq!(coordinator.floor(2), Some(seconds(20)));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_lifts_when_its_first_epoch_is_left() {
+        let kept = CutRecord {
+            epoch: 7,
+            finished: false,
+            closed_before: EventTime::MIN,
+            final_rows: 0,
+            partitions: Vec::new(),
+            processes: Vec::new(),
+        };
+        let coordinator = Coordinator::new(Duration::ZERO, 1, Some(&kept));
+        assert!(coordinator.may_lift(8) && !coordinator.may_lift(9));
     }
 }

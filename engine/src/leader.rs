@@ -314,7 +314,8 @@ impl<P, O> Leader<P, O> {
     /// turn for it, event time would move on by what a partition may run ahead each time that an
     /// epoch is over: replaying a month beside an idle partition would take half a day.
     fn wants_turn(&self, now: Duration) -> bool {
-        self.lift_at <= now && self.may_lift() && self.coordinator.wants_turn()
+        let may_lift = self.lift_at <= now && self.coordinator.may_lift(self.epoch);
+        may_lift && self.coordinator.wants_turn()
     }
 
     /// Takes note of a lift to `floor` for which a turn was wanted. One that brought little is not
@@ -327,19 +328,8 @@ impl<P, O> Leader<P, O> {
         self.lifted_to = self.lifted_to.max(floor);
     }
 
-    /// What idle partitions are lifted to in the next epoch. A lift is part of the cut of the epoch
-    /// that is being left, and of no earlier one; but a window may close by it in every epoch that
-    /// some worker is still in. So nothing is lifted while the epoch before that is incomplete.
-    fn floor(&self) -> Option<EventTime> {
-        self.may_lift().then(|| self.coordinator.floor()).flatten()
-    }
-
-    fn may_lift(&self) -> bool {
-        self.epoch <= self.coordinator.complete_epoch().map_or(0, |epoch| epoch + 1)
-    }
-
     fn turn(&mut self, order: Order, now: Duration) {
-        let floor = self.floor();
+        let floor = self.coordinator.floor(self.epoch);
         let assign = if order == Order::Read { self.assign() } else { Vec::new() };
         let (bounded, closed_before) = (self.bounded, self.closed_before);
         let Some(inputs) = &mut self.inputs else { return };

@@ -184,6 +184,62 @@ fn a_window_waits_for_what_is_set_aside() {
 }
 
 #[test]
+fn a_window_waits_for_what_is_set_aside_for_any_later_epoch() {
+    timely::execute_directly(|worker| {
+        let (mut bench, start) = Bench::new(worker);
+        let slow = start.delayed(&Time::new(0, seconds(0)));
+        let mut next = start.delayed(&Time::new(1, seconds(20)));
+        let mut last = start.delayed(&Time::new(2, seconds(0)));
+        drop(start);
+        bench.send(&slow, seconds(3));
+        bench.send(&next, seconds(25)); // set aside, beyond the window
+        bench.send(&last, seconds(5)); // set aside for the epoch after that, and of the window
+        bench.settle(worker);
+        next.downgrade(&Time::new(1, seconds(30)));
+        last.downgrade(&Time::new(2, seconds(30)));
+        drop(slow);
+        bench.settle(worker);
+        assert_eq!(bench.finals(), [], "epoch 1 is entered, and the record is still set aside");
+        drop(next);
+        bench.settle(worker);
+        let closed = |start: i64, count| {
+            let end = EventTime::from_millis(start * 1000 + 9_999);
+            (Time::new(2, end), start, count)
+        };
+        assert_eq!(bench.finals(), [closed(0, 2), closed(20, 1)]);
+    });
+}
+
+#[test]
+fn an_epoch_is_left_when_nothing_of_it_can_come_any_more_and_not_before() {
+    timely::execute_directly(|worker| {
+        let (mut bench, start) = Bench::with_state(worker);
+        bench.restored_capability = None;
+        let mut first = start.delayed(&Time::new(1, seconds(0)));
+        let mut second = start.delayed(&Time::new(1, seconds(0)));
+        drop(start);
+        bench.cut(1);
+        bench.cuts_passed(2);
+        bench.send(&first, seconds(3));
+        bench.settle(worker);
+        // One source has left epoch 1, the other has gone on in event time only.
+        first.downgrade(&Time::new(2, seconds(5)));
+        second.downgrade(&Time::new(1, seconds(4)));
+        bench.settle(worker);
+        assert_eq!(bench.snapshots(), [], "something of epoch 1 may still come");
+        assert_eq!(bench.counts.try_iter().filter(|count| count.epoch == 1).count(), 0);
+        bench.send(&second, seconds(4)); // and does
+        bench.send(&first, seconds(6)); // of epoch 2
+        bench.settle(worker);
+        second.downgrade(&Time::new(2, seconds(5)));
+        bench.settle(worker);
+        assert_eq!(bench.snapshots(), [(1, vec![(0, 2)])]);
+        let counts = bench.counts.try_iter().filter(|count| count.epoch == 1);
+        assert_eq!(counts.map(|count| count.records).collect::<Vec<_>>(), [2]);
+    });
+}
+
+#[test]
 fn a_window_closes_in_the_epoch_that_is_open_while_no_cut_waits_for_it() {
     timely::execute_directly(|worker| {
         let (mut bench, mut source) = Bench::new(worker);

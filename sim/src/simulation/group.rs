@@ -20,6 +20,8 @@ pub(super) struct Member {
     pub(super) stop: Stop,
     pub(super) outcome: Outcome,
     pub(super) process: Option<Process>,
+    /// Whether it has done what it does before it has workers.
+    pub(super) begun: bool,
     pub(super) dead: bool,
     pub(super) left: bool,
 }
@@ -70,6 +72,7 @@ impl Group {
         scheduler: &Scheduler,
     ) -> Result<Option<Vec<Discovery>>, String> {
         let Some(member) = self.member(id) else { return Ok(None) };
+        member.begun = true;
         let outcome = member.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         match outcome {
             Some(Ok(process)) => member.process = Some(process),

@@ -173,13 +173,7 @@ pub enum Trouble {
 }
 
 /// What the program does not survive yet.
-const NOT_YET: [Trouble; 5] = [
-    Trouble::Descriptors,
-    Trouble::Held,
-    Trouble::OwnPlaces,
-    Trouble::NewerFormats,
-    Trouble::Refusals,
-];
+const NOT_YET: [Trouble; 3] = [Trouble::Descriptors, Trouble::OwnPlaces, Trouble::Refusals];
 
 impl Plan {
     /// The plan of a seed.

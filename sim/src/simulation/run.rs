@@ -344,6 +344,12 @@ where
         start.mode = self.anew.unwrap_or(Mode::Continue);
         self.launch(&start, true)?;
         let event = self.next_event()?;
+        while self.last()?.refused.is_some()
+            && self.last()?.members.iter().any(|member| !member.begun)
+        {
+            // The others are not interrupted in what they do.
+            self.next_event()?;
+        }
         let group = self.last()?;
         let leader = group.ids()[0];
         if let Some(refused) = &group.refused {
@@ -431,6 +437,7 @@ where
                 stop,
                 outcome,
                 process: None,
+                begun: false,
                 dead: false,
                 left: false,
             });
