@@ -10,7 +10,7 @@ use strandline_operators::decode::{JsonFields, Metrics};
 use strandline_operators::window::Tumbling;
 use strandline_sim::oracle::LoggedRecord;
 use strandline_sim::simulation::outside::Weakness;
-use strandline_sim::simulation::plan::{End, Plan, Start};
+use strandline_sim::simulation::plan::{End, Mode, Places, Plan, Start};
 use strandline_sim::simulation::trace::Trace;
 use strandline_sim::simulation::{Expectation, Failure, Report, Simulation, main_job};
 
@@ -82,6 +82,102 @@ fn a_kill_after_any_move_changes_nothing() {
         let plan = one_start(3, End::Killed { after_moves }, false);
         main_job(3).run_plan(&plan, &Trace::default()).unwrap();
     }
+}
+
+/// Runs a plan, and fails with the last lines of its trace.
+fn run_plan(what: &str, plan: &Plan) -> Report {
+    let trace = Trace::default();
+    main_job(plan.seed).run_plan(plan, &trace).unwrap_or_else(|failure| {
+        panic!("seed {}, {what}: {failure}\n{}", plan.seed, trace.last(40))
+    })
+}
+
+/// A start is held still before operation 0, 1, 2, … of it, while another one takes its place; then
+/// it comes back.
+#[test]
+fn a_start_that_stood_still_anywhere_harms_no_other() {
+    for seed in [1, 5] {
+        for operation in 0..70 {
+            let mut plan = one_start(seed, End::Held { operation }, false);
+            let killed = End::Killed { after_moves: 2_000 };
+            plan.starts.push(Start { end: killed, ..Start::calm(1, 2) });
+            plan.checkpoint_every = Duration::from_millis(5);
+            plan.keep = 1;
+            run_plan(&format!("operation {operation}"), &plan);
+        }
+    }
+}
+
+/// One of several processes dies of operation 0, 1, 2, … until it has finished without dying; the
+/// others go on until they notice.
+#[test]
+fn of_several_processes_any_may_die_at_any_operation() {
+    for (seed, victim, places) in [(1, 1, Places::Shared), (2, 0, Places::Shared)] {
+        for operation in 0.. {
+            let mut plan = one_start(seed, End::DiesOf { operation }, false);
+            plan.places = places;
+            let start = &mut plan.starts[0];
+            (start.processes, start.workers, start.victim, start.survivors) = (2, 1, victim, true);
+            let report = run_plan(&format!("operation {operation} of process {victim}"), &plan);
+            if report.crashes == 0 && report.errors == 0 {
+                assert!(20 < operation, "there were operations to die of");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_waits_for_its_scribe_blocks_nobody() {
+    for (seed, most) in (0..40).zip([1, 100, 1_000, 10_000].into_iter().cycle()) {
+        let mut plan = Plan::calm(seed);
+        plan.queue_bytes_max = Some(most);
+        plan.last_workers = 1 + (seed % 4) as usize;
+        plan.checkpoint_every = Duration::from_millis(10);
+        run_plan(&format!("{most} bytes"), &plan);
+    }
+}
+
+/// A job that has written some rows, and is started again like this.
+fn started_again(seed: u64, mode: Mode) -> Plan {
+    let mut plan = one_start(seed, End::Killed { after_moves: 1_500 }, false);
+    plan.starts.push(Start { mode, end: End::Stopped { after_moves: 300 }, ..Start::calm(1, 2) });
+    plan
+}
+
+#[test]
+fn a_checkpoint_of_a_version_to_come_is_refused_and_nothing_of_it_is_removed() {
+    for seed in 0..10 {
+        let report = run_plan("a newer format", &started_again(seed, Mode::NewerFormat));
+        assert_eq!(report.errors, 1, "it is refused");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_the_first_format_is_continued() {
+    for seed in 0..10 {
+        let report = run_plan("the first format", &started_again(seed, Mode::OlderFormat));
+        assert_eq!(report.errors, 0);
+    }
+}
+
+#[test]
+fn a_job_that_begins_anew_leaves_or_removes_the_rows_of_the_one_before() {
+    for seed in 0..10 {
+        run_plan("--fresh --append", &started_again(seed, Mode::Append));
+        run_plan("--fresh --replace", &started_again(seed, Mode::Replace));
+    }
+}
+
+#[test]
+fn data_that_is_gone_is_an_error_and_never_skipped() {
+    let mut errors = 0;
+    for seed in 0..30 {
+        let mut plan = one_start(seed, End::Stopped { after_moves: 1_900 }, false);
+        (plan.live, plan.retention) = (true, true);
+        errors += run_plan("retention", &plan).errors;
+    }
+    assert!(0 < errors, "some reader was passed");
 }
 
 /// How many of so many seeds fail in a world that does not keep a promise.

@@ -78,6 +78,11 @@ impl MemoryBlobs {
         stored.planted.push(name.to_owned());
     }
 
+    /// Puts a blob in the place of another.
+    pub(super) fn replace(&self, name: &str, bytes: Vec<u8>) {
+        self.stored().blobs.insert(name.to_owned(), bytes);
+    }
+
     /// Takes away what was planted.
     ///
     /// # Errors

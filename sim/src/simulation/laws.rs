@@ -129,6 +129,15 @@ impl Laws {
         self.mode = mode;
     }
 
+    /// The newest checkpoint has been written in the first format, which does not say so much.
+    pub fn forget_places(&mut self) {
+        let newest = self.newest.iter_mut();
+        for process in newest.flat_map(|newest| &mut newest.cut).flat_map(|cut| &mut cut.processes)
+        {
+            process.place = None;
+        }
+    }
+
     /// A start is over.
     pub fn end_start(&mut self) {
         self.mode = Mode::Continue;

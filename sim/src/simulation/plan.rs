@@ -124,6 +124,8 @@ pub enum Mode {
     Misspelt,
     /// There is a checkpoint of a version to come: it is refused, and removes nothing.
     NewerFormat,
+    /// The newest checkpoint is of the version before: it is continued.
+    OlderFormat,
 }
 
 /// How a process ends, unless it has read everything before.
@@ -333,6 +335,7 @@ impl Start {
             1 => Mode::Append,
             2 => Mode::Misspelt,
             3 => Mode::NewerFormat,
+            4 => Mode::OlderFormat,
             _ => Mode::Continue,
         };
         Start {

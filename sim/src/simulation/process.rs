@@ -170,7 +170,7 @@ where
         _ if continues || !leads => Existing::Continue,
         Mode::Replace | Mode::Misspelt => Existing::Replace,
         Mode::Append => Existing::Append,
-        Mode::Continue | Mode::NewerFormat => Existing::Refuse,
+        Mode::Continue | Mode::NewerFormat | Mode::OlderFormat => Existing::Refuse,
     };
     let table = Arc::new(setup.table.clone());
     let first = Snapshot::empty(&setup.topic_name, Arc::clone(&table), wall);

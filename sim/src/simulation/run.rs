@@ -397,6 +397,9 @@ where
             self.blobs.plant(&name, bytes);
             self.blobs.plant(NEWER_BLOB, vec![1]);
         }
+        if start.mode == Mode::OlderFormat {
+            self.rewrite_in_first_format();
+        }
         self.laws.begin_start(start.mode);
         let mut group =
             Group { start: start.clone(), members: Vec::new(), running: false, refused: None };
@@ -444,6 +447,21 @@ where
         }
         self.groups.push(group);
         Ok(())
+    }
+
+    /// Puts the newest checkpoint there as the first version would have written it. What is hidden had
+    /// other names then, so there must be nothing.
+    fn rewrite_in_first_format(&mut self) {
+        let Some(newest) = self.laws.newest() else { return };
+        let processes = newest.cut.iter().flat_map(|cut| &cut.processes);
+        let hides = processes.into_iter().any(|process| !process.outputs.staged.is_empty());
+        if newest.cut.is_none() || hides {
+            return;
+        }
+        let (name, bytes) = in_first_format(newest);
+        self.trace.line(format_args!("{name} is of the first format"));
+        self.blobs.replace(&name, bytes);
+        self.laws.forget_places();
     }
 
     /// The processes that were started last.
@@ -712,9 +730,22 @@ fn newer(newest: &Manifest, number: u64) -> (String, Vec<u8>) {
     let text = String::from_utf8_lossy(&stored);
     let json = text.split('\n').next().unwrap_or_default();
     let (now, then) = (format!("\"format\":{FORMAT}"), format!("\"format\":{}", FORMAT + 41));
-    let json = json.replacen(&now, &then, 1);
+    (Manifest::name(number), with_checksum(&json.replacen(&now, &then, 1)))
+}
+
+/// A manifest as the first version wrote it, which said nothing of places.
+fn in_first_format(manifest: &Manifest) -> (String, Vec<u8>) {
+    let mut manifest = Manifest { format: 1, outputs: None, ..manifest.clone() };
+    for process in manifest.cut.iter_mut().flat_map(|cut| &mut cut.processes) {
+        process.place = None;
+    }
+    let json = serde_json::to_string(&manifest).unwrap_or_default();
+    (Manifest::name(manifest.number), with_checksum(&json))
+}
+
+fn with_checksum(json: &str) -> Vec<u8> {
     let checksum = xxh3_64(json.as_bytes());
-    (Manifest::name(number), format!("{json}\nxxh3 {checksum:016x}\n").into_bytes())
+    format!("{json}\nxxh3 {checksum:016x}\n").into_bytes()
 }
 
 /// Whether nothing hidden is left over.
