@@ -480,7 +480,7 @@ mod tests {
             let start = PartitionStart { partition, next_offset, end: None };
             let cut = PartitionCut::begin(start, EventTime::MIN);
             let cut = PartitionCut { max_event_time: Some(time), watermark: time, ..cut };
-            let (worker, end, last_record_at) = (0, Offset(1), None);
+            let (worker, end, last_record_at) = (0, Some(Offset(1)), None);
             let ack = Ack { epoch, worker, cut, end, state, last_record_at };
             coordinator.0.borrow_mut().hear(Report::Read(ack));
         }

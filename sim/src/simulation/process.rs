@@ -5,14 +5,18 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strandline_engine::checkpoint::{Checkpoints, catalog};
+use serde_json::Value;
+use strandline_engine::checkpoint::blobs::Blobs;
+use strandline_engine::checkpoint::manifest::OutputIdentity;
+use strandline_engine::checkpoint::{Checkpoints, catalog, places};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{
     Job, JobError, JobOptions, Place, Started as StartedJob, Stop, Summary,
 };
+use strandline_engine::outputs::{OpenOutputs, Outputs, Trouble, Visibility};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{
-    Existing, FileOutputs, LatestJson, Roll, RunId, identify, identity, prepare,
+    Existing, FileOutputs, LatestJson, Roll, RunId, check, identify, identity, prepare, show_staged,
 };
 use strandline_engine::source::{PartitionStart, Source};
 use strandline_engine::store::{Directory, Disk};
@@ -47,6 +51,7 @@ pub(super) struct Setup<D, A> {
     /// Milliseconds after the time at which all runs begin.
     pub(super) wall_ms: u64,
     pub(super) stop: Stop,
+    pub(super) meeting: Meeting,
     pub(super) plan: Plan,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) blobs: MemoryBlobs,
@@ -175,8 +180,26 @@ where
     let table = Arc::new(setup.table.clone());
     let first = Snapshot::empty(&setup.topic_name, Arc::clone(&table), wall);
     let latest = first.to_json();
-    prepare(&out, existing, leads.then_some(&latest)).map_err(|error| text(&error))?;
-    let identity = leads.then(|| identify(&out, run)).transpose().map_err(|error| text(&error))?;
+    // What an earlier run left is removed when the job can run, and not before.
+    let later = leads && existing != Existing::Continue;
+    match later {
+        true => check(&out, existing),
+        false => prepare(&out, existing, leads.then_some(&latest)),
+    }
+    .map_err(|error| text(&error))?;
+    let here = identify(&out, run).map_err(|error| text(&error))?;
+    setup.meeting.come(process, here.clone());
+    let mut places = Vec::new();
+    if leads {
+        // It has met the others before it looks where to begin.
+        places = loop {
+            match setup.meeting.others() {
+                Some(others) => break others,
+                None if setup.scheduler.give_way() => {}
+                None => return Err("it ended before it had met the others".to_owned()),
+            }
+        };
+    }
 
     let trace = outside.trace();
     let report = Report::new(move |line| trace.line(format_args!("  {id} says: {line}")));
@@ -190,6 +213,7 @@ where
         topic: setup.topic_name,
         windows: setup.options.windows,
     };
+    let outputs = DeferredOutputs { files: outputs, prepare: later.then_some((existing, latest)) };
     let background = setup.scheduler.background(id, plan.queue_bytes_max);
     let view = View::new(first);
     let latest_json = leads
@@ -206,7 +230,7 @@ where
         fresh,
         start: run,
         shape: BTreeMap::new(),
-        outputs: identity,
+        outputs: Some(here),
     };
     let source = setup.topic.source(bounded, plan.reads, &outside, id);
     let source = if mode == Mode::Misspelt { source.misspelt() } else { source };
@@ -214,6 +238,7 @@ where
     let job = Job::new(source.clone(), setup.decoder, setup.aggregate, table, outputs, job_options)
         .with_placement(PlacementSeed::default())
         .with_checkpoints(Some(checkpoints))
+        .with_places(places)
         .with_background(background)
         .with_report(report);
     let place = Place { process, threads: workers };
@@ -241,8 +266,52 @@ where
     })
 }
 
-type SimulatedJob<D, A> = Job<SimulatedTopic, D, A, FileOutputs>;
-type StartedProcess<D, A> = Arc<StartedJob<SimulatedTopic, D, A, FileOutputs>>;
+type SimulatedJob<D, A> = Job<SimulatedTopic, D, A, DeferredOutputs>;
+type StartedProcess<D, A> = Arc<StartedJob<SimulatedTopic, D, A, DeferredOutputs>>;
+
+/// Outputs whose place is made ready when the job can run, as a program has them.
+struct DeferredOutputs {
+    files: FileOutputs,
+    /// What to do about rows of an earlier run, and the first `latest.json`.
+    prepare: Option<(Existing, Value)>,
+}
+
+impl<O> Outputs<O> for DeferredOutputs
+where
+    FileOutputs: Outputs<O>,
+{
+    fn prepare(&self) -> Result<(), Trouble> {
+        let Some((existing, latest)) = &self.prepare else { return Ok(()) };
+        prepare(&self.files.out, *existing, Some(latest))
+            .map_err(|error| Arc::new(error) as Trouble)
+    }
+
+    fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {
+        self.files.open(process, visibility)
+    }
+}
+
+/// Where the processes of a start say where their outputs are. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Meeting(Arc<Mutex<Vec<Option<OutputIdentity>>>>);
+
+impl Meeting {
+    /// Of so many processes.
+    pub(super) fn of(processes: usize) -> Meeting {
+        Meeting(Arc::new(Mutex::new(vec![None; processes])))
+    }
+
+    fn come(&self, process: usize, here: OutputIdentity) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[process] = Some(here);
+    }
+
+    /// Where the outputs of the others are, once all have come.
+    fn others(&self) -> Option<Vec<OutputIdentity>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Option<Vec<OutputIdentity>> = all.iter().cloned().collect();
+        Some(all?.split_off(1))
+    }
+}
 
 /// Starts the job, and hears of new partitions.
 fn started<D, A>(
@@ -265,6 +334,20 @@ where
     }
     let known = known.and_then(|known| u32::try_from(known).ok()).unwrap_or(u32::MAX);
     Ok((Arc::new(started), Discovery { source, known, found }))
+}
+
+/// What `checkpoints recover --out` does.
+pub(super) fn recover_place(out: &Directory, blobs: &dyn Blobs) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let newest = catalog::find(blobs).map_err(|error| text(&error))?.newest;
+    let newest = newest.ok_or("there is no checkpoint")?;
+    let here = identity(out).map_err(|error| text(&error))?;
+    let recovery = places::recovery_at(&newest, &here);
+    let gone = show_staged(out, &recovery.staged).map_err(|error| text(&error))?;
+    if let Some(gone) = gone.first() {
+        return Err(format!("{} is neither hidden nor visible", gone.name));
+    }
+    places::report_shown(blobs, &newest, &here).map_err(|error| text(&error))
 }
 
 /// What a worker does.

@@ -311,6 +311,11 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Lets others go on, for a thread that waits for what they do. `false`: it is to end.
+    pub fn give_way(&self) -> bool {
+        self.0.drive(SEAT.get(), Wanted::Turn)
+    }
+
     /// Holds a process still, or lets it go on: as a long pause of a virtual machine does.
     pub fn suspend(&self, process: ProcessId, is_suspended: bool) {
         self.0.lock().suspend(process, is_suspended);
