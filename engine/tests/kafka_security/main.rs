@@ -100,6 +100,19 @@ fn a_topic_is_read_after_each_kind_of_login() {
     }
 }
 
+/// Tokens that nobody has signed are for tests alone, and show that the client does the rest.
+#[test]
+fn a_topic_is_read_with_a_token() {
+    let broker = SecureBroker::shared();
+    let token = vec![
+        ("security.protocol", "SASL_PLAINTEXT".into()),
+        ("sasl.mechanism", "OAUTHBEARER".into()),
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true".into()),
+        ("sasl.oauthbearer.config", format!("principal={READER}")),
+    ];
+    reads_all(&broker, Listener::SaslPlaintext, token);
+}
+
 #[test]
 fn an_unknown_authority_is_said_with_the_option_that_names_it() {
     let broker = SecureBroker::shared();

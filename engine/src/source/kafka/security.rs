@@ -78,7 +78,7 @@ fn check_login(given: &Given<'_>) -> Result<(), SourceError> {
     match mechanism.as_str() {
         "" => refuse(
             "security.protocol asks for a login: add sasl.mechanism=PLAIN, SCRAM-SHA-256, \
-             SCRAM-SHA-512 or OAUTHBEARER",
+             or SCRAM-SHA-512",
         ),
         "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => {
             match ["sasl.username", "sasl.password"].into_iter().find(|name| !has(name)) {
@@ -89,12 +89,20 @@ fn check_login(given: &Given<'_>) -> Result<(), SourceError> {
                 None => Ok(()),
             }
         }
+        // The client asks an endpoint for tokens by libcurl, which is not in this program.
+        "OAUTHBEARER" if given.of("enable.sasl.oauthbearer.unsecure.jwt") != Some("true") => {
+            refuse(
+                "sasl.mechanism=OAUTHBEARER: this program cannot ask an endpoint for tokens; log in by \
+             SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN (or by a client certificate), which managed Kafkas \
+             offer too",
+            )
+        }
         "OAUTHBEARER" => Ok(()),
         "GSSAPI" => refuse(
             "sasl.mechanism=GSSAPI: there is no Kerberos in this program; use SCRAM-SHA-512, \
-             PLAIN or OAUTHBEARER",
+             PLAIN or a client certificate",
         ),
-        _ => refuse("sasl.mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"),
+        _ => refuse("sasl.mechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
     }
 }
 
@@ -115,6 +123,15 @@ pub(super) fn warning(options: &[(String, String)]) -> Option<String> {
          anybody in between can read along; name the authority by ssl.ca.location instead"
             .into()
     })
+}
+
+/// Where the client looks for the certificates of authorities, unless the user says it. Without this word a
+/// client that has OpenSSL compiled in looks where that was compiled.
+pub(super) const USUAL_PLACES: (&str, &str) = ("ssl.ca.location", "probe");
+
+/// Whether the client is to look for authorities in the usual places.
+pub(super) fn looks_in_usual_places(options: &[(String, String)]) -> bool {
+    cfg!(feature = "tls") && uses_tls(options) && Given(options).first("ssl.ca.").is_none()
 }
 
 /// Whether connections are encrypted.
@@ -243,6 +260,10 @@ mod tests {
             (&[("security.protocol", "SASL_SSL")], "sasl.mechanism=PLAIN"),
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "GSSAPI")], "Kerberos"),
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "MD5")], "SCRAM-SHA-512"),
+            (
+                &[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "OAUTHBEARER")],
+                "cannot ask an endpoint for tokens",
+            ),
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanisms", "PLAIN")], "`sasl.username`"),
             (
                 &[

@@ -212,6 +212,10 @@ impl KafkaSettings {
         for (name, value, _) in PROMISED {
             config.set(*name, *value);
         }
+        if security::looks_in_usual_places(&self.options) {
+            let (name, value) = security::USUAL_PLACES;
+            config.set(name, value);
+        }
         let mut log_level = RDKafkaLogLevel::Error;
         for (name, value) in &self.options {
             config.set(name, value);
@@ -489,6 +493,19 @@ mod tests {
         ])
         .check()
         .unwrap();
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn authorities_are_looked_for_in_the_usual_places_unless_they_are_named() {
+        let place = |options: &[(&str, &str)]| {
+            with(options).config(None).get("ssl.ca.location").map(ToOwned::to_owned)
+        };
+        assert_eq!(place(&[]), None);
+        assert_eq!(place(&[("security.protocol", "SSL")]).as_deref(), Some("probe"));
+        let named = [("security.protocol", "SSL"), ("ssl.ca.location", "/ca.pem")];
+        assert_eq!(place(&named).as_deref(), Some("/ca.pem"));
+        assert_eq!(place(&[("security.protocol", "SSL"), ("ssl.ca.pem", "-----")]), None);
     }
 
     #[test]
