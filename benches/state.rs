@@ -8,7 +8,7 @@ use strandline::operators::decode::Metrics;
 use strandline::operators::record::{Events, Offset, Partition};
 use strandline::operators::time::{EventTime, Time};
 use strandline::operators::window::{
-    Cut, PaneState, PlacementSeed, Snapshot, Span, WindowAggregate, WindowInputs,
+    Cut, PaneState, PlacementSeed, Snapshot, Span, Unmerged, WindowAggregate, WindowInputs,
 };
 use timely::container::{CapacityContainerBuilder, NoopBuilder};
 use timely::dataflow::operators::ActivateCapability;
@@ -81,6 +81,7 @@ impl Held {
                 cuts: cut_stream,
                 restored: restored_stream,
                 placement: PlacementSeed::default(),
+                unmerged: Unmerged::default(),
             };
             let windowed = event_stream.window(windows(), main_aggregate(), inputs);
             let (probe, _) = windowed.finals.probe();

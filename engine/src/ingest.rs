@@ -23,7 +23,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::record::Rejected;
 use strandline_operators::time::{EventTime, Time};
-use strandline_operators::window::{Fold, PlacementSeed, Shipment, Tumbling};
+use strandline_operators::window::{Fold, PlacementSeed, Shipment, Tumbling, Unmerged};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -44,6 +44,8 @@ use crate::view::PartitionState;
 
 /// Most messages that are read of a partition before the others have their turn.
 const MESSAGES_PER_READ: usize = 1024;
+/// Bytes of payloads after which a round of reading ends, and what was rejected is handed on: it is copied.
+const BYTES_PER_ROUND: u64 = 16 << 20;
 /// Messages after such a pause are sent on at once: another look would find nothing to fold them
 /// with, and costs a job that has little to do a third of its steps.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -62,6 +64,8 @@ pub(crate) struct IngestOptions {
     pub(crate) max_drift: Duration,
     /// Where keys lie in memory.
     pub(crate) placement: PlacementSeed,
+    /// Bytes between workers that are not merged yet, beyond which nothing is read.
+    pub(crate) unmerged_bytes_max: u64,
 }
 
 /// What comes out of the sources of all workers.
@@ -104,6 +108,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
     clock: Clock,
     failure: Failure,
     meter: Meter,
+    unmerged: Unmerged,
     leaves: Rc<Cell<Option<Leave>>>,
     stop: Stop,
 ) -> Ingested<'s, D::Value, A::Partial> {
@@ -124,6 +129,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
     let wake = Wake::new(move || {
         let _ = wake_up.activate();
     });
+    let awaited = wake.clone();
+    unmerged.on_merged(move || awaited.wake());
     let reader = source.reader(wake);
     let pace = Pace::new();
     let (followed, follower) = (Rc::clone(&pace), scope.activator_for(Rc::clone(&address)));
@@ -140,6 +147,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         let mut started = false;
         let mut bounded = false;
         let mut last_read = Duration::ZERO;
+        // The partition that was read last: the next one is the first of the next round.
+        let mut next_line = 0;
         // The epoch in which it was last said that a partition waits for the others.
         let mut waited_in = None;
         let fold = Fold::new(worker, options.windows, aggregate);
@@ -165,10 +174,16 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             // Of windows that are over at a time, or everything.
             let mut send = |capability: &Capability<Time>, fold: &mut Fold<_, A>, over| {
                 let mut session = shipments.session(capability);
+                let mut bytes = 0;
+                let mut give = |sent: Shipment<_, _>| {
+                    bytes += sent.bytes();
+                    session.give(sent);
+                };
                 match over {
-                    Some(watermark) => fold.flush_until(watermark, |sent| session.give(sent)),
-                    None => fold.flush(|sent| session.give(sent)),
+                    Some(watermark) => fold.flush_until(watermark, &mut give),
+                    None => fold.flush(&mut give),
                 }
+                unmerged.sent(bytes);
             };
 
             let mut reject = |capability: &Capability<Time>, rejected: &mut Vec<Rejected>| {
@@ -229,7 +244,21 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
 
             let frontier = pace.frontier();
             let (mut more, mut waiting) = (false, false);
-            for line in &mut lines {
+            // Workers that cannot keep up slow down who reads for them, and nothing else.
+            let rests = unmerged.exceeds(options.unmerged_bytes_max);
+            if rests {
+                lines.iter_mut().for_each(|line| line.pause(true, now));
+            }
+            let mut left = if rests { 0 } else { lines.len() };
+            let mut bytes_read = 0;
+            while left > 0 {
+                left -= 1;
+                if bytes_read >= BYTES_PER_ROUND {
+                    more = true;
+                    break;
+                }
+                next_line = (next_line + 1) % lines.len();
+                let line = &mut lines[next_line];
                 if line.progress.finished {
                     continue;
                 }
@@ -240,7 +269,10 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                     continue;
                 }
                 match line.read(log, MESSAGES_PER_READ, &mut intake, now) {
-                    Ok(bytes) => meter.count(line.progress.messages as u64, bytes),
+                    Ok(bytes) => {
+                        bytes_read += bytes;
+                        meter.count(line.progress.messages as u64, bytes);
+                    }
                     Err(error) => return failure.report(error),
                 }
                 more |= line.progress.messages > 0;

@@ -10,7 +10,7 @@ use strandline_operators::record::{Events, Offset, Partition};
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{
     Cut, EpochCount, LAST_EPOCH, Live, PaneState, PlacementSeed, Pulse, Snapshot, Span, Tumbling,
-    WindowAggregate, WindowInputs,
+    Unmerged, WindowAggregate, WindowInputs,
 };
 use timely::container::{CapacityContainerBuilder, NoopBuilder};
 use timely::dataflow::operators::core::{UnorderedHandle, UnorderedInput};
@@ -53,6 +53,7 @@ struct Bench {
     live: Receiver<Live<u64>>,
     counts: Receiver<EpochCount>,
     next_offset: u64,
+    unmerged: Unmerged,
 }
 
 fn seconds(seconds: i64) -> EventTime {
@@ -75,11 +76,13 @@ impl Bench {
             let ((cuts, cut_capability), cut_stream) = scope.new_unordered_input();
             let ((restored, restored_capability), restored_stream) = scope.new_unordered_input();
             let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+            let unmerged = Unmerged::counted();
             let inputs = WindowInputs {
                 pulses: pulse_stream,
                 cuts: cut_stream,
                 restored: restored_stream,
                 placement: PlacementSeed::default(),
+                unmerged: unmerged.clone(),
             };
             let windowed = stream.window(windows, Count, inputs);
             let (sender, finals) = std::sync::mpsc::channel();
@@ -110,6 +113,7 @@ impl Bench {
                 live,
                 counts,
                 next_offset: 0,
+                unmerged,
             };
             (bench, capability)
         })
@@ -294,6 +298,27 @@ fn the_end_of_the_stream_applies_what_is_set_aside_epoch_by_epoch() {
             bench.counts.try_iter().map(|count| (count.epoch, count.records)).collect();
         assert_eq!(counts, [(1, 1), (2, 1), (3, 1)]);
         assert_eq!(bench.finals().iter().map(|row| row.2).collect::<Vec<_>>(), [3]);
+    });
+}
+
+#[test]
+fn what_is_set_aside_counts_as_not_merged_until_its_epoch_begins() {
+    timely::execute_directly(|worker| {
+        let (mut bench, mut source) = Bench::new(worker);
+        bench.unmerged.sent(1_000_000);
+        source.downgrade(&Time::new(1, seconds(0)));
+        bench.settle(worker);
+        let later = source.delayed(&Time::new(2, seconds(0)));
+        bench.send(&later, seconds(1));
+        bench.settle(worker);
+        assert_eq!(bench.unmerged.bytes(), 1_000_000, "epoch 1 is not complete");
+        bench.send(&source, seconds(1));
+        bench.settle(worker);
+        let before = bench.unmerged.bytes();
+        assert!(before < 1_000_000, "what belongs to it is merged");
+        drop(source);
+        bench.settle(worker);
+        assert!(bench.unmerged.bytes() < before);
     });
 }
 

@@ -283,6 +283,7 @@ mod tests {
             max_future: Duration::ZERO,
             idle_after: Duration::ZERO,
             max_drift: Duration::ZERO,
+            unmerged_bytes_max: 0,
             placement: PlacementSeed::default(),
         };
         let start = PartitionStart {

@@ -53,6 +53,9 @@ pub struct JobOptions {
     /// How far, in event time, a partition may run ahead of the frontier: a minute, or two windows
     /// if that is more. It bounds the windows that are open while a backlog is read.
     pub max_drift: Duration,
+    /// Bytes of partial results between the workers of a process that are not merged yet, beyond which
+    /// nothing is read: 256 MiB. Not with several processes.
+    pub unmerged_bytes_max: u64,
     /// How often a new epoch begins: a second.
     pub epoch_every: Duration,
     /// How often what is live is published, at most: 250 ms.
@@ -60,6 +63,9 @@ pub struct JobOptions {
     /// How often the source is asked for new partitions: 10 s.
     pub discover_every: Duration,
 }
+
+/// See [`JobOptions::unmerged_bytes_max`].
+const UNMERGED_BYTES_MAX: u64 = 256 << 20;
 
 impl JobOptions {
     /// The defaults for `windows`.
@@ -70,6 +76,7 @@ impl JobOptions {
             max_future: Duration::from_secs(3600),
             idle_after: Duration::from_secs(5),
             max_drift: Duration::from_secs(60).max(windows.size().saturating_mul(2)),
+            unmerged_bytes_max: UNMERGED_BYTES_MAX,
             epoch_every: Duration::from_secs(1),
             publish_every: Duration::from_millis(250),
             discover_every: Duration::from_secs(10),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::time::Time;
-use strandline_operators::window::{KeyGroup, MergeWindows, PaneState, WindowInputs};
+use strandline_operators::window::{KeyGroup, MergeWindows, PaneState, Unmerged, WindowInputs};
 use timely::dataflow::operators::core::Probe;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
@@ -52,6 +52,8 @@ where
     view: View,
     stop: Stop,
     meter: Meter,
+    /// What its workers have sent each other and not merged.
+    unmerged: Unmerged,
     /// What only worker 0 has; it takes it.
     lead: Mutex<Option<Lead>>,
     /// What the run continues, in the process that leads.
@@ -140,6 +142,7 @@ where
             view: view.clone(),
             stop: stop.clone(),
             meter: Meter::new(view.telemetry().clone()),
+            unmerged: Unmerged::counted(),
             lead: Mutex::new(lead),
             continued,
             refused: Mutex::new(refused),
@@ -222,6 +225,11 @@ where
                 let (cuts, cut_stream) = Say::open(scope);
                 let (words, word_stream) = Say::open(scope);
                 let (restored, restored_stream) = Say::open(scope);
+                // What goes to another process is not heard of again.
+                let unmerged = match scope.peers() == self.place.threads {
+                    true => self.unmerged.clone(),
+                    false => Unmerged::default(),
+                };
                 let ingested = ingest(
                     scope,
                     turn_stream.broadcast(),
@@ -235,10 +243,12 @@ where
                         idle_after: options.idle_after,
                         max_drift: options.max_drift,
                         placement: self.job.placement,
+                        unmerged_bytes_max: options.unmerged_bytes_max,
                     },
                     self.clock.clone(),
                     self.failure.clone(),
                     self.meter.clone(),
+                    unmerged.clone(),
                     Rc::clone(&leaves),
                     self.stop.clone(),
                 );
@@ -247,6 +257,7 @@ where
                     cuts: cut_stream.broadcast(),
                     restored: restored_stream,
                     placement: self.job.placement,
+                    unmerged: unmerged.clone(),
                 };
                 let aggregate = self.job.aggregate.clone();
                 let windowed = ingested.shipments.merge_windows(options.windows, aggregate, inputs);

@@ -112,6 +112,20 @@ fn a_tight_drift_and_short_epochs_change_no_row() {
     assert_eq!(kept.plain_rows(), expected.rows());
 }
 
+/// Only reading waits for what is not merged: no epoch does, and no window.
+#[test]
+fn a_bound_of_no_bytes_between_workers_blocks_nothing_and_changes_no_row() {
+    let (log, expected) = topic(7, 4, 20_000);
+    for workers in [1, 3] {
+        let mut options = options();
+        options.unmerged_bytes_max = 0;
+        let (kept, view) = (Kept::default(), new_view());
+        let summary = run(log.clone(), workers, options, &kept, &view, &Stop::default()).unwrap();
+        assert!(summary.finished && summary.ledger.balances(), "{summary:?}");
+        assert_eq!(kept.plain_rows(), expected.rows());
+    }
+}
+
 #[test]
 fn an_empty_topic_ends_at_once() {
     let (kept, view) = (Kept::default(), new_view());

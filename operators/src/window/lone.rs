@@ -41,6 +41,11 @@ impl<V> LoneBatch<V> {
         LoneBatch { group, keys, records }
     }
 
+    /// Bytes of the records and their keys.
+    pub(super) fn bytes(&self) -> usize {
+        self.keys.len() + self.records.len() * size_of::<LoneRecord<V>>()
+    }
+
     /// The group of all keys.
     pub(super) fn group(&self) -> KeyGroup {
         self.group

@@ -51,7 +51,7 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     aggregate: A,
 ) -> Windowed<'s, A::Partial, A::Output> {
     let mut builder = OperatorBuilder::new("MergeWindows".to_owned(), scope);
-    let placement = inputs.placement;
+    let (placement, unmerged) = (inputs.placement, inputs.unmerged);
     let to_group =
         Exchange::new(|shipment: &Shipment<V, A::Partial>| u64::from(shipment.group().0));
     let mut input = builder.new_input(shipments, to_group);
@@ -75,6 +75,8 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
         let mut counts = OutputBuilder::from(counts);
         let mut snapshots = OutputBuilder::from(snapshots);
         let mut state = State::new(windows, aggregate, placement);
+        // Bytes that are set aside, by epoch.
+        let mut aside_bytes = BTreeMap::new();
         move |frontiers| {
             let Some(capabilities) = &mut held else {
                 pulses.for_each(|_, pulses| pulses.clear());
@@ -89,6 +91,12 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                 // Sources send under one capability, so a stamp is one time.
                 let Some(time) = capability.stamp().iter().min().copied() else { return };
                 state.receive(time, shipments);
+                let bytes: usize = shipments.iter().map(Shipment::bytes).sum();
+                if time.epoch <= state.epoch {
+                    unmerged.merged(bytes);
+                } else {
+                    *aside_bytes.entry(time.epoch).or_insert(0) += bytes;
+                }
                 shipments.clear();
             });
 
@@ -125,6 +133,11 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                     return;
                 };
                 state.enter(next);
+                while let Some(aside) =
+                    aside_bytes.first_entry().filter(|aside| *aside.key() <= next)
+                {
+                    unmerged.merged(aside.remove());
+                }
                 capabilities.enter(next);
             }
 

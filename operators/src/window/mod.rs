@@ -30,12 +30,14 @@ mod shipment;
 mod slots;
 mod state;
 mod tumbling;
+mod unmerged;
 
 pub use fold::Fold;
 pub use index::PlacementSeed;
 pub use shipment::Shipment;
 pub use state::{Cut, KEY_GROUPS, KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 pub use tumbling::Tumbling;
+pub use unmerged::Unmerged;
 
 /// A window of event time: `start <= t < end`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

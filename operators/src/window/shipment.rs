@@ -38,6 +38,16 @@ pub(super) struct PartialPane<P> {
 }
 
 impl<V, P> Shipment<V, P> {
+    /// How much memory it takes, in bytes, roughly. O(1).
+    pub fn bytes(&self) -> usize {
+        let beside = match &self.0 {
+            Content::Name { key, .. } => key.len(),
+            Content::Alone(batch) => batch.bytes(),
+            Content::Forget { .. } | Content::Partial { .. } => 0,
+        };
+        size_of::<Self>() + beside
+    }
+
     /// Where it goes.
     pub(super) fn group(&self) -> KeyGroup {
         match &self.0 {

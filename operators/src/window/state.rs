@@ -13,6 +13,7 @@ use timely::dataflow::{Scope, StreamVec};
 
 use super::index::PlacementSeed;
 use super::slots::route;
+use super::unmerged::Unmerged;
 use super::{Pulse, Spans};
 use crate::time::{EventTime, Time};
 
@@ -105,12 +106,15 @@ pub struct WindowInputs<'s, P: Clone + 'static> {
     pub restored: StreamVec<'s, Time, PaneState<P>>,
     /// Where keys lie in memory.
     pub placement: PlacementSeed,
+    /// Where it is counted how much is merged.
+    pub unmerged: Unmerged,
 }
 
 impl<'s, P: Clone + 'static> WindowInputs<'s, P> {
     /// Nothing: no live rows, no cuts, nothing restored; and the default placement of keys.
     pub fn none(scope: Scope<'s, Time>) -> WindowInputs<'s, P> {
         let (pulses, cuts, restored) = (empty(scope), empty(scope), empty(scope));
-        WindowInputs { pulses, cuts, restored, placement: PlacementSeed::default() }
+        let (placement, unmerged) = (PlacementSeed::default(), Unmerged::default());
+        WindowInputs { pulses, cuts, restored, placement, unmerged }
     }
 }
