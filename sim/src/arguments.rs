@@ -9,7 +9,7 @@ use clap::builder::Resettable;
 use clap::builder::TypedValueParser as _;
 use clap::error::ErrorKind;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser};
-use strandline_engine::source::kafka::bootstrap;
+use strandline_engine::source::kafka::{bootstrap, check_number};
 use strandline_operators::time::EventTime;
 
 use crate::fleet::FleetOptions;
@@ -176,6 +176,9 @@ impl Arguments {
         fleet
             .time_for(options.messages.unwrap_or(0))
             .map_err(|error| Refused::Wrong(error.to_string()))?;
+        for (name, value) in &options.kafka_options {
+            check_number(name, value).map_err(|error| Refused::Wrong(error.to_string()))?;
+        }
         let named = options.kafka_options.iter().rfind(|(name, _)| name == "security.protocol");
         let protocol = named.map_or("plaintext", |(_, protocol)| protocol);
         bootstrap::addresses(&options.bootstrap, protocol).map_err(Refused::Wrong)?;
@@ -317,6 +320,10 @@ mod tests {
             ("--messages -5", "-5"),
             ("--compression rar", "rar"),
             ("--kafka-option acks", "K=V"),
+            (
+                "--kafka-option batch.size=1MB --bootstrap b:1 --topic t",
+                "`1MB` is not such a number",
+            ),
             ("--disorder -5s", "cannot be negative"),
             ("--late-by=-5s", "cannot be negative"),
             ("--bootstrap localhost:99999", "`99999` is no port"),

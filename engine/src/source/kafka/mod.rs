@@ -58,7 +58,7 @@ pub use self::native::memory::keep_freed_memory;
 pub use self::plan::LeftOut;
 pub use self::reader::KafkaReader;
 pub use self::security::is_secret;
-pub use self::settings::{Fetch, KafkaSettings, Start, is_property};
+pub use self::settings::{Fetch, KafkaSettings, Start, check_number, is_property};
 
 /// One topic of a Kafka cluster.
 ///

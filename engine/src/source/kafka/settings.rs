@@ -316,9 +316,13 @@ fn check_option(name: &str, value: &str) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The client reads the number at the beginning of a value, whatever follows: `10MB` would be 10, and
-/// `010` would be 8.
-fn check_number(name: &str, value: &str) -> Result<(), SourceError> {
+/// Refuses what the client takes for another number: it reads the one at the beginning of a value,
+/// whatever follows. `10MB` would be 10, and `010` would be 8.
+///
+/// # Errors
+///
+/// [`SourceError::Config`] for a value that is no number where the property is one.
+pub fn check_number(name: &str, value: &str) -> Result<(), SourceError> {
     let value = value.trim();
     let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
     // What begins otherwise, the client refuses, or has a name for.

@@ -4,6 +4,7 @@
 //! messages: the broker works on it while the worker reads. Only the headers of the batches are
 //! looked at here, for where to go on.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, MutexGuard};
 use std::thread;
@@ -178,13 +179,11 @@ fn take_over(
 ) {
     let whole = answer.error_code.err();
     let mut heard = Vec::with_capacity(asked.len());
+    let mut unheard: BTreeMap<_, _> = asked.iter().map(|asked| (asked.partition, asked)).collect();
     for data in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
         let number = Partition(u32::try_from(data.partition_index).unwrap_or(u32::MAX));
-        let Some(asked) = asked.iter().find(|asked| asked.partition == number) else { continue };
         // One that is named twice would be read twice.
-        if heard.iter().any(|(heard, _): &(&Asked, _)| heard.partition == number) {
-            continue;
-        }
+        let Some(asked) = unheard.remove(&number) else { continue };
         let error = data.error_code.err().or(whole);
         heard.push((asked, judge(shared, asked, data, error, held_bytes)));
     }

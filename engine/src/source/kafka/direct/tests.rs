@@ -105,7 +105,7 @@ fn read_packed(
             Ok(None) if packed.ends(&records, &mut window)? => return Ok(all),
             Ok(None) => return Err(records.malformed("bytes after the last of them")),
             Err(error) => match packed.more(&mut records, &mut window, value_bytes_max, error)? {
-                More::Whole => {}
+                More::Whole => continue,
                 More::Large(large) => {
                     let payload = large.value_bytes.map(|_| &window[..large.kept]);
                     let cut_from = large.value_bytes.filter(|bytes| (large.kept as u64) < *bytes);
