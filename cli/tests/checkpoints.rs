@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use strandline::engine::checkpoint::Checkpoints;
+use strandline::engine::checkpoint::manifest::OutputIdentity;
 use strandline::engine::checkpoint::object::ObjectBlobs;
 use strandline::engine::clock::Clock;
 use strandline::engine::job::{Job, JobOptions, Stop};
 use strandline::engine::report::Report;
-use strandline::engine::sink::{FileOutputs, Roll, RunId};
+use strandline::engine::sink::{FileOutputs, Roll, RunId, identify};
 use strandline::engine::source::simulated::SimulatedLog;
 use strandline::engine::store::Directory;
 use strandline::engine::table::Table;
@@ -43,12 +44,21 @@ impl Counting {
 
     /// Runs it until a checkpoint holds what is in the log.
     fn run(&self) {
+        self.run_in(None);
+    }
+
+    /// Where its outputs are.
+    fn out(&self) -> PathBuf {
+        self.place.path().join("out")
+    }
+
+    fn run_in(&self, identity: Option<OutputIdentity>) {
         let clock = Clock::system();
         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
         let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
         let report = Report::new(|line| println!("{line}"));
         let outputs = FileOutputs {
-            out: Directory::local(self.place.path().join("out")),
+            out: Directory::local(self.out()),
             run: RunId::fresh(&clock),
             roll: Roll::default(),
             clock: clock.clone(),
@@ -64,7 +74,7 @@ impl Counting {
             fresh: false,
             start: RunId::fresh(&clock),
             shape: [("colour".to_owned(), "green".to_owned())].into(),
-            outputs: None,
+            outputs: identity,
         };
         let options = JobOptions {
             epoch_every: Duration::from_millis(20),
@@ -295,4 +305,44 @@ fn a_place_without_checkpoints_is_one_line_and_exit_code_2() {
         }
     }
     assert!(files(there.path(), "").is_empty(), "looking changes nothing");
+}
+
+#[test]
+fn what_was_committed_in_a_place_is_shown_there_and_reported() {
+    let counting = Counting::new(log());
+    let (place, out) = (counting.checkpoints(), counting.out());
+    let run = RunId::fresh(&Clock::system());
+    let identity = identify(&Directory::local(&out), run).unwrap();
+    counting.run_in(Some(identity.clone()));
+    let asked = ["recover", "--out", out.to_str().unwrap()];
+    // As a process left it that was killed before its renames.
+    let (inspected, _) = ask_json(&["inspect"], &place);
+    let staged = inspected[0]["staged"].as_array().unwrap();
+    assert!(!staged.is_empty());
+    let paths = staged.iter().map(|file| {
+        let text = |name: &str| file[name].as_str().unwrap().to_owned();
+        let folder = out.join(text("output")).join(text("folder"));
+        (folder.join(text("name")), folder.join(text("hidden")))
+    });
+    let paths: Vec<(PathBuf, PathBuf)> = paths.collect();
+    for (visible, hidden) in &paths {
+        std::fs::rename(visible, hidden).unwrap();
+    }
+    for _ in 0..2 {
+        let (stdout, stderr, code) = ask(&asked, &place);
+        assert_eq!((stderr.as_str(), code), ("", Some(0)), "{stdout}");
+        assert!(stdout.contains("are visible") && stdout.lines().count() == 1, "{stdout}");
+        assert!(paths.iter().all(|(visible, _)| visible.exists()));
+    }
+    assert_eq!(files(&place, "shown-").len(), 1);
+
+    // One that is gone is damage, and nothing is said to be there.
+    std::fs::remove_file(&paths[0].0).unwrap();
+    let (stdout, _, code) = ask(&asked, &place);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("neither hidden nor visible") && stdout.contains("--abandon-place"));
+    // Another directory is no place of a job.
+    let other = counting.place.path().join("other");
+    let (_, stderr, code) = ask(&["recover", "--out", other.to_str().unwrap()], &place);
+    assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{stderr}");
 }

@@ -41,6 +41,9 @@ const EPOCHS_IN_FLIGHT_MAX: u64 = 2;
 const LIFT_WORTHWHILE: u32 = 8;
 /// How long a stop may take until the outputs have everything.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
+/// How long after a stop began it is still waited for the last manifest, which spares the next start
+/// other processes' places.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Over how many epochs the rate of records is averaged.
 const RATE_EPOCHS: usize = 3;
 /// How long after a pulse a view is published: what workers that are not busy take to answer.
@@ -414,7 +417,10 @@ impl<P, O> Leader<P, O> {
                     let epoch = keeper.committed_epoch();
                     epoch.is_none_or(|epoch| self.coordinator.have_shown(others, epoch))
                 });
-                if passed && settled && shown && !ends {
+                let all_done = passed && settled && shown && !ends;
+                if all_done
+                    && (self.keeper.as_mut().is_none_or(Keeper::settle) || since + SETTLE_MAX < now)
+                {
                     self.stopping = Stopping::Leaving;
                     self.turn(Order::Leave, now);
                 } else if since + STOP_LIMIT < now {

@@ -31,9 +31,8 @@ use crate::scribe::{Desk, Letter};
 /// What the leader tells all scribes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Word {
-    /// What a start has to show, the number with which this run begins, and how many processes it
-    /// has.
-    Recover(Restoration, u64, usize),
+    /// What a start has to show, and the number with which this run begins.
+    Recover(Restoration, u64),
     /// The manifest of the cut of this epoch is durable.
     Commit(u64),
 }
@@ -120,9 +119,7 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
             words.for_each(|_, words| {
                 for word in words.drain(..).filter(|_| worker == 0) {
                     hand(match word {
-                        Word::Recover(files, claim, processes) => {
-                            Letter::Recover(files, claim, processes)
-                        }
+                        Word::Recover(files, claim) => Letter::Recover(files, claim),
                         Word::Commit(epoch) => Letter::Commit { epoch },
                     });
                 }

@@ -11,6 +11,7 @@ use strandline_operators::window::LAST_EPOCH;
 
 use super::durable::Word;
 use super::manifest::{CutRecord, Manifest};
+use super::places;
 use crate::control::Order;
 use crate::coordinator::Coordinator;
 use crate::leader::Say;
@@ -44,6 +45,8 @@ pub(crate) struct Keeper<P, O> {
     committed_before: EventTime,
     /// The last epoch of this run whose cut has become a checkpoint.
     committed_epoch: Option<u64>,
+    /// The number of the manifest that names no file of another place any more.
+    settling: Option<u64>,
 }
 
 impl<P, O> Keeper<P, O> {
@@ -74,6 +77,7 @@ impl<P, O> Keeper<P, O> {
             committed,
             committed_before,
             committed_epoch: None,
+            settling: None,
         }
     }
 
@@ -153,6 +157,28 @@ impl<P, O> Keeper<P, O> {
     /// How many cuts of this run have become checkpoints.
     pub(crate) fn completed(&self) -> u64 {
         self.completed
+    }
+
+    /// All processes have shown their files, and the run ends: the same cut is put again without those
+    /// of other places, so that a start with fewer processes need not hear of them. Whether that is
+    /// durable.
+    pub(crate) fn settle(&mut self) -> bool {
+        if let Some(number) = self.settling {
+            return self.desk.put().is_some_and(|(put, _)| number <= put);
+        }
+        let mut manifest = self.last.clone();
+        let here = manifest.outputs.clone();
+        if let Some(cut) = &mut manifest.cut {
+            places::forget_files(cut, |place| here.as_ref() != Some(place));
+        }
+        if manifest == self.last {
+            return true;
+        }
+        manifest.number += 1;
+        self.settling = Some(manifest.number);
+        self.last = manifest.clone();
+        let _ = self.desk.hand(Letter::Put(Box::new(manifest)));
+        false
     }
 
     /// The last epoch of this run whose cut has become a checkpoint.

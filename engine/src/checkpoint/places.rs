@@ -58,20 +58,15 @@ impl Restoration {
         self.epoch
     }
 
-    /// What the process of this number, of so many, has to do at its place. Files of which the place
-    /// is not known are those of the process with the same number, or of the first where there is
-    /// none any more; the others may have them too, where processes share a place.
-    pub(crate) fn at(
-        &self,
-        process: usize,
-        processes: usize,
-        here: Option<&OutputIdentity>,
-    ) -> Recovery {
+    /// What the process of this number has to do at its place. Files of which the place is not known
+    /// are those of the process with the same number; the others may have them, where processes share
+    /// a place.
+    pub(crate) fn at(&self, process: usize, here: Option<&OutputIdentity>) -> Recovery {
         let (mut staged, mut elsewhere) = (Vec::new(), Vec::new());
         for files in &self.files {
             let is_here = match (here, &files.place) {
                 (Some(here), Some(place)) => here.holds(place),
-                _ => files.process == process || (process == 0 && processes <= files.process),
+                _ => files.process == process,
             };
             let unknown = here.is_none() || files.place.is_none();
             if is_here {
@@ -100,6 +95,22 @@ pub(crate) fn unheard<'a>(
         let is_heard =
             heard.iter().any(|here| here.holds(place)) || heard.first().is_some_and(emptied);
         (!is_heard).then_some((place, process))
+    })
+}
+
+/// What is said of files in a place that is not known, of processes that do not take part in a start
+/// of so many: an older version did not say where its outputs are.
+pub(crate) fn unknown(manifest: &Manifest, processes: usize) -> Option<String> {
+    let all = manifest.cut.iter().flat_map(|cut| &cut.processes);
+    let missing = all.filter(|part| part.place.is_none() && processes <= part.process);
+    let rows = missing.flat_map(|part| &part.outputs.staged).map(|file| file.rows).sum::<u64>();
+    (rows != 0).then(|| {
+        format!(
+            "checkpoint {} of an older version does not say where {rows} rows of processes that are \
+             not started are: they are shown if they are in an --out of this start; otherwise start \
+             as many processes as before",
+            manifest.number
+        )
     })
 }
 
@@ -156,7 +167,7 @@ pub(crate) fn forget_files(cut: &mut CutRecord, gone: impl Fn(&OutputIdentity) -
 pub fn recovery_at(manifest: &Manifest, here: &OutputIdentity) -> Recovery {
     let mut restoration = Restoration::of(manifest);
     restoration.files.retain(|files| files.place.is_some());
-    restoration.at(0, 1, Some(here))
+    restoration.at(0, Some(here))
 }
 
 /// Reports that all files of the cut of `manifest` are visible at this place, so that a start need
@@ -264,7 +275,7 @@ mod tests {
         let restoration = Restoration::of(&manifest);
         // Which process it is now does not matter, and paths are alike on many machines.
         for (here, expected) in [("a", vec!["0", "2"]), ("b", vec!["1"]), ("c", vec![])] {
-            let recovery = restoration.at(1, 3, Some(&place(here)));
+            let recovery = restoration.at(1, Some(&place(here)));
             assert_eq!(names(&recovery.staged), expected);
             assert_eq!(recovery.elsewhere, []);
         }
@@ -273,9 +284,9 @@ mod tests {
     #[test]
     fn files_whose_place_is_not_known_are_missed_by_one_process_at_most() {
         let restoration = Restoration::of(&manifest(&[Some(place("a")), None, None]));
-        let first = restoration.at(0, 2, Some(&place("a")));
-        assert_eq!((names(&first.staged), names(&first.elsewhere)), (vec!["0", "2"], vec!["1"]));
-        let second = restoration.at(1, 2, Some(&place("b")));
+        let first = restoration.at(0, Some(&place("a")));
+        assert_eq!((names(&first.staged), names(&first.elsewhere)), (vec!["0"], vec!["1", "2"]));
+        let second = restoration.at(1, Some(&place("b")));
         assert_eq!((names(&second.staged), names(&second.elsewhere)), (vec!["1"], vec!["2"]));
     }
 

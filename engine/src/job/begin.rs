@@ -209,6 +209,9 @@ where
         let Some(here) = checkpoints.outputs.clone() else { return Ok(()) };
         let heard: Vec<OutputIdentity> =
             std::iter::once(here).chain(self.places.iter().cloned()).collect();
+        if let Some(unknown) = places::unknown(continued, heard.len()) {
+            self.report.say(&unknown);
+        }
         if places::unheard(continued, &heard).next().is_none() {
             return Ok(());
         }

@@ -289,7 +289,7 @@ where
             let keeper = lead.checkpoint.zip(self.job.checkpoints.as_ref()).map(
                 |((claim, restoration), checkpoints)| {
                     finished = restoration.epoch().filter(|_| lead.finished);
-                    let recover = Word::Recover(restoration, claim.number, processes);
+                    let recover = Word::Recover(restoration, claim.number);
                     let source = self.job.source.clone();
                     Keeper::new(
                         checkpoints.every,

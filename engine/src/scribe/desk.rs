@@ -31,9 +31,9 @@ pub(crate) enum Letter<P, O> {
     State(Snapshot<P>),
     /// A worker, counted in its process, has handed over everything of the epochs before this.
     Passed { worker: usize, epoch: u64 },
-    /// What a start has to show, the number of its claim, and how many processes there are. Until
-    /// this has come, nothing is written.
-    Recover(Restoration, u64, usize),
+    /// What a start has to show, and the number of its claim. Until this has come, nothing is
+    /// written.
+    Recover(Restoration, u64),
     /// Make this manifest durable.
     Put(Box<Manifest>),
     /// The manifest of the cut of this epoch is durable: show it.

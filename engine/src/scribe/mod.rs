@@ -319,11 +319,11 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
                 self.snapshots.entry(snapshot.epoch).or_default().push(snapshot);
             }
             Letter::Passed { worker, epoch } => self.passed[worker] = epoch,
-            Letter::Recover(restoration, claim, processes) => {
+            Letter::Recover(restoration, claim) => {
                 self.claim = claim;
                 let checkpoints = self.options.checkpoints.as_ref();
                 let here = checkpoints.and_then(|checkpoints| checkpoints.place.as_ref());
-                self.recovery = Some(restoration.at(self.options.process, processes, here));
+                self.recovery = Some(restoration.at(self.options.process, here));
             }
             Letter::Put(manifest) => self.puts.push_back(manifest),
             Letter::Commit { epoch } => self.commit = Some(epoch),

@@ -34,6 +34,8 @@ const PORTS: &str = "STRANDLINE_TEST_PLACE_PORTS";
 const THERE: &str = "STRANDLINE_TEST_PLACE_THERE";
 const OUT: &str = "STRANDLINE_TEST_PLACE_OUT";
 const KILLED: &str = "STRANDLINE_TEST_PLACE_KILLED";
+/// Not bounded: the first process stops when everything has been read.
+const LIVE: &str = "STRANDLINE_TEST_PLACE_LIVE";
 const ABANDONED: &str = "STRANDLINE_TEST_PLACE_ABANDONED";
 
 #[test]
@@ -99,8 +101,19 @@ fn a_process() {
             worker: timely::WorkerConfig::default(),
         },
     };
+    let (view, stop) = (view(), Stop::default());
+    let live = std::env::var(LIVE).is_ok();
+    if live && process == 0 {
+        let (view, stop) = (view.clone(), stop.clone());
+        std::thread::spawn(move || {
+            while view.latest().ledger.read < RECORDS {
+                view.newer_than(view.latest().number, Duration::from_millis(50));
+            }
+            stop.request();
+        });
+    }
     let result = Job::new(
-        log.bounded(),
+        if live { log } else { log.bounded() },
         JsonFields::new("id", "ts", ["value"]),
         (Count, Average(metric), Min(metric), Max(metric)),
         Arc::new(table()),
@@ -110,7 +123,7 @@ fn a_process() {
     .with_checkpoints(Some(checkpoints))
     .with_abandoned_places(std::env::var(ABANDONED).into_iter().collect())
     .with_report(report)
-    .run(config, &clock, &view(), &Stop::default());
+    .run(config, &clock, &view, &stop);
     match result {
         Ok(summary) => println!(
             "ended: {} of {}, {} rows",
@@ -137,10 +150,9 @@ fn run(there: &Path, outs: &[&str], more: &[(&str, &str)]) -> Vec<String> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        // Only the last one is treated.
-        if process + 1 == outs.len() || outs.len() == 1 {
-            command.envs(more.iter().copied());
-        }
+        // Only the last one is killed.
+        let all = more.iter().filter(|(name, _)| *name != KILLED || process + 1 == outs.len());
+        command.envs(all.copied());
         command.spawn().unwrap()
     });
     let children: Vec<_> = children.collect();
@@ -230,6 +242,16 @@ fn a_place_that_is_gone_can_be_given_up_and_its_rows_are_named() {
     assert!(said.contains("are given up: ") && said.contains(".parquet"), "{said}");
     // From then on nobody asks for it any more.
     assert_eq!(ended(&run(there.path(), &["a"], &[]).remove(0)), end);
+}
+
+#[test]
+fn after_an_orderly_stop_fewer_processes_can_go_on() {
+    let there = tempfile::tempdir().unwrap();
+    for outs in [&["a", "b"][..], &["a"]] {
+        let said = run(there.path(), outs, &[(LIVE, "1")]);
+        assert!(ended(&said[0]).starts_with("false of 3000, "), "{said:?}");
+    }
+    assert!(!rows_in([&*there.path().join("b")]).is_empty());
 }
 
 fn place_of(out: &Path) -> OutputIdentity {

@@ -148,6 +148,29 @@ fn begins(options: &[&str]) {
 }
 
 #[test]
+fn a_store_that_never_answers_holds_up_no_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    // It takes connections, and says nothing.
+    let store = TcpListener::bind("127.0.0.1:0").unwrap();
+    let out = directory.path().join("out");
+    let options =
+        ["--bootstrap", "127.0.0.1:1", "--listen", "none", "--out", out.to_str().unwrap()];
+    let mut command = command(&[&options[..], &["--checkpoint", "s3://bucket/prefix"]].concat());
+    command.envs([
+        ("AWS_ENDPOINT_URL", format!("http://{}", store.local_addr().unwrap()).as_str()),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ALLOW_HTTP", "true"),
+    ]);
+    let running = Running::start(command);
+    let (_connection, _) = store.accept().unwrap();
+    running.signal("TERM");
+    running.wait_said("did not answer within 5 s");
+    assert_eq!(running.end(Duration::from_secs(2)).0.code(), Some(1));
+}
+
+#[test]
 fn the_demonstration_shows_its_fleet_and_ends_in_order_on_sigint() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path();

@@ -202,7 +202,7 @@ impl Bench {
             outputs: None,
             cut: epoch.map(cut),
         };
-        self.hand(Letter::Recover(Restoration::of(&manifest), 1, 1));
+        self.hand(Letter::Recover(Restoration::of(&manifest), 1));
     }
 
     pub(super) fn hand(&self, letter: Letter<u64, Out>) {
