@@ -74,6 +74,8 @@ pub(crate) struct Ack {
     pub(crate) state: PartitionState,
     /// When its last record was read.
     pub(crate) last_record_at: Option<EventTime>,
+    /// Bytes of the payloads that were read in this run.
+    pub(crate) bytes_read: u64,
 }
 
 /// What is said to the coordinator.

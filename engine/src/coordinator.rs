@@ -117,6 +117,7 @@ impl Coordinator {
                     end,
                     state: state_then,
                     last_record_at,
+                    bytes_read: 0,
                 };
                 state.partitions.insert(cut.partition, ack);
             }
@@ -251,6 +252,7 @@ impl Coordinator {
             watermark: ack.cut.watermark,
             state: ack.state,
             last_record_at: ack.last_record_at,
+            bytes_read: ack.bytes_read,
             ledger: state.ledger(*partition),
             skipped: ack.cut.skipped,
             untimed: ack.cut.untimed,

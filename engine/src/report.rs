@@ -74,9 +74,10 @@ struct State {
     lines: VecDeque<String>,
     /// The newest status line, if it is not written yet.
     status: Option<String>,
+    /// Lines that were dropped and of which nothing was said yet.
+    unsaid: u64,
+    /// All lines that were dropped so far.
     dropped: u64,
-    /// All that were dropped so far.
-    dropped_in_all: u64,
     /// Something is being written.
     writes: bool,
 }
@@ -105,8 +106,8 @@ impl Log {
         if state.lines.len() < LOG_LINES_MAX {
             state.lines.push_back(cut(line).to_owned());
         } else {
+            state.unsaid += 1;
             state.dropped += 1;
-            state.dropped_in_all += 1;
         }
         drop(state);
         self.0.changed.notify_all();
@@ -120,7 +121,7 @@ impl Log {
 
     /// How many lines were dropped so far.
     pub fn dropped(&self) -> u64 {
-        self.0.lock().dropped_in_all
+        self.0.lock().dropped
     }
 
     /// Waits until everything has been written, but no longer than `limit`: whether it has.
@@ -149,8 +150,8 @@ impl Queue {
             let text = if let Some(line) = state.lines.pop_front() {
                 status_stands = false;
                 format!("{wipe}{line}\n")
-            } else if state.dropped > 0 {
-                let dropped = std::mem::take(&mut state.dropped);
+            } else if state.unsaid > 0 {
+                let dropped = std::mem::take(&mut state.unsaid);
                 status_stands = false;
                 let lines = if dropped == 1 { "line was" } else { "lines were" };
                 format!("{wipe}{dropped} {lines} dropped: nobody read them in time\n")
@@ -177,7 +178,7 @@ fn cut(line: &str) -> &str {
 
 impl State {
     fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.dropped == 0 && self.status.is_none()
+        self.lines.is_empty() && self.unsaid == 0 && self.status.is_none()
     }
 }
 
@@ -199,24 +200,30 @@ mod tests {
 
     /// A stream that takes nothing until it is opened.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gate(Arc<(Mutex<Stream>, Condvar)>);
+
+    #[derive(Default)]
+    struct Stream {
+        is_open: bool,
+        bytes: Vec<u8>,
+    }
 
     impl Gate {
         fn open(&self) {
-            self.0.0.lock().unwrap().0 = true;
+            self.0.0.lock().unwrap().is_open = true;
             self.0.1.notify_all();
         }
 
         fn text(&self) -> String {
-            String::from_utf8(self.0.0.lock().unwrap().1.clone()).unwrap()
+            String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).unwrap()
         }
     }
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             let state = self.0.0.lock().unwrap();
-            let mut state = self.0.1.wait_while(state, |state| !state.0).unwrap();
-            state.1.extend_from_slice(bytes);
+            let mut state = self.0.1.wait_while(state, |state| !state.is_open).unwrap();
+            state.bytes.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

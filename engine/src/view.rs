@@ -121,6 +121,8 @@ pub struct PartitionView {
     pub state: PartitionState,
     /// When its last record was read, in civil time, if it had one in this run.
     pub last_record_at: Option<EventTime>,
+    /// Bytes of the payloads that were read in this run.
+    pub bytes_read: u64,
     /// Its part of the ledger.
     pub ledger: Ledger,
     /// Offsets passed over that hold no message.

@@ -10,7 +10,7 @@ use crate::shown::{known, state_code};
 pub(super) fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
     type Value = fn(&PartitionView) -> Option<u64>;
     type Moment = fn(&PartitionView) -> Option<EventTime>;
-    let families: [(&str, Kind, &str, Value); 7] = [
+    let families: [(&str, Kind, &str, Value); 8] = [
         ("strandline_partition_position", Kind::Gauge, "The next offset to read.", |view| {
             Some(view.position.0)
         }),
@@ -23,6 +23,12 @@ pub(super) fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
         ("strandline_partition_records_read", Kind::Counter, "Records read.", |view| {
             Some(view.ledger.read)
         }),
+        (
+            "strandline_partition_read_bytes",
+            Kind::Counter,
+            "Bytes of the payloads that were read in this run.",
+            |view| Some(view.bytes_read),
+        ),
         (
             "strandline_partition_records_windowed",
             Kind::Counter,

@@ -232,6 +232,7 @@ impl Fleet {
                 _ if is_silent => PartitionState::Idle,
                 _ => PartitionState::Active,
             },
+            bytes_read: 100 * ledger.read,
             last_record_at: Some(if is_silent { at - behind } else { at - TICK }),
             ledger,
             skipped: 0,

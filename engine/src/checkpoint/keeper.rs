@@ -51,6 +51,7 @@ pub(crate) struct Keeper<P, O> {
 
 impl<P, O> Keeper<P, O> {
     /// `claim` is the manifest with which this run began, and `recover` what all processes do first.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that it keeps by")]
     pub(crate) fn new(
         every: Duration,
         now: Duration,

@@ -57,6 +57,8 @@ pub(super) struct Line {
     origin: Option<EventTime>,
     idleness: Idleness,
     last_record_at: Option<EventTime>,
+    /// Bytes of the payloads that were read in this run.
+    bytes_read: u64,
     /// The end that it is read to, if one was fixed at the start: then it is never idle.
     bounded_end: Option<Offset>,
     is_paused: bool,
@@ -94,6 +96,7 @@ impl Line {
             origin: None,
             idleness: Idleness::new(options.idle_after, now.elapsed),
             last_record_at: None,
+            bytes_read: 0,
             is_paused: false,
         }
     }
@@ -196,6 +199,7 @@ impl Line {
         if asks && self.bounded_end.is_none() {
             log.ask_end(self.partition)?;
         }
+        self.bytes_read += bytes;
         Ok(bytes)
     }
 
@@ -257,6 +261,7 @@ impl Line {
             end,
             state: self.state(now),
             last_record_at: self.last_record_at,
+            bytes_read: self.bytes_read,
         }
     }
 }

@@ -21,6 +21,7 @@ fn partition(number: u32, state: PartitionState, watermark_ms: i64) -> Partition
         watermark: EventTime::from_millis(watermark_ms),
         state,
         last_record_at: None,
+        bytes_read: 0,
         ledger: Ledger::default(),
         skipped: 0,
         untimed: 0,
