@@ -483,7 +483,7 @@ mod tests {
             let cut = PartitionCut::begin(start, EventTime::MIN);
             let cut = PartitionCut { max_event_time: Some(time), watermark: time, ..cut };
             let (worker, end, last_record_at) = (0, Some(Offset(1)), None);
-            let ack = Ack { epoch, worker, cut, end, state, last_record_at };
+            let ack = Ack { epoch, worker, cut, end, state, last_record_at, bytes_read: 0 };
             coordinator.0.borrow_mut().hear(Report::Read(ack));
         }
     }
