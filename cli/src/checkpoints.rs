@@ -58,7 +58,7 @@ pub struct Inspect {
     #[command(flatten)]
     pub place: Place,
     /// Its number [default: the newest that verifies]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub number: Option<u64>,
     /// Show the state of each key group
     #[arg(long)]

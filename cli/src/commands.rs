@@ -34,3 +34,22 @@ impl Commands {
         format!("error: {}", one_line(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_is_refused_in_one_line_with_what_to_do() {
+        for (line, hint) in [
+            ("supervise --backoff-min -5s -- true", "a duration cannot be negative"),
+            ("supervise --backoff-mx 5s -- true", "a similar argument exists: '--backoff-max'"),
+            ("checkpoint list data", "'checkpoints'"),
+            ("checkpoints inspect data --number -1", "--number"),
+        ] {
+            let words = std::iter::once("strandline").chain(line.split(' '));
+            let line = Commands::wrong(&Commands::try_parse_from(words).unwrap_err());
+            assert!(line.contains(hint) && !line.contains('\n'), "{line}");
+        }
+    }
+}

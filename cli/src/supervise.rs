@@ -42,13 +42,19 @@ const KILLED: i32 = 128;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Supervise {
     /// How long to wait before the first restart; doubled for each further one
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1s")]
+    #[arg(
+        long, value_name = "DURATION", value_parser = duration::parse, default_value = "1s",
+        allow_hyphen_values = true
+    )]
     pub backoff_min: Duration,
     /// How long to wait at most; a command that has run for a minute begins anew
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    #[arg(
+        long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s",
+        allow_hyphen_values = true
+    )]
     pub backoff_max: Duration,
     /// Give up after so many restarts in a row [default: never]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max_restarts: Option<u32>,
     /// The command and its arguments, after --; it has no standard input
     #[arg(required = true, last = true, value_name = "COMMAND")]
