@@ -23,8 +23,13 @@ pub struct KafkaOption {
 
 impl fmt::Debug for KafkaOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = if is_secret(&self.name) { "***" } else { &self.value };
-        write!(f, "{}={value}", self.name)
+        // A secret may be given together with what is none.
+        for (at, (name, value)) in listed(self.clone()).iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let value = if is_secret(name) { "***" } else { value };
+            write!(f, "{comma}{name}={value}")?;
+        }
+        Ok(())
     }
 }
 
@@ -168,7 +173,8 @@ pub(crate) fn on_command_line(matches: &ArgMatches) -> Vec<String> {
         return Vec::new();
     }
     let given = matches.get_many::<KafkaOption>("kafka_option").into_iter().flatten();
-    given.map(|option| option.name.clone()).filter(|name| is_secret(name)).collect()
+    let given = given.cloned().flat_map(listed);
+    given.map(|(name, _)| name).filter(|name| is_secret(name)).collect()
 }
 
 /// What is said of a secret on the command line.
@@ -225,5 +231,8 @@ mod tests {
         assert_eq!(format!("{password:?}"), "sasl.password=***");
         let user = KafkaOption { name: "sasl.username".into(), value: "reader".into() };
         assert_eq!(format!("{user:?}"), "sasl.username=reader");
+        let both = "a,sasl.password=hunter2".to_owned();
+        let both = KafkaOption { name: "client.id".into(), value: both };
+        assert_eq!(format!("{both:?}"), "client.id=a,sasl.password=***");
     }
 }

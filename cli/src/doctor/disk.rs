@@ -84,7 +84,7 @@ fn directory(of: &'static str, option: &str, path: &Path, findings: &mut Finding
     let there = nearest(path);
     match try_out(&there) {
         Ok(()) => {
-            findings.ok(of, format!("{}: files are written, synced and renamed", path.display()))
+            findings.ok(of, format!("{}: files are written, synced and renamed", path.display()));
         }
         Err(error) => {
             return findings.fail(

@@ -51,6 +51,7 @@ use strandline_operators::record::{Offset, Partition};
 
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::group::Group;
+use crate::source::kafka::lookup::Lookup;
 use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 
 pub use self::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
@@ -98,7 +99,7 @@ impl KafkaSource {
     ///
     /// What is in the way of an answer.
     pub fn brokers(&self) -> Result<Vec<(i32, String)>, SourceError> {
-        self.connection.ask(|lookup, within| lookup.brokers(within))
+        self.connection.ask(Lookup::brokers)
     }
 }
 

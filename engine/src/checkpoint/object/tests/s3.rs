@@ -179,7 +179,7 @@ fn a_put_is_not_repeated_and_a_lost_answer_is_not_somebody_else() {
         let again = blobs.put_new("a", b"mine again".to_vec());
         match fault {
             Fault::AnswerLost => {
-                assert!(matches!(again, Err(BlobError::Taken { .. })), "{again:?}")
+                assert!(matches!(again, Err(BlobError::Taken { .. })), "{again:?}");
             }
             _ => again.unwrap(),
         }
