@@ -75,13 +75,18 @@ struct State {
 impl Board {
     /// Shows nothing yet; counts on from what an earlier run kept, if that is continued.
     pub(crate) fn new(windows: Tumbling, kept: Option<&CutRecord>, feed: Feed) -> Board {
+        // Of a window that one worker had closed, and another had not, some rows come now, and others
+        // came before.
+        let closed_before = kept.map(|kept| kept.closed_before);
+        let closed = closed_before.filter(|closed| EventTime::MIN < *closed);
+        let dropped = closed.map(|closed| windows.window_at(closed - windows.size()).start);
         Board(Rc::new(RefCell::new(State {
             windows,
             open: BTreeMap::new(),
             rows: BTreeMap::new(),
             final_before: EventTime::MIN,
             final_rows: kept.map_or(0, |kept| kept.final_rows),
-            dropped: None,
+            dropped,
             asked: None,
             displayed: None,
             changed: false,
@@ -391,6 +396,26 @@ mod tests {
         finals(&board, 0, &["a"]);
         open(&board, &[(0, 5), (10_000, 1)]);
         assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
+    }
+
+    /// One worker had closed it when the cut was made that the run goes on from, and another had not.
+    #[test]
+    fn a_window_of_which_some_rows_were_final_before_a_restart_is_not_shown() {
+        let kept = CutRecord {
+            epoch: 7,
+            finished: false,
+            closed_before: start(20_000),
+            final_rows: 1,
+            partitions: Vec::new(),
+            processes: Vec::new(),
+        };
+        let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
+        let board = Board::new(windows, Some(&kept), Feed::default());
+        open(&board, &[(10_000, 5)]);
+        finals(&board, 10_000, &["a", "b"]);
+        assert_eq!(board.choose(BEGUN, false), None, "the other rows came before");
+        open(&board, &[(10_000, 5), (20_000, 1)]);
+        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)));
     }
 
     #[test]

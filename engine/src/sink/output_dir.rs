@@ -174,7 +174,9 @@ pub fn identify(out: &Directory, new: RunId) -> Result<OutputIdentity, StoreErro
             return Ok(found);
         }
         if out.create_new(ID_FILE, new.to_string().as_bytes())? {
-            return identity(out);
+            // What was written is known, also if it cannot be read just now: a checkpoint that did
+            // not say it would be refused from then on.
+            return Ok(OutputIdentity { id: Some(new.to_string()), ..found });
         }
         // Another process writes it just now.
         std::thread::park_timeout(ID_LOOK_EVERY);
