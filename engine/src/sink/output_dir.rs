@@ -170,7 +170,9 @@ pub(super) fn recover<'a>(
 pub fn identify(out: &Directory, new: RunId) -> Result<OutputIdentity, StoreError> {
     for _ in 0..ID_LOOKS_MAX {
         let found = identity(out)?;
-        if found.id.is_some() {
+        if let Some(id) = &found.id {
+            // Who wrote it may have died before it was on the medium.
+            out.replace(ID_FILE, id.as_bytes())?;
             return Ok(found);
         }
         if out.create_new(ID_FILE, new.to_string().as_bytes())? {
@@ -198,7 +200,8 @@ pub fn identity(out: &Directory) -> Result<OutputIdentity, StoreError> {
     };
     // Where there is no current directory, the path says nothing more than it did.
     let path = std::path::absolute(out.path()).unwrap_or_else(|_| out.path().to_owned());
-    let id = id.filter(|id| !id.is_empty());
+    // One that is torn is none.
+    let id = id.filter(|id| id.parse::<RunId>().is_ok());
     Ok(OutputIdentity { id, path: path.display().to_string() })
 }
 
