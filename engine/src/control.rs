@@ -80,6 +80,10 @@ pub(crate) struct Ack {
 
 /// What is said to the coordinator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are acknowledgements, one a partition and epoch"
+)]
 pub(crate) enum Report {
     /// A source has left an epoch.
     Read(Ack),

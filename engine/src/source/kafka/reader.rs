@@ -218,7 +218,7 @@ impl<W: Way> Partitions<W> {
         Ok(())
     }
 
-    fn end(&mut self, partition: Partition) -> Option<Offset> {
+    fn end(&self, partition: Partition) -> Option<Offset> {
         let assigned = self.assigned.get(&partition)?;
         let end = self.connection.watch.end(partition, assigned.heard)?;
         Some(end.max(assigned.cursor.position()))
