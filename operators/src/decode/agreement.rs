@@ -10,12 +10,16 @@ fn decoder() -> JsonFields<3> {
     JsonFields::new("device_id", "ts", ["a", "humidity", "pressure_at_sea_level"])
 }
 
+fn agree(payloads: &[Vec<u8>]) -> Result<(), TestCaseError> {
+    agree_in(TimeUnit::Milliseconds, payloads)
+}
+
 /// Reads payloads one after the other with one decoder on its fast path, as a worker does, and
 /// each with a new one on the strict path.
-fn agree(payloads: &[Vec<u8>]) -> Result<(), TestCaseError> {
-    let mut fast = decoder();
+fn agree_in(unit: TimeUnit, payloads: &[Vec<u8>]) -> Result<(), TestCaseError> {
+    let mut fast = decoder().in_time_unit(unit).unwrap();
     for payload in payloads {
-        let mut strict = decoder().strict_only();
+        let mut strict = decoder().strict_only().in_time_unit(unit).unwrap();
         let (fast, strict) = (fast.decode(payload), strict.decode(payload));
         prop_assert_eq!(fast, strict, "{}", payload.escape_ascii());
     }
@@ -62,6 +66,31 @@ fn time() -> impl Strategy<Value = String> {
         1 => "(0|[1-9][0-9]{0,16})(\\.0{1,3})?([eE]\\+?[0-4])?",
         1 => number(),
     ]
+}
+
+/// A time as another unit than milliseconds says it, or nearly.
+fn other_time() -> impl Strategy<Value = String> {
+    let date =
+        "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9]:[0-6][0-9](\\.[0-9]{1,12})?";
+    prop_oneof![
+        2 => "(0|[1-9][0-9]{0,10})(\\.[0-9]{1,12})?",
+        2 => "[1-9][0-9]{14,20}(\\.[0-9]{1,3})?",
+        1 => "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,24})?([eE][+-]?[0-9]{1,2})?",
+        4 => (date, "[Zz]|[+-][0-2][0-9]:[0-5][0-9]|[0-9+Z:-]{0,7}").prop_map(|(d, o)| format!("\"{d}{o}\"")),
+        1 => Just("\"2024-11-03T12:56:14\\u002e5Z\"".to_owned()),
+    ]
+}
+
+/// A record whose time is as above.
+fn record_of_other_time() -> impl Strategy<Value = Vec<u8>> {
+    let spaces = [white_space(), white_space(), white_space(), white_space()];
+    let members = (string(), other_time(), prop::collection::vec(member(), 0..3));
+    (members, any::<bool>(), spaces).prop_map(|((id, time, mut all), is_last, spaces)| {
+        let at = if is_last { all.len() } else { 0 };
+        all.insert(at, ("\"ts\"".to_owned(), time));
+        all.insert(0, ("\"device_id\"".to_owned(), id));
+        render(&all, &spaces)
+    })
 }
 
 fn string() -> impl Strategy<Value = String> {
@@ -201,6 +230,37 @@ proptest! {
     #[test]
     fn both_paths_agree_on_any_bytes(payload in prop::collection::vec(any::<u8>(), 0..40)) {
         agree(&[payload])?;
+    }
+
+    #[test]
+    fn both_paths_agree_in_every_unit(
+        payloads in prop::collection::vec(prop_oneof![record_of_other_time(), record()], 1..6),
+        unit in prop::sample::select(&TimeUnit::ALL[..]),
+    ) {
+        agree_in(unit, &payloads)?;
+    }
+
+    /// Against what was written: a number of nanoseconds, in each unit of numbers.
+    #[test]
+    fn a_time_in_another_unit_is_rounded_down(nanos in 0_u64..=u64::MAX, ends in any::<bool>()) {
+        let of = |per_unit: u64, places: usize| {
+            let (whole, rest) = (nanos / per_unit, nanos % per_unit);
+            if places == 0 { format!("{whole}") } else { format!("{whole}.{rest:0places$}") }
+        };
+        for (unit, text) in [
+            (TimeUnit::Seconds, of(1_000_000_000, 9)),
+            (TimeUnit::Microseconds, of(1_000, 3)),
+            (TimeUnit::Nanoseconds, of(1, 0)),
+        ] {
+            let tail = if ends { "" } else { ",\"a\":1" };
+            let payload = format!("{{\"device_id\":\"x\",\"ts\":{text}{tail}}}");
+            for decoder in [decoder(), decoder().strict_only()] {
+                let mut decoder = decoder.in_time_unit(unit).unwrap();
+                let time = decoder.decode(payload.as_bytes()).map(|decoded| decoded.time);
+                let millis = i64::try_from(nanos / 1_000_000).unwrap();
+                prop_assert_eq!(time, Ok(EventTime::from_millis(millis)), "{}", payload);
+            }
+        }
     }
 
     /// Against what was written, not against the other path.

@@ -10,7 +10,7 @@ use crate::decode::word::{
     Block, Decimal, HIGH, WORD_BYTES, count_digits, decimal, first_byte, short_decimal,
     string_stops, thirteen_digits,
 };
-use crate::decode::{KEY_BYTES_MAX, LEVELS_MAX, number};
+use crate::decode::{KEY_BYTES_MAX, LEVELS_MAX, TimeUnit, number, rfc3339};
 use crate::record::Key;
 use crate::time::EventTime;
 
@@ -191,6 +191,23 @@ impl<'a> Cursor<'a> {
             _ => number::time(cursor.number()?).ok()?,
         };
         Some((time, cursor.rest))
+    }
+
+    /// A time in another unit than milliseconds.
+    pub(super) fn time_in(&mut self, unit: TimeUnit) -> Option<EventTime> {
+        let Some(exponent) = unit.exponent() else { return rfc3339::time(self.string()?).ok() };
+        match decimal(self.block()) {
+            // At most 15 digits: nothing overflows.
+            Some(Decimal { digits, places, bytes }) => {
+                let (up, down) = (10_u128.pow(exponent.max(0).unsigned_abs()), exponent.min(0));
+                let places = u32::try_from(places).ok()? + down.unsigned_abs();
+                let millis = u128::from(digits) * up / 10_u128.pow(places);
+                self.advance(bytes)?;
+                let millis = u64::try_from(millis).ok().filter(|ms| *ms <= number::TIME_MS_MAX)?;
+                Some(EventTime::from_millis(millis.cast_signed()))
+            }
+            None => number::time_in(self.number()?, exponent).ok(),
+        }
     }
 
     /// A number, or null.

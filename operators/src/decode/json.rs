@@ -7,12 +7,17 @@
 //! that a reason has one place where it is found. That both agree is a property test.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::decode::layout::Layout;
 use crate::decode::word::Block;
-use crate::decode::{DeadReason, Decode, Decoded, scan, strict};
+use crate::decode::{DeadReason, Decode, Decoded, TimeUnit, scan, strict};
+use crate::time::EventTime;
+
+/// How far a time in another unit may be from the one expected to be taken for what is meant.
+const UNIT_IS_MEANT_WITHIN: Duration = Duration::from_secs(86_400);
 
 /// Reads JSON objects: one field is the key, one the event time, `N` are metrics.
 ///
@@ -22,7 +27,8 @@ use crate::decode::{DeadReason, Decode, Decoded, scan, strict};
 ///
 /// * The key is a string of 1 to [`KEY_BYTES_MAX`](super::KEY_BYTES_MAX) bytes.
 /// * The time is an integral number of milliseconds since 1970, in whatever notation (`5`, `5.0`,
-///   `5e3`, `-0`), read exactly, not before 1970 and not after the year 9999.
+///   `5e3`, `-0`), read exactly, not before 1970 and not after the year 9999; or in another
+///   [unit](TimeUnit), then rounded down to milliseconds.
 /// * A metric is a number, correctly rounded to 64 bits; where it is absent or null, it does not
 ///   contribute.
 /// * Other fields are ignored. Names and strings are compared after unescaping. Of a repeated
@@ -51,8 +57,20 @@ use crate::decode::{DeadReason, Decode, Decoded, scan, strict};
 pub struct JsonFields<const N: usize> {
     names: Names<N>,
     layout: Layout,
-    strict_only: bool,
+    path: Path,
+    unit: TimeUnit,
     unescaped_key: String,
+}
+
+/// Which way payloads take.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Path {
+    /// The fast one, where it is sure. The unit is a constant there: it is not looked at for each
+    /// record.
+    FastMilliseconds,
+    /// The same, with times in another unit.
+    FastOther,
+    Strict,
 }
 
 impl<const N: usize> JsonFields<N> {
@@ -68,7 +86,8 @@ impl<const N: usize> JsonFields<N> {
         JsonFields {
             names: Names::new(key, time, metrics),
             layout: Layout::default(),
-            strict_only: false,
+            path: Path::FastMilliseconds,
+            unit: TimeUnit::Milliseconds,
             unescaped_key: String::new(),
         }
     }
@@ -77,7 +96,7 @@ impl<const N: usize> JsonFields<N> {
     /// accepts and rejects. For measuring and for checking.
     #[must_use]
     pub fn strict_only(mut self) -> JsonFields<N> {
-        self.strict_only = true;
+        self.path = Path::Strict;
         self
     }
 }
@@ -88,18 +107,61 @@ impl<const N: usize> Decode for JsonFields<N> {
     fn shape(&self) -> String {
         let names = [&self.names.key, &self.names.time].into_iter().chain(&self.names.metrics);
         let names: Vec<&str> = names.map(|name| &*name.text).collect();
-        format!("JSON with {}", names.join(", "))
+        let unit = match self.unit {
+            TimeUnit::Milliseconds => String::new(),
+            unit => format!(", {} in {unit}", self.names.time.text),
+        };
+        format!("JSON with {}{unit}", names.join(", "))
+    }
+
+    fn in_time_unit(mut self, unit: TimeUnit) -> Option<JsonFields<N>> {
+        self.unit = unit;
+        self.path = match (self.path, unit) {
+            (Path::Strict, _) => Path::Strict,
+            (_, TimeUnit::Milliseconds) => Path::FastMilliseconds,
+            _ => Path::FastOther,
+        };
+        Some(self)
+    }
+
+    fn guess_time_unit(&self, payload: &[u8], expected: EventTime) -> Option<TimeUnit> {
+        let is_meant = |unit: TimeUnit| {
+            let mut unescaped_key = String::new();
+            let decoded = strict::decode(&self.names, unit, &mut unescaped_key, payload);
+            let time = decoded.ok().map(|decoded| decoded.time);
+            time.is_some_and(|time| {
+                time.since(expected).max(expected.since(time)) <= UNIT_IS_MEANT_WITHIN
+            })
+        };
+        TimeUnit::ALL.into_iter().filter(|unit| *unit != self.unit).find(|unit| is_meant(*unit))
     }
 
     #[inline]
     fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
-        if !self.strict_only
-            && let Some(decoded) = scan::decode(&self.names, &mut self.layout, payload)
-        {
-            return Ok(decoded);
+        let Self { names, layout, path, unit, .. } = self;
+        let decoded = match path {
+            Path::FastMilliseconds => {
+                scan::decode::<_, true>(names, layout, TimeUnit::Milliseconds, payload)
+            }
+            Path::FastOther => scan_in_unit(names, layout, *unit, payload),
+            Path::Strict => None,
+        };
+        match decoded {
+            Some(decoded) => Ok(decoded),
+            None => strict::decode(&self.names, self.unit, &mut self.unescaped_key, payload),
         }
-        strict::decode(&self.names, &mut self.unescaped_key, payload)
     }
+}
+
+/// A function of its own, so that it takes no registers from the usual path.
+#[inline(never)]
+fn scan_in_unit<'a, const N: usize>(
+    names: &Names<N>,
+    layout: &mut Layout,
+    unit: TimeUnit,
+    payload: &'a [u8],
+) -> Option<Decoded<'a, Metrics<N>>> {
+    scan::decode::<_, false>(names, layout, unit, payload)
 }
 
 /// The names of the fields that are asked for.

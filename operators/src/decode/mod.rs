@@ -9,10 +9,12 @@ mod cursor;
 mod json;
 mod layout;
 mod number;
+mod rfc3339;
 mod scan;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod time_unit;
 mod word;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,7 @@ use crate::record::Key;
 use crate::time::EventTime;
 
 pub use json::{JsonFields, Metrics};
+pub use time_unit::{NoTimeUnit, TimeUnit};
 
 /// What a decoder read from one payload; the key is borrowed from the payload or from the decoder.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -50,6 +53,19 @@ pub trait Decode: Clone + Send + 'static {
     /// default the name of the value's type, which tells decoders of other types apart.
     fn shape(&self) -> String {
         std::any::type_name::<Self::Value>().to_owned()
+    }
+
+    /// The same decoder, for records that say their time in this unit; `None` if it cannot read that.
+    /// By default it reads what it reads, which is taken for milliseconds.
+    #[must_use]
+    fn in_time_unit(self, unit: TimeUnit) -> Option<Self> {
+        (unit == TimeUnit::Milliseconds).then_some(self)
+    }
+
+    /// Another unit in which the time of this payload would be near `expected`: what a person is told
+    /// whose records are all at the wrong time. Not for the way that every record takes.
+    fn guess_time_unit(&self, _payload: &[u8], _expected: EventTime) -> Option<TimeUnit> {
+        None
     }
 
     /// Reads one payload.

@@ -51,6 +51,40 @@ pub(super) fn time(text: &str) -> Result<EventTime, DeadReason> {
     }
 }
 
+/// The number times ten to `exponent` as milliseconds since 1970, rounded down. Linear in the length
+/// of the text.
+pub(super) fn time_in(text: &str, exponent: i32) -> Result<EventTime, DeadReason> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(magnitude) => (true, magnitude),
+        None => (false, text),
+    };
+    let (decimal, own_exponent) = match text.split_once(['e', 'E']) {
+        Some((decimal, exponent)) => (decimal, saturating_exponent(exponent)),
+        None => (text, 0),
+    };
+    let (integer, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    // How many of the digits are before the point when it has been moved; beyond them are zeros.
+    let before =
+        own_exponent.saturating_add(i64::from(exponent)).saturating_add(signed(integer.len()));
+    let before = usize::try_from(before.max(0)).unwrap_or(usize::MAX);
+    let (mut value, mut is_zero, mut count): (u64, bool, usize) = (0, true, 0);
+    for digit in integer.bytes().chain(fraction.bytes()).map(|digit| digit - b'0') {
+        if count < before {
+            value = value.saturating_mul(10).saturating_add(u64::from(digit));
+        }
+        is_zero &= digit == 0;
+        count += 1;
+    }
+    if negative && !is_zero {
+        return Err(DeadReason::BadTime); // Rounded down, it is before 1970.
+    }
+    match i64::try_from(times_ten_to(value, before.saturating_sub(count))) {
+        Ok(millis) if millis.cast_unsigned() <= TIME_MS_MAX => Ok(EventTime::from_millis(millis)),
+        _ => Err(DeadReason::Future),
+    }
+}
+
 /// The number as a 64-bit float, correctly rounded; what is too small for one is zero.
 pub(super) fn metric(text: &str) -> Result<f64, DeadReason> {
     // The standard library reads a superset of JSON's numbers, and rounds correctly.

@@ -3,27 +3,28 @@
 //! It answers only where it is sure: `None` means that the strict path has to decide. So it may be
 //! narrower than JSON (a key or a name with an escape is left to the strict path), never wider.
 
-use crate::decode::Decoded;
 use crate::decode::cursor::Cursor;
 use crate::decode::json::{Field, Metrics, Names};
 use crate::decode::layout::{Layout, Plan};
+use crate::decode::{Decoded, TimeUnit};
 use crate::record::Key;
 use crate::time::EventTime;
 
-/// Reads one payload, if it is of the usual kind.
+/// Reads one payload, if it is of the usual kind. `IN_MS` says that the unit is milliseconds.
 #[inline]
-pub(super) fn decode<'a, const N: usize>(
+pub(super) fn decode<'a, const N: usize, const IN_MS: bool>(
     names: &Names<N>,
     layout: &mut Layout,
+    unit: TimeUnit,
     payload: &'a [u8],
 ) -> Option<Decoded<'a, Metrics<N>>> {
     let plan = layout.plan();
-    let mut record = Record::new(payload);
+    let mut record = Record::<N, IN_MS>::new(unit, payload);
     let as_before = plan == Plan::Follow && follow(layout, &mut record)?;
     if !as_before {
         // Taken apart and put together: one whose address is given away cannot be in registers.
-        let Record { cursor, members, key, time, value } = record;
-        let begun = Record { cursor, members, key, time, value };
+        let Record { cursor, members, unit, key, time, value } = record;
+        let begun = Record { cursor, members, unit, key, time, value };
         record = read_in_full(names, layout, plan, begun)?;
     }
     layout.record_read(plan, as_before);
@@ -31,19 +32,20 @@ pub(super) fn decode<'a, const N: usize>(
 }
 
 /// What has been read of a record, and where its next member begins.
-struct Record<'a, const N: usize> {
+struct Record<'a, const N: usize, const IN_MS: bool> {
     cursor: Cursor<'a>,
     members: usize,
+    unit: TimeUnit,
     key: Option<Key<'a>>,
     time: Option<EventTime>,
     value: Metrics<N>,
 }
 
-impl<'a, const N: usize> Record<'a, N> {
+impl<'a, const N: usize, const IN_MS: bool> Record<'a, N, IN_MS> {
     #[inline(always)]
-    fn new(payload: &'a [u8]) -> Record<'a, N> {
+    fn new(unit: TimeUnit, payload: &'a [u8]) -> Self {
         let cursor = Cursor::new(payload);
-        Record { cursor, members: 0, key: None, time: None, value: Metrics::ABSENT }
+        Record { cursor, members: 0, unit, key: None, time: None, value: Metrics::ABSENT }
     }
 
     /// Reads the value of a member.
@@ -51,7 +53,8 @@ impl<'a, const N: usize> Record<'a, N> {
     fn read(&mut self, field: Field) -> Option<()> {
         match field {
             Field::Key => self.key = Some(self.cursor.key()?),
-            Field::Time => self.time = Some(self.cursor.time()?),
+            Field::Time if IN_MS => self.time = Some(self.cursor.time()?),
+            Field::Time => self.time = Some(self.cursor.time_in(self.unit)?),
             Field::Metric(index) => self.value.set(index, self.cursor.metric()?),
             Field::Ignored => self.cursor.skip_value()?,
         }
@@ -62,7 +65,10 @@ impl<'a, const N: usize> Record<'a, N> {
 
 /// Reads members while they are laid out as remembered: whether that was all.
 #[inline(always)]
-fn follow<const N: usize>(layout: &Layout, record: &mut Record<'_, N>) -> Option<bool> {
+fn follow<const N: usize, const IN_MS: bool>(
+    layout: &Layout,
+    record: &mut Record<'_, N, IN_MS>,
+) -> Option<bool> {
     for expected in layout.members() {
         let Some(field) = expected.recognise(&mut record.cursor) else { break };
         record.read(field)?;
@@ -76,12 +82,12 @@ fn follow<const N: usize>(layout: &Layout, record: &mut Record<'_, N>) -> Option
 /// Reads the members that are left, whatever they are. It is a function of its own so that what it
 /// needs takes no registers from [`follow`].
 #[inline(never)]
-fn read_in_full<'a, const N: usize>(
+fn read_in_full<'a, const N: usize, const IN_MS: bool>(
     names: &Names<N>,
     layout: &mut Layout,
     plan: Plan,
-    mut record: Record<'a, N>,
-) -> Option<Record<'a, N>> {
+    mut record: Record<'a, N, IN_MS>,
+) -> Option<Record<'a, N, IN_MS>> {
     loop {
         let before = record.cursor;
         let Some(field) = introduction(names, record.members, &mut record.cursor)? else { break };

@@ -11,12 +11,13 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::decode::json::{Field, Metrics, Names};
-use crate::decode::{DeadReason, Decoded, KEY_BYTES_MAX, LEVELS_MAX, number};
+use crate::decode::{DeadReason, Decoded, KEY_BYTES_MAX, LEVELS_MAX, TimeUnit, number, rfc3339};
 use crate::time::EventTime;
 
 /// Reads one payload; `unescaped_key` is where a key is put that cannot be borrowed.
 pub(super) fn decode<'a, const N: usize>(
     names: &Names<N>,
+    unit: TimeUnit,
     unescaped_key: &'a mut String,
     payload: &'a [u8],
 ) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
@@ -30,7 +31,7 @@ pub(super) fn decode<'a, const N: usize>(
     }
 
     let key = key(found.key, unescaped_key)?;
-    let time = time(found.time)?;
+    let time = time(found.time, unit)?;
     let mut value = Metrics::ABSENT;
     for (index, raw) in found.metrics.into_iter().enumerate() {
         value.set(index, metric(raw)?);
@@ -51,9 +52,18 @@ fn key<'a>(raw: Option<&'a str>, unescaped: &'a mut String) -> Result<&'a str, D
     if (1..=KEY_BYTES_MAX).contains(&key.len()) { Ok(key) } else { Err(DeadReason::BadKey) }
 }
 
-fn time(raw: Option<&str>) -> Result<EventTime, DeadReason> {
+fn time(raw: Option<&str>, unit: TimeUnit) -> Result<EventTime, DeadReason> {
     let raw = raw.ok_or(DeadReason::MissingTime)?;
-    if is_number(raw) { number::time(raw) } else { Err(DeadReason::BadTime) }
+    match unit.exponent() {
+        Some(_) if !is_number(raw) => Err(DeadReason::BadTime),
+        Some(0) => number::time(raw),
+        Some(exponent) => number::time_in(raw, exponent),
+        None if raw.starts_with('"') => {
+            let text: String = serde_json::from_str(raw).map_err(|_| DeadReason::NotJson)?;
+            rfc3339::time(text.as_bytes())
+        }
+        None => Err(DeadReason::BadTime),
+    }
 }
 
 fn metric(raw: Option<&str>) -> Result<Option<f64>, DeadReason> {

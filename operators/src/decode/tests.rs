@@ -422,7 +422,12 @@ fn usual_records_do_not_need_the_strict_path() {
     ] {
         let mut layout = Layout::default();
         for _ in 0..3 {
-            let read = scan::decode(&names, &mut layout, payload.as_bytes());
+            let read = scan::decode::<_, true>(
+                &names,
+                &mut layout,
+                TimeUnit::Milliseconds,
+                payload.as_bytes(),
+            );
             assert!(read.is_some(), "{payload}");
             assert_eq!(layout.plan(), Plan::Follow, "{payload}");
         }
@@ -437,7 +442,12 @@ fn a_change_of_layout_is_learned() {
     let reversed = r#"{"b":-3,"a":24.7,"ts":1730638574123,"id":"device-1"}"#;
     for payload in [USUAL, &spaced, reversed, USUAL] {
         for record in 0..10 {
-            let read = scan::decode(&names, &mut layout, payload.as_bytes());
+            let read = scan::decode::<_, true>(
+                &names,
+                &mut layout,
+                TimeUnit::Milliseconds,
+                payload.as_bytes(),
+            );
             assert!(read.is_some(), "{payload}");
             assert!(record < 3 || layout.plan() == Plan::Follow, "record {record} of {payload}");
         }
@@ -450,4 +460,78 @@ fn metrics_cross_to_another_process_with_what_is_absent() {
     let sent = postcard::to_allocvec(&metrics).unwrap();
     assert_eq!(postcard::from_bytes::<Metrics<3>>(&sent), Ok(metrics));
     assert!(postcard::from_bytes::<Metrics<2>>(&sent).is_err(), "two metrics, and three were sent");
+}
+
+/// The time of a record whose time field holds this JSON, in a unit, on both paths.
+fn time_in(unit: TimeUnit, json: &str) -> Result<i64, DeadReason> {
+    let payload = format!(r#"{{"id":"x","ts":{json}}}"#);
+    let times = [decoder(), decoder().strict_only()].map(|decoder| {
+        let mut decoder = decoder.in_time_unit(unit).unwrap();
+        decoder.decode(payload.as_bytes()).map(|decoded| decoded.time.as_millis())
+    });
+    assert_eq!(times[0], times[1], "{payload}");
+    times[0]
+}
+
+#[test]
+fn a_time_may_be_in_another_unit() {
+    use TimeUnit::{Microseconds, Nanoseconds, Rfc3339, Seconds};
+    for (unit, json, millis) in [
+        (Seconds, "1730638574", 1_730_638_574_000),
+        (Seconds, "1730638574.1239999999999999999999999", 1_730_638_574_123),
+        (Seconds, "1.730638574e9", 1_730_638_574_000),
+        (Seconds, "1730638574123e-3", 1_730_638_574_123),
+        (Seconds, "0.0009", 0),
+        (Seconds, "-0.0", 0),
+        (Microseconds, "1730638574123456", 1_730_638_574_123),
+        (Microseconds, "999", 0),
+        (Microseconds, "1e3", 1),
+        (Nanoseconds, "1730638574123456789", 1_730_638_574_123),
+        (Nanoseconds, "999999.999", 0),
+        (Rfc3339, r#""2024-11-03T12:56:14.123Z""#, 1_730_638_574_123),
+        (Rfc3339, r#""2024-11-03T13:56:14.123+01:00""#, 1_730_638_574_123),
+        (Rfc3339, r#""2024\u002d11-03T12:56:14Z""#, 1_730_638_574_000),
+    ] {
+        assert_eq!(time_in(unit, json), Ok(millis), "{json} in {unit}");
+    }
+    for (unit, json, reason) in [
+        (Seconds, "-1", DeadReason::BadTime),
+        (Seconds, "-0.0001", DeadReason::BadTime),
+        (Seconds, r#""1730638574""#, DeadReason::BadTime),
+        (Seconds, "null", DeadReason::MissingTime),
+        (Seconds, "1730638574123", DeadReason::Future),
+        (Seconds, "1e300", DeadReason::Future),
+        (Nanoseconds, "1e30000", DeadReason::Future),
+        (Rfc3339, "1730638574123", DeadReason::BadTime),
+        (Rfc3339, r#""yesterday""#, DeadReason::BadTime),
+        (Rfc3339, r#""\ud800""#, DeadReason::NotJson),
+        (Rfc3339, "null", DeadReason::MissingTime),
+    ] {
+        assert_eq!(time_in(unit, json), Err(reason), "{json} in {unit}");
+    }
+}
+
+/// A checkpoint of a version that knew milliseconds only is continued.
+#[test]
+fn a_unit_is_part_of_the_shape_unless_it_is_the_default() {
+    let shape = |unit| decoder().in_time_unit(unit).unwrap().shape();
+    assert_eq!(decoder().shape(), "JSON with id, ts, a, b");
+    assert_eq!(shape(TimeUnit::Milliseconds), decoder().shape());
+    assert_eq!(shape(TimeUnit::Rfc3339), "JSON with id, ts, a, b, ts in rfc3339");
+}
+
+#[test]
+fn the_unit_that_records_are_in_is_guessed() {
+    let now = EventTime::from_millis(1_730_638_574_123);
+    let guess = |json: &str| {
+        let payload = format!(r#"{{"id":"x","ts":{json}}}"#);
+        decoder().guess_time_unit(payload.as_bytes(), now)
+    };
+    assert_eq!(guess("1730638574"), Some(TimeUnit::Seconds));
+    assert_eq!(guess("1730638574.5"), Some(TimeUnit::Seconds));
+    assert_eq!(guess("1730638574123456"), Some(TimeUnit::Microseconds));
+    assert_eq!(guess("1730638574123456789"), Some(TimeUnit::Nanoseconds));
+    assert_eq!(guess(r#""2024-11-03T12:56:14Z""#), Some(TimeUnit::Rfc3339));
+    assert_eq!(guess("17000"), None, "a clock that began in 1970");
+    assert_eq!(guess("1730638574123"), None, "it is as it should be");
 }
