@@ -15,6 +15,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 use strandline_engine::source::kafka::{Fetch, Start};
 use strandline_engine::store::{Directory, StoreError};
+use strandline_operators::decode::TimeUnit;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::KEY_GROUPS;
 
@@ -99,6 +100,22 @@ pub struct Options {
     /// How far a record's time may be after its Kafka timestamp
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1h")]
     pub max_future: Duration,
+    /// With which clock that is compared where the sender has set the Kafka timestamp: log, or clock for
+    /// this computer's clock, too (such a run cannot be repeated exactly)
+    #[arg(long, value_name = "log|clock", default_value = "log")]
+    pub max_future_by: FutureBy,
+    /// How far a record's time may be before its Kafka timestamp; any, if this is not given
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub max_past: Option<Duration>,
+    /// In what records say their time: s, ms, us, ns or rfc3339
+    #[arg(long, value_name = "UNIT", default_value = "ms")]
+    pub time_unit: TimeUnit,
+    /// Take the greatest event time of a partition, which a wrong clock has dragged ahead, back to a
+    /// time, at this start: PARTITION=TIME; repeatable
+    #[arg(
+        long, value_name = "PARTITION=TIME", value_parser = lowered, action = ArgAction::Append
+    )]
+    pub lower_event_time: Vec<(u32, EventTime)>,
     /// How long a partition at its end is silent before nothing waits for it
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
     pub idle_after: Duration,
@@ -153,6 +170,15 @@ pub struct Options {
     /// A TOML file with any of these options by their long names
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// With what `--max-future` is compared.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FutureBy {
+    /// With the timestamp that the log keeps with a record.
+    Log,
+    /// With the clock, too, where the sender has set that timestamp.
+    Clock,
 }
 
 /// Where the page is served.
@@ -470,6 +496,17 @@ fn start(text: &str) -> Result<Start, String> {
         "earliest, latest, a time such as 2026-01-31T12:00:00Z, or epoch milliseconds".to_owned()
     })?;
     Ok(Start::Timestamp(EventTime::from_millis(time.timestamp_millis())))
+}
+
+/// A partition and a time, as in `3=2026-11-30T09:00:00Z`.
+fn lowered(text: &str) -> Result<(u32, EventTime), String> {
+    let usage = || "a partition and a time, such as 3=2026-01-31T12:00:00Z".to_owned();
+    let (partition, time) = text.split_once('=').ok_or_else(usage)?;
+    let partition = partition.parse().map_err(|_| usage())?;
+    match start(time) {
+        Ok(Start::Timestamp(time)) => Ok((partition, time)),
+        _ => Err(usage()),
+    }
 }
 
 /// A bare number is in milliseconds. One that was meant in another unit would begin decades away, and

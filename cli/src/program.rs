@@ -22,7 +22,8 @@ use strandline_engine::store::Directory;
 use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
-use strandline_operators::decode::Decode;
+use strandline_operators::decode::{DeadReason, Decode};
+use strandline_operators::record::Partition;
 use strandline_operators::window::Tumbling;
 
 use crate::deferred_outputs::DeferredOutputs;
@@ -31,7 +32,7 @@ use crate::doctor::{self, DOCTOR};
 use crate::duration;
 use crate::kafka_options;
 use crate::one_line::one_line;
-use crate::options::{Checkpoint, Options};
+use crate::options::{Checkpoint, FutureBy, Options};
 use crate::status::Voice;
 use crate::{page, panics, signals};
 
@@ -40,6 +41,9 @@ const UNUSABLE: u8 = 2;
 /// The exit code where something is in the way of a start that may pass: a port or a lock that
 /// another process holds, a store that is away. (`EX_TEMPFAIL` of sysexits.)
 pub(crate) const NOT_NOW: u8 = 75;
+/// The exit code where all records of a bounded run are dead letters. The run is complete: it makes no
+/// sense to start it again as it is.
+pub(crate) const UNREADABLE: u8 = 3;
 /// How often an epoch begins, at least: idle partitions stop holding the others back at such a
 /// moment.
 const EPOCH_EVERY: Duration = Duration::from_secs(1);
@@ -76,6 +80,8 @@ enum Trouble {
     NotNow(String),
     /// While it ran.
     Failed(String),
+    /// Never: but no record of a bounded run could be read.
+    Unreadable(String),
 }
 
 impl<D, A> Program<D, A>
@@ -123,6 +129,10 @@ where
                 voice.warn(&format!("error: {line}"));
                 ExitCode::from(NOT_NOW)
             }
+            Err(Trouble::Unreadable(line)) => {
+                voice.warn(&format!("error: {line}"));
+                ExitCode::from(UNREADABLE)
+            }
             Err(Trouble::Failed(line)) => {
                 voice.warn(&format!("error: {line}"));
                 ExitCode::FAILURE
@@ -136,6 +146,10 @@ where
         let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
         let windows = Tumbling::of(options.window)
             .ok_or_else(|| Trouble::Unusable("--window: not whole milliseconds".to_owned()))?;
+        let unit = options.time_unit;
+        let decoder = self.decoder.in_time_unit(unit).ok_or_else(|| {
+            Trouble::Unusable(format!("--time-unit {unit}: this program cannot read such times"))
+        })?;
         let hosts = hosts(options)?;
         let config = timely_config(options, &hosts);
         let leads = options.process == 0;
@@ -250,16 +264,21 @@ where
         let job_options = JobOptions {
             watermark: options.watermark,
             max_future: options.max_future,
+            max_past: options.max_past,
+            future_by_clock: options.max_future_by == FutureBy::Clock,
             idle_after: options.idle_after,
             publish_every: options.publish_every,
             epoch_every: EPOCH_EVERY.min(options.checkpoint_every),
             ..JobOptions::new(windows)
         };
+        let lowered = options.lower_event_time.iter();
+        let lowered = lowered.map(|(partition, time)| (Partition(*partition), *time)).collect();
         let checkpoints = keeping.as_mut().and_then(|keeping| keeping.checkpoints.take());
-        let job = Job::new(source, self.decoder, self.aggregate, table, outputs, job_options)
+        let job = Job::new(source, decoder, self.aggregate, table, outputs, job_options)
             .with_checkpoints(checkpoints)
             .with_terms(terms(options))
             .with_abandoned_places(options.abandon_place.clone())
+            .with_lowered_event_times(lowered)
             .with_report(report);
         let result = job.run(config, clock, &view, &stop);
         over.request();
@@ -287,9 +306,31 @@ where
                      are complete"
                 ))
             })?;
+            if let Some(line) = nothing_readable(options, &summary) {
+                return Err(Trouble::Unreadable(line));
+            }
         }
         Ok(())
     }
+}
+
+/// What to say of a bounded run of which not a single record could be read.
+fn nothing_readable(options: &Options, summary: &Summary) -> Option<String> {
+    let ledger = &summary.ledger;
+    if !options.bounded || !summary.finished || ledger.read == 0 {
+        return None;
+    }
+    if ledger.dead_letters() < ledger.read {
+        return None;
+    }
+    let counts = DeadReason::ALL.iter().zip(ledger.dead).filter(|(_, count)| *count > 0);
+    let counts = counts.map(|(reason, count)| format!("{count} {}", reason.code()));
+    Some(format!(
+        "none of the {} records could be read ({}): there are no rows; what they are is in {}",
+        ledger.read,
+        counts.collect::<Vec<_>>().join(", "),
+        options.out.join("dead_letters").display(),
+    ))
 }
 
 fn kafka_settings(
@@ -431,7 +472,10 @@ fn timely_config(options: &Options, hosts: &[String]) -> timely::Config {
 /// An address of each process.
 pub(crate) fn host_addresses(options: &Options) -> Result<Vec<String>, String> {
     hosts(options).map_err(|trouble| match trouble {
-        Trouble::Unusable(line) | Trouble::NotNow(line) | Trouble::Failed(line) => line,
+        Trouble::Unusable(line)
+        | Trouble::NotNow(line)
+        | Trouble::Failed(line)
+        | Trouble::Unreadable(line) => line,
     })
 }
 
@@ -576,4 +620,39 @@ fn conclude(
         stdout.flush()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use strandline_engine::view::Ledger;
+
+    use super::*;
+
+    #[test]
+    fn a_bounded_run_of_which_nothing_could_be_read_is_not_silent() {
+        let options = |arguments: &[&str]| {
+            let arguments = ["job"].iter().chain(arguments).map(std::ffi::OsString::from);
+            Options::read("job", "", arguments).unwrap()
+        };
+        let mut dead = [0; DeadReason::ALL.len()];
+        (dead[1], dead[5]) = (2, 3);
+        let ledger = Ledger { read: 5, dead, ..Ledger::default() };
+        let summary = Summary { ledger, finished: true, ..Summary::default() };
+        let bounded = options(&["--bounded", "--bootstrap", "kafka:9092", "--out", "rows"]);
+        let said = nothing_readable(&bounded, &summary).unwrap();
+        assert!(said.contains("none of the 5 records"), "{said}");
+        assert!(
+            said.contains("2 not_json, 3 bad_time") && said.contains("rows/dead_letters"),
+            "{said}"
+        );
+
+        let live = options(&["--bootstrap", "kafka:9092"]);
+        assert_eq!(nothing_readable(&live, &summary), None);
+        let empty = Summary { ledger: Ledger::default(), ..summary };
+        assert_eq!(nothing_readable(&bounded, &empty), None, "an empty topic");
+        let late = Summary { ledger: Ledger { read: 6, late: 1, dead, ..ledger }, ..summary };
+        assert_eq!(nothing_readable(&bounded, &late), None);
+        let stopped = Summary { finished: false, ..summary };
+        assert_eq!(nothing_readable(&bounded, &stopped), None);
+    }
 }

@@ -23,7 +23,7 @@ use signal_hook::iterator::Signals;
 use strandline_engine::clock::Clock;
 use strandline_engine::report::Log;
 
-use crate::program::NOT_NOW;
+use crate::program::{NOT_NOW, UNREADABLE};
 use crate::{duration, signals};
 
 /// The exit code of a command for which somebody has to change something: starting it again would
@@ -107,7 +107,9 @@ impl Supervise {
             // in the way of a start may pass, if there was one before: a store that is away, a port
             // or a lock that the one before still holds.
             let never_started = code == NOT_NOW && !has_run;
-            if stopped || code == 0 || code == UNUSABLE || never_started {
+            // A run of which nothing could be read is complete.
+            let is_over = code == 0 || code == UNUSABLE || code == UNREADABLE;
+            if stopped || is_over || never_started {
                 return Ok(code.into());
             }
             has_run = true;

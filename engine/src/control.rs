@@ -5,11 +5,12 @@
 //! source waits for another: progress tracking finds out when all of them have moved.
 
 use serde::{Deserialize, Serialize};
-use strandline_operators::record::Offset;
+use strandline_operators::record::{Offset, SmolStr};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::EpochCount;
 
 use crate::checkpoint::manifest::PartitionCut;
+use crate::notice::Notice;
 use crate::source::PartitionStart;
 use crate::view::PartitionState;
 
@@ -76,6 +77,8 @@ pub(crate) struct Ack {
     pub(crate) last_record_at: Option<EventTime>,
     /// Bytes of the payloads that were read in this run.
     pub(crate) bytes_read: u64,
+    /// The key of a record that took it to its greatest event time, if one was noted in this run.
+    pub(crate) newest_key: Option<SmolStr>,
 }
 
 /// What is said to the coordinator.
@@ -93,4 +96,6 @@ pub(crate) enum Report {
     StopAsked,
     /// A partition has run ahead and waits for the others.
     Waits,
+    /// A source has noticed something that a person should hear.
+    Noticed(Notice),
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use strandline_operators::record::Partition;
+use strandline_operators::record::{Partition, SmolStr};
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::watermark::{Activity, PartitionWatermark, Watermarks};
 use strandline_operators::window::{EpochCount, LAST_EPOCH};
@@ -28,10 +28,15 @@ use timely::progress::frontier::MutableAntichain;
 use crate::checkpoint::durable::{Sealed, Shown};
 use crate::checkpoint::manifest::{CutRecord, PartitionCut, ProcessCut};
 use crate::control::{Ack, Report};
+use crate::notice::Notice;
 use crate::view::{Ledger, PartitionState, PartitionView};
 
 /// The first turn says how far the partitions are, the second lifts the idle ones to there.
 const TURNS_TO_LIFT: u32 = 2;
+
+/// Notices of sources that are said, a number of them: a person who has not acted on these will not
+/// act on more.
+const NOTICES_MAX: usize = 16;
 
 /// What worker 0 knows; empty on the others.
 #[derive(Clone, Debug)]
@@ -57,6 +62,9 @@ struct State {
     stop_asked: bool,
     /// How many turns it takes to lift the idle partitions that some partition waits for.
     turns_wanted: u32,
+    /// What sources have noticed in this run, and how many of it has been said.
+    notices: Vec<Notice>,
+    notices_said: usize,
     /// The cuts that were asked for, with the partitions once they are known.
     cuts: BTreeMap<u64, Option<Vec<PartitionCut>>>,
     /// What processes have sealed.
@@ -95,6 +103,8 @@ impl Coordinator {
             ended: false,
             stop_asked: false,
             turns_wanted: 0,
+            notices: Vec::new(),
+            notices_said: 0,
             cuts: BTreeMap::new(),
             sealed: BTreeMap::new(),
             durable: VecDeque::new(),
@@ -118,6 +128,7 @@ impl Coordinator {
                     state: state_then,
                     last_record_at,
                     bytes_read: 0,
+                    newest_key: None,
                 };
                 state.partitions.insert(cut.partition, ack);
             }
@@ -260,6 +271,19 @@ impl Coordinator {
         state.partitions.iter().map(view).collect()
     }
 
+    /// What sources have noticed since this was asked last.
+    pub(crate) fn take_notices(&self) -> Vec<Notice> {
+        let mut state = self.0.borrow_mut();
+        let count = state.notices.len();
+        let said = std::mem::replace(&mut state.notices_said, count);
+        state.notices[said..].to_vec()
+    }
+
+    /// The key of a record that took a partition to its greatest event time, if one was noted.
+    pub(crate) fn newest_key(&self, partition: Partition) -> Option<SmolStr> {
+        self.0.borrow().partitions.get(&partition).and_then(|ack| ack.newest_key.clone())
+    }
+
     /// The watermarks as they were in the last complete epoch.
     pub(crate) fn watermarks(&self) -> Watermarks {
         let state = self.0.borrow();
@@ -303,6 +327,13 @@ impl State {
                 self.stop_asked = true;
                 return;
             }
+            Report::Noticed(notice) => {
+                let is_news = !self.notices.iter().any(|other| other.is_like(notice));
+                if is_news && self.notices.len() < NOTICES_MAX {
+                    self.notices.push(notice.clone());
+                }
+                return;
+            }
             Report::Waits => {
                 // Whoever still waits after them says so again.
                 if self.turns_wanted == 0 {
@@ -330,7 +361,7 @@ impl State {
                     Report::Counted(EpochCount { partition, records, .. }) => {
                         *self.windowed.entry(partition).or_default() += records;
                     }
-                    Report::StopAsked | Report::Waits => {}
+                    Report::StopAsked | Report::Waits | Report::Noticed(_) => {}
                 }
             }
         }
@@ -483,7 +514,16 @@ mod tests {
             let cut = PartitionCut::begin(start, EventTime::MIN);
             let cut = PartitionCut { max_event_time: Some(time), watermark: time, ..cut };
             let (worker, end, last_record_at) = (0, Some(Offset(1)), None);
-            let ack = Ack { epoch, worker, cut, end, state, last_record_at, bytes_read: 0 };
+            let ack = Ack {
+                epoch,
+                worker,
+                cut,
+                end,
+                state,
+                last_record_at,
+                bytes_read: 0,
+                newest_key: None,
+            };
             coordinator.0.borrow_mut().hear(Report::Read(ack));
         }
     }

@@ -14,6 +14,7 @@
 mod idleness;
 mod line;
 mod pace;
+mod time_check;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -58,6 +59,10 @@ pub(crate) struct IngestOptions {
     pub(crate) watermark: Duration,
     /// How far a record's event time may be after the log's timestamp.
     pub(crate) max_future: Duration,
+    /// How far a record's event time may be before the log's timestamp.
+    pub(crate) max_past: Option<Duration>,
+    /// Whether `max_future` is also compared with the clock, where the sender has set the timestamp.
+    pub(crate) future_by_clock: bool,
     /// How long a partition at its end is silent before it is idle.
     pub(crate) idle_after: Duration,
     /// How far a partition may run ahead of the frontier.
@@ -153,7 +158,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         let mut waited_in = None;
         let fold = Fold::new(worker, options.windows, aggregate);
         let fold = fold.with_placement(options.placement);
-        let mut intake = Intake { options, decoder, fold, rejected: Vec::new() };
+        let (rejected, notices) = (Vec::new(), Vec::new());
+        let mut intake = Intake { options, decoder, fold, rejected, notices };
         let mut reader = match reader {
             Ok(reader) => Some(reader),
             Err(error) => {
@@ -220,6 +226,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 reports
                     .session(&capabilities.ack)
                     .give_iterator(acks.map(Report::Read).chain(asked));
+                lines.iter_mut().for_each(Line::enter_epoch);
                 capabilities.enter(turn.epoch);
                 // A partition that is new begins at the floor of the others, and never before what
                 // this worker has promised not to send any more, or what was closed before it.
@@ -282,6 +289,10 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 reports.session(&capabilities.ack).give(Report::Waits);
             }
             reject(&capabilities.rejects, &mut intake.rejected);
+            if !intake.notices.is_empty() {
+                let notices = intake.notices.drain(..).map(Report::Noticed);
+                reports.session(&capabilities.ack).give_iterator(notices);
+            }
 
             let unfinished = lines.iter().filter(|line| !line.progress.finished);
             let watermark = unfinished.map(|line| line.watermark.value()).min();

@@ -24,7 +24,7 @@ use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::manifest::{CutRecord, PartitionCut};
 use crate::clock::Clock;
 use crate::condition::Conditions;
-use crate::condition::observer::{Observer, Patience, Seen};
+use crate::condition::observer::{Observer, Patience, Seen, holding_back};
 use crate::control::{Assignment, Order, Turn};
 use crate::coordinator::{Coordinator, Imbalance};
 use crate::ingest::Meter;
@@ -142,6 +142,9 @@ pub(crate) struct Leader<P, O> {
     stopping: Stopping,
     /// Whether everything is visible of a run that was finished before.
     shown_again: bool,
+    report: Report,
+    /// Whether it was said that some workers read nothing.
+    said_empty_workers: bool,
     /// Records read, and when: at the last complete epochs.
     rates: VecDeque<(Duration, u64)>,
     seen_complete: Option<u64>,
@@ -207,7 +210,9 @@ impl<P, O> Leader<P, O> {
             clock,
             stop,
             meter,
-            observer: Observer::new(patience, report),
+            observer: Observer::new(patience, report.clone()),
+            report,
+            said_empty_workers: false,
             epoch: kept.map_or(0, |kept| kept.epoch),
             next_turn_at: now,
             lift_at: now,
@@ -253,6 +258,9 @@ impl<P, O> Leader<P, O> {
             self.next_turn_at = now + self.options.job.epoch_every;
         }
         self.measure(now);
+        for notice in self.coordinator.take_notices() {
+            self.report.say(&notice.to_string());
+        }
         if self.publish_at.is_some_and(|at| at <= now) {
             self.publish_at = None;
             self.publish(self.phase());
@@ -290,6 +298,9 @@ impl<P, O> Leader<P, O> {
     /// The last snapshot and what the run came to.
     pub(crate) fn conclude(mut self) -> Summary {
         let finished = self.coordinator.has_ended() || self.shown_again;
+        for notice in self.coordinator.take_notices() {
+            self.report.say(&notice.to_string());
+        }
         self.board.choose(EventTime::MAX, true);
         self.publish(if finished { Phase::Finished } else { Phase::Stopping });
         Summary {
@@ -387,7 +398,25 @@ impl<P, O> Leader<P, O> {
             worker.is_none()
         });
         self.read_before += read_before;
+        if !self.at_start && !assign.is_empty() {
+            self.say_empty_workers(&assign);
+        }
         assign
+    }
+
+    /// Says once that partitions that were found go to fewer workers than there are.
+    fn say_empty_workers(&mut self, found: &[Assignment]) {
+        let empty = self.partitions_of.iter().filter(|partitions| **partitions == 0).count();
+        if empty == 0 || std::mem::replace(&mut self.said_empty_workers, true) {
+            return;
+        }
+        let found: Vec<String> = found.iter().map(|a| a.start.partition.0.to_string()).collect();
+        self.report.say(&format!(
+            "partition {} was found and is read; {empty} of {} workers read none, and cannot take one \
+             while the job runs: restart to spread the partitions",
+            found.join(", "),
+            self.partitions_of.len(),
+        ));
     }
 
     fn pulse(&mut self) {
@@ -460,7 +489,8 @@ impl<P, O> Leader<P, O> {
             .filter(|passed| EventTime::MIN < *passed && *passed < EventTime::MAX);
         let watermark = watermarks.minimum().max(passed);
         let open = self.board.open_windows();
-        let holder = watermarks.furthest_behind();
+        // An idle partition is waited for until the next epoch at most.
+        let holder = holding_back(&partitions).map(|view| view.partition);
         let open_windows = open.iter().take(OPEN_WINDOWS_MAX).map(|open| OpenWindow {
             window: open.window,
             keys: open.keys,
@@ -484,6 +514,7 @@ impl<P, O> Leader<P, O> {
             complete_epoch: self.coordinator.complete_epoch(),
             open_windows: open.len() as u64,
             cannot_read: self.view.telemetry().cannot_read(),
+            newest_key: holder.and_then(|holder| self.coordinator.newest_key(holder)),
             checkpoints: self.keeper.as_ref().map(Keeper::completed),
         }));
         let snapshot = Snapshot {

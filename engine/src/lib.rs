@@ -29,6 +29,7 @@ mod finals;
 mod ingest;
 pub mod job;
 mod leader;
+mod notice;
 pub mod outputs;
 pub mod peers;
 pub mod report;

@@ -98,6 +98,16 @@ impl std::fmt::Debug for Key<'_> {
     }
 }
 
+/// Who has set the timestamp that a log keeps with a message.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The sender, whose clock may be wrong.
+    #[default]
+    CreateTime,
+    /// The log, when it took the message.
+    LogAppendTime,
+}
+
 /// A message as the log hands it over: its payload stays where the client put it.
 #[derive(Copy, Clone, Debug)]
 pub struct Message<'a> {
@@ -105,6 +115,8 @@ pub struct Message<'a> {
     pub offset: Offset,
     /// The timestamp that the log keeps with it (Kafka's), if it has one.
     pub timestamp: Option<EventTime>,
+    /// Who has set the timestamp.
+    pub timestamp_type: TimestampType,
     /// Its bytes; `None` for a null payload (a tombstone).
     pub payload: Option<&'a [u8]>,
     /// How many bytes the log has of a payload that is larger than the source hands over: then

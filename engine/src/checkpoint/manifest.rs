@@ -14,6 +14,7 @@ mod stored;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strandline_operators::record::{Offset, Partition};
@@ -120,6 +121,15 @@ pub struct PartitionCut {
 }
 
 impl PartitionCut {
+    /// Takes the greatest event time back to `to`. What was closed stays closed: the watermark, `delay`
+    /// behind it, is never before that.
+    pub(crate) fn lower(&mut self, to: EventTime, closed_before: EventTime, delay: Duration) {
+        self.max_event_time = self.max_event_time.map(|time| time.min(to));
+        self.floor = self.floor.max(closed_before);
+        let of_records = self.max_event_time.map_or(EventTime::MIN, |time| time - delay);
+        self.watermark = self.floor.max(of_records);
+    }
+
     /// Of a partition that nothing was read of.
     pub(crate) fn begin(start: PartitionStart, floor: EventTime) -> PartitionCut {
         PartitionCut {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use strandline_operators::record::Partition;
+use strandline_operators::record::{Partition, SmolStr};
 use strandline_operators::time::EventTime;
 
 use super::{ConditionKind, JobCondition};
@@ -14,6 +14,9 @@ use crate::view::{PartitionState, PartitionView, Phase, date_time};
 /// How long a partition's watermark may stand still, while others wait for it, before it counts as
 /// holding them back; at least twice the time after which a silent partition is idle.
 const HELD_BACK_AFTER: Duration = Duration::from_secs(10);
+/// A partition that holds others back and is so far behind the clock is so because of a wrong clock, or
+/// it is read after the others were: a person is told of the first.
+const CLOCK_IS_WRONG_BEYOND: Duration = Duration::from_secs(86_400);
 /// How long no epoch may be completed before the job counts as stalled, beside how often they begin.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// How long no checkpoint may be completed, at least, before checkpointing counts as suspended.
@@ -44,6 +47,8 @@ pub(crate) struct Seen<'a> {
     /// Whether records cannot be read just now, as a part of the job has reported: then event time
     /// stands for that reason, and no partition is to blame.
     pub(crate) cannot_read: bool,
+    /// The key of a record that took the partition that holds the others back to where it is.
+    pub(crate) newest_key: Option<SmolStr>,
     /// With checkpoints: how many of this run are complete.
     pub(crate) checkpoints: Option<u64>,
 }
@@ -245,6 +250,15 @@ impl Observer {
             Some(time) => format!("its watermark stands at {time}"),
             None => "it has had no record with a time yet".to_owned(),
         };
+        let key = match &seen.newest_key {
+            Some(key) => format!(", by key `{}`", key.escape_debug()),
+            None => String::new(),
+        };
+        let is_old = holder.max_event_time.is_some_and(|t| t + CLOCK_IS_WRONG_BEYOND < seen.wall);
+        let hint = match is_old && holder.state == PartitionState::Active && paused > 0 {
+            true => "; if that sender's clock is wrong, start again with --max-past 1d",
+            false => "",
+        };
         let others = match (paused, ahead) {
             (0, 0) => String::new(),
             (0, 1) => "; 1 partition is ahead of it".to_owned(),
@@ -254,7 +268,7 @@ impl Observer {
         };
         Some(JobCondition {
             subject: holder.partition.0.to_string(),
-            detail: format!("by partition {}: {stands}{others}", holder.partition.0),
+            detail: format!("by partition {}: {stands}{key}{others}{hint}", holder.partition.0),
             ..JobCondition::plain(ConditionKind::HeldBack, seen.wall)
         })
     }

@@ -19,7 +19,7 @@ const SILENCE_PER_LOOK_MAX: Duration = Duration::from_secs(2);
 /// How often the end of a partition that is idle is asked for again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long an end counts after it was asked for.
-const END_COUNTS_FOR: Duration = Duration::from_secs(5);
+const ANSWER_COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// How silent a partition is. All times are of one monotonic clock.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Idleness {
             self.passed = self.asked_at.take();
         }
         let asks = self.idle_after <= self.silent
-            && self.asked_at.is_none_or(|at| at + END_COUNTS_FOR <= now)
+            && self.asked_at.is_none_or(|at| at + ANSWER_COUNTS_FOR <= now)
             && self.passed.is_none_or(|at| at + ASK_AGAIN_AFTER <= now);
         if asks {
             self.asked_at = Some(now);
@@ -79,7 +79,7 @@ impl Idleness {
 
     /// Whether it is idle now.
     pub(super) fn is_idle(&self, now: Duration) -> bool {
-        self.passed.is_some_and(|at| now.saturating_sub(at) <= END_COUNTS_FOR)
+        self.passed.is_some_and(|at| now.saturating_sub(at) <= ANSWER_COUNTS_FOR)
     }
 }
 

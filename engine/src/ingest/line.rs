@@ -12,9 +12,11 @@ use strandline_operators::window::Fold;
 
 use super::IngestOptions;
 use super::idleness::{Idleness, Look};
+use super::time_check::TimeCheck;
 use crate::checkpoint::manifest::PartitionCut;
 use crate::clock::Clock;
 use crate::control::Ack;
+use crate::notice::Notice;
 use crate::source::{PartitionStart, Progress, Reader, SourceError};
 use crate::view::{Ledger, PartitionState};
 
@@ -24,6 +26,7 @@ pub(super) struct Intake<D: Decode, A: Aggregate<D::Value>> {
     pub(super) decoder: D,
     pub(super) fold: Fold<D::Value, A>,
     pub(super) rejected: Vec<Rejected>,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// The moment at which a worker looks at its partitions: one for all of them, so that those that
@@ -56,6 +59,9 @@ pub(super) struct Line {
     /// The event time of its first valid record in this run.
     origin: Option<EventTime>,
     idleness: Idleness,
+    times: TimeCheck,
+    /// Records read before this run.
+    read_before: u64,
     last_record_at: Option<EventTime>,
     /// Bytes of the payloads that were read in this run.
     bytes_read: u64,
@@ -94,6 +100,8 @@ impl Line {
             skipped: kept.skipped,
             untimed: kept.untimed,
             origin: None,
+            times: TimeCheck::new(start.end.is_some()),
+            read_before: kept.ledger.read,
             idleness: Idleness::new(options.idle_after, now.elapsed),
             last_record_at: None,
             bytes_read: 0,
@@ -110,29 +118,37 @@ impl Line {
     ) {
         self.ledger.read += 1;
         self.untimed += u64::from(message.timestamp.is_none());
-        let Intake { options, decoder, fold, rejected } = intake;
+        let Intake { options, decoder, fold, rejected, notices } = intake;
         if let Some(bytes) = message.cut_from {
             rejected.push(self.bury_cut(message, bytes));
             return;
         }
         let payload = message.payload.unwrap_or_default();
-        match decoder.decode(payload) {
-            Ok(Decoded { key, time, value }) if !is_future(time, message, options) => {
-                self.watermark.observe(time);
-                if self.origin.is_none() {
-                    self.origin = Some(time);
-                }
-                if options.windows.is_late(time, self.watermark.value()) {
-                    self.ledger.late += 1;
-                    rejected.push(self.reject(message, Some(time), Rejection::Late));
-                } else {
-                    fold.fold(key, time, self.partition, message.offset, &value);
-                }
+        let Decoded { key, time, value } = match decoder.decode(payload) {
+            Ok(decoded) => decoded,
+            Err(reason) => return rejected.push(self.bury(message, reason)),
+        };
+        if let Some(reason) = out_of_bounds(time, message, options) {
+            return rejected.push(self.bury(message, reason));
+        }
+        if self.times.ahead_after < time {
+            let found = self.times.is_refused(self.partition, key, time, message, options);
+            let (is_refused, notice) = found;
+            notices.extend(notice);
+            if is_refused {
+                return rejected.push(self.bury(message, DeadReason::Future));
             }
-            Ok(_) => {
-                rejected.push(self.bury(message, DeadReason::Future));
-            }
-            Err(reason) => rejected.push(self.bury(message, reason)),
+        }
+        self.watermark.observe(time);
+        if self.times.seeks_key {
+            self.origin.get_or_insert(time);
+            self.times.note(key, time, self.watermark.max_event_time(), message);
+        }
+        if options.windows.is_late(time, self.watermark.value()) {
+            self.ledger.late += 1;
+            rejected.push(self.reject(message, Some(time), Rejection::Late));
+        } else {
+            fold.fold(key, time, self.partition, message.offset, &value);
         }
     }
 
@@ -140,6 +156,7 @@ impl Line {
     fn bury(&mut self, message: Message<'_>, reason: DeadReason) -> Rejected {
         let index = DeadReason::ALL.iter().position(|known| *known == reason).unwrap_or(0);
         self.ledger.dead[index] += 1;
+        self.times.rejected(message, reason);
         self.reject(message, None, Rejection::Dead(reason))
     }
 
@@ -178,6 +195,7 @@ impl Line {
         intake: &mut Intake<D, A>,
         now: Now,
     ) -> Result<u64, SourceError> {
+        self.times.read_at(now.wall, &intake.options);
         let dead_before = self.ledger.dead_letters();
         let mut bytes = 0;
         let progress = log.read(self.partition, limit, |message| {
@@ -190,6 +208,15 @@ impl Line {
         }
         self.skipped += progress.skipped;
         self.progress = progress;
+        if self.times.has_sample() {
+            let records = self.ledger.read - self.read_before;
+            let newest = self.watermark.max_event_time();
+            let is_at_end = !self.has_more_to_come();
+            let decoder = &intake.decoder;
+            let notice =
+                self.times.settle_unit(self.partition, records, is_at_end, newest, decoder);
+            intake.notices.extend(notice);
+        }
         let look = Look {
             is_valid: progress.messages as u64 > dead,
             position: progress.position,
@@ -262,45 +289,33 @@ impl Line {
             state: self.state(now),
             last_record_at: self.last_record_at,
             bytes_read: self.bytes_read,
+            newest_key: self.times.newest_key(),
         }
+    }
+
+    /// The epoch that was acknowledged is over.
+    pub(super) fn enter_epoch(&mut self) {
+        self.times.enter_epoch();
     }
 }
 
-/// Whether a record's time is further after the log's timestamp than is accepted. Comparing with
-/// the log's timestamp, not with a clock, keeps this the same in a replay.
+/// Why a record's time is not accepted, if so. Comparing with the log's timestamp, not with a clock,
+/// keeps this the same in a replay.
 #[inline]
-fn is_future(time: EventTime, message: Message<'_>, options: &IngestOptions) -> bool {
+fn out_of_bounds(
+    time: EventTime,
+    message: Message<'_>,
+    options: &IngestOptions,
+) -> Option<DeadReason> {
+    let logged = message.timestamp?;
     // Most records are logged after their time, and need no addition.
-    message.timestamp.is_some_and(|logged| logged < time && logged + options.max_future < time)
+    if logged < time {
+        (logged + options.max_future < time).then_some(DeadReason::Future)
+    } else {
+        let is_past = options.max_past.is_some_and(|max_past| time + max_past < logged);
+        is_past.then_some(DeadReason::Past)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use strandline_operators::window::{PlacementSeed, Tumbling};
-
-    use super::*;
-
-    #[test]
-    fn more_is_to_come_though_it_has_to_wait_for_other_partitions() {
-        let options = IngestOptions {
-            windows: Tumbling::of(Duration::from_secs(10)).unwrap(),
-            watermark: Duration::ZERO,
-            max_future: Duration::ZERO,
-            idle_after: Duration::ZERO,
-            max_drift: Duration::ZERO,
-            unmerged_bytes_max: 0,
-            placement: PlacementSeed::default(),
-        };
-        let start = PartitionStart {
-            partition: Partition(0),
-            next_offset: Offset(5),
-            end: Some(Offset(7)),
-        };
-        let mut line = Line::new(start, None, EventTime::MIN, &options, Now::of(&Clock::system()));
-        assert!(line.has_more_to_come());
-        line.is_paused = true;
-        assert!(line.has_more_to_come());
-        line.progress.position = Offset(7);
-        assert!(!line.has_more_to_come());
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ use crate::outputs::Outputs;
 use crate::peers::Terms;
 use crate::source::{PartitionStart, Plan, Source, TopicIdentity};
 use crate::table::Cells;
+use crate::view::date_time;
 
 /// How often a start tries to be the one that continues a job, a number of tries.
 const CLAIMS_MAX: usize = 5;
@@ -189,6 +190,7 @@ where
         }
         let mut continued = newest.clone();
         self.hear_of_places(checkpoints, &mut continued)?;
+        self.lower_event_times(&mut continued);
         if is_finished(&continued) && self.source.is_bounded() {
             self.report.say(&format!(
                 "{place}: this bounded run is finished; what it came to is said again. To read what \
@@ -235,6 +237,35 @@ where
         Ok(())
     }
 
+    /// Puts the partitions right that a wrong clock has dragged ahead, as far as they hold no window
+    /// closed.
+    fn lower_event_times(&self, continued: &mut Manifest) {
+        let Some(cut) = &mut continued.cut else { return };
+        let closed_before = cut.closed_before;
+        for (number, &to) in &self.lowered {
+            let Some(partition) = cut.partitions.iter_mut().find(|cut| cut.partition == *number)
+            else {
+                self.report.say(&format!(
+                    "--lower-event-time: the checkpoint does not know partition {}",
+                    number.0
+                ));
+                continue;
+            };
+            let Some(before) = partition.max_event_time.filter(|time| to < *time) else { continue };
+            partition.lower(to, closed_before, self.options.watermark);
+            let time = |time| date_time(time).unwrap_or_else(|| "nowhere".to_owned());
+            self.report.say(&format!(
+                "partition {}: its greatest event time was {}, and is {} from here on; its watermark is \
+                 {}, because no window that is closed is opened again. Leave --lower-event-time out at \
+                 the next start",
+                number.0,
+                time(before),
+                time(to),
+                time(partition.watermark),
+            ));
+        }
+    }
+
     /// What has to be the same in all processes of a job. Each of them has `workers` workers.
     pub(super) fn terms_of_processes(&self, workers: usize) -> Terms {
         let checkpoints = self.checkpoints.as_ref();
@@ -245,6 +276,9 @@ where
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("topic", self.source.topic().to_owned()),
             ("idle-after", format!("{:?}", self.options.idle_after)),
+            // Not of the shape: both are also there to put a job right that goes on.
+            ("max-past", format!("{:?}", self.options.max_past)),
+            ("max-future-by", format!("{:?}", self.options.future_by_clock)),
             ("workers", workers.to_string()),
             ("checkpoint", checkpoints.map_or("none".to_owned(), |kept| kept.blobs.place())),
         ];

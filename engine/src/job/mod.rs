@@ -15,6 +15,7 @@ use std::time::Duration;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::record::Partition;
+use strandline_operators::time::EventTime;
 use strandline_operators::window::{PlacementSeed, Tumbling};
 use timely::worker::Worker;
 
@@ -48,6 +49,11 @@ pub struct JobOptions {
     pub watermark: Duration,
     /// How far an event time may be after the log's timestamp: an hour.
     pub max_future: Duration,
+    /// How far an event time may be before the log's timestamp; without a bound: any.
+    pub max_past: Option<Duration>,
+    /// Whether `max_future` is also compared with the clock at reading, where the sender has set the
+    /// log's timestamp: no. What is refused by it is not the same in a replay. Bounded runs never do.
+    pub future_by_clock: bool,
     /// How long a partition at its end is silent before it stops holding the others back: 5 s.
     pub idle_after: Duration,
     /// How far, in event time, a partition may run ahead of the frontier: a minute, or two windows
@@ -74,6 +80,8 @@ impl JobOptions {
             windows,
             watermark: Duration::from_secs(60),
             max_future: Duration::from_secs(3600),
+            max_past: None,
+            future_by_clock: false,
             idle_after: Duration::from_secs(5),
             max_drift: Duration::from_secs(60).max(windows.size().saturating_mul(2)),
             unmerged_bytes_max: UNMERGED_BYTES_MAX,
@@ -215,6 +223,7 @@ pub struct Job<S, D, A, W> {
     background: Background,
     report: Report,
     placement: PlacementSeed,
+    lowered: BTreeMap<Partition, EventTime>,
 }
 
 impl<S, D, A, W> Job<S, D, A, W>
@@ -248,6 +257,7 @@ where
             background: Background::threads(),
             report: Report::to_stderr(),
             placement: PlacementSeed::from_random(RandomState::new().hash_one(0)),
+            lowered: BTreeMap::new(),
         }
     }
 
@@ -301,6 +311,14 @@ where
     #[must_use]
     pub fn with_placement(mut self, placement: PlacementSeed) -> Self {
         self.placement = placement;
+        self
+    }
+
+    /// Lowers the greatest event times of partitions, which a wrong clock has dragged ahead, to these
+    /// times, where a checkpoint is continued. No window that is closed is opened again.
+    #[must_use]
+    pub fn with_lowered_event_times(mut self, lowered: BTreeMap<Partition, EventTime>) -> Self {
+        self.lowered = lowered;
         self
     }
 

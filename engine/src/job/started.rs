@@ -240,6 +240,8 @@ where
                         windows: options.windows,
                         watermark: options.watermark,
                         max_future: options.max_future,
+                        max_past: options.max_past,
+                        future_by_clock: options.future_by_clock,
                         idle_after: options.idle_after,
                         max_drift: options.max_drift,
                         placement: self.job.placement,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::record::{Message, Offset, Partition, TimestampType};
 use strandline_operators::time::EventTime;
 
 use super::{PartitionStart, Plan, Progress, Reader, Source, SourceError, TopicIdentity, Wake};
@@ -29,6 +29,7 @@ use super::{PartitionStart, Plan, Progress, Reader, Source, SourceError, TopicId
 pub struct SimulatedLog {
     topic: Arc<str>,
     bounded: bool,
+    timestamp_type: TimestampType,
     partitions: Arc<RwLock<State>>,
 }
 
@@ -84,6 +85,7 @@ impl SimulatedLog {
         SimulatedLog {
             topic: topic.into(),
             bounded: false,
+            timestamp_type: TimestampType::CreateTime,
             partitions: Arc::new(RwLock::new(state)),
         }
     }
@@ -92,6 +94,13 @@ impl SimulatedLog {
     #[must_use]
     pub fn bounded(mut self) -> SimulatedLog {
         self.bounded = true;
+        self
+    }
+
+    /// The same topic, whose log says that it has set the timestamps of messages itself.
+    #[must_use]
+    pub fn with_append_times(mut self) -> SimulatedLog {
+        self.timestamp_type = TimestampType::LogAppendTime;
         self
     }
 
@@ -258,7 +267,9 @@ impl Reader for SimulatedReader {
         let mut read = 0;
         for StoredMessage { offset, timestamp, payload } in wanted.take(limit) {
             let payload = payload.clone().map(|bytes| &stored.payloads[bytes]);
-            visit(Message { offset: *offset, timestamp: *timestamp, payload, cut_from: None });
+            let (offset, timestamp) = (*offset, *timestamp);
+            let timestamp_type = self.log.timestamp_type;
+            visit(Message { offset, timestamp, timestamp_type, payload, cut_from: None });
             position.next_offset = offset.next();
             read += 1;
         }

@@ -8,3 +8,4 @@ mod live;
 mod places;
 mod processes;
 mod toy;
+mod wrong_clocks;

@@ -100,12 +100,14 @@ pub enum DeadReason {
     NotFinite,
     /// The payload is larger than the source hands over: no decoder has seen it.
     TooLarge,
+    /// The time is further before the log's timestamp than is accepted.
+    Past,
 }
 
 impl DeadReason {
     /// All reasons, in the order of their declaration. Ledgers that are stored count by it: new ones
     /// come last.
-    pub const ALL: [DeadReason; 10] = [
+    pub const ALL: [DeadReason; 11] = [
         DeadReason::Empty,
         DeadReason::NotJson,
         DeadReason::MissingKey,
@@ -116,6 +118,7 @@ impl DeadReason {
         DeadReason::BadMetric,
         DeadReason::NotFinite,
         DeadReason::TooLarge,
+        DeadReason::Past,
     ];
 
     /// The code that outputs and metrics carry.
@@ -131,6 +134,7 @@ impl DeadReason {
             DeadReason::BadMetric => "bad_metric",
             DeadReason::NotFinite => "not_finite",
             DeadReason::TooLarge => "too_large",
+            DeadReason::Past => "past",
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct OracleOptions {
     pub watermark: Duration,
     /// How far an event time may be after its record's timestamp in the log.
     pub max_future: Duration,
+    /// How far before its timestamp a record's time may be.
+    pub max_past: Option<Duration>,
 }
 
 impl Default for OracleOptions {
@@ -63,6 +65,7 @@ impl Default for OracleOptions {
             window: Duration::from_secs(10),
             watermark: Duration::from_secs(60),
             max_future: Duration::from_secs(3600),
+            max_past: None,
         }
     }
 }
@@ -276,6 +279,11 @@ pub fn read(
     let latest = timestamp_ms.map(|timestamp| timestamp.saturating_add(millis(options.max_future)));
     if latest.is_some_and(|latest| latest < event_time_ms) {
         return Err("future");
+    }
+    let earliest = timestamp_ms.zip(options.max_past);
+    let earliest = earliest.map(|(timestamp, max_past)| timestamp.saturating_sub(millis(max_past)));
+    if earliest.is_some_and(|earliest| event_time_ms < earliest) {
+        return Err("past");
     }
     Ok(Sample { key, event_time_ms, metrics })
 }

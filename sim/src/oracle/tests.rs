@@ -11,6 +11,7 @@ fn options() -> OracleOptions {
     OracleOptions {
         metrics: vec!["t".to_owned(), "b".to_owned()],
         max_future: Duration::from_secs(3600),
+        max_past: None,
         ..OracleOptions::default()
     }
 }

@@ -40,6 +40,7 @@ struct Job {
     cannot_read: bool,
     checkpoints: Option<u64>,
     phase: Phase,
+    newest_key: Option<SmolStr>,
 }
 
 impl Job {
@@ -58,6 +59,7 @@ impl Job {
             cannot_read: false,
             checkpoints: None,
             phase: Phase::Running,
+            newest_key: None,
         }
     }
 
@@ -74,6 +76,7 @@ impl Job {
             complete_epoch: Some(self.epoch),
             open_windows: 3,
             cannot_read: self.cannot_read,
+            newest_key: self.newest_key.clone(),
             checkpoints: self.checkpoints,
         };
         self.observer.observe(&seen)
@@ -106,6 +109,27 @@ fn a_partition_whose_watermark_stands_while_another_is_ahead_holds_back() {
     assert_eq!(job.kinds(), [ConditionKind::Running]);
     let said = job.said.lock().unwrap();
     assert_eq!(*said, [held.to_string(), format!("no longer {held}")]);
+}
+
+/// One device whose clock stays at 1970.
+#[test]
+fn who_holds_back_is_named_with_the_key_and_the_way_out() {
+    let mut job = Job::of(vec![
+        partition(0, PartitionState::Active, 17_000),
+        partition(1, PartitionState::Paused, 1_730_638_574_000),
+    ]);
+    job.partitions[0].max_event_time = Some(EventTime::from_millis(17_000));
+    job.newest_key = Some("sensor-7".into());
+    job.second = 1_730_638_574;
+    for _ in 0..11 {
+        job.epoch += 1;
+        job.next();
+    }
+    let said = job.said.lock().unwrap();
+    assert_eq!(said.len(), 1, "{said:?}");
+    for part in ["partition 0", "1970-01-01 00:00:17", "`sensor-7`", "--max-past"] {
+        assert!(said[0].contains(part), "{part}: {}", said[0]);
+    }
 }
 
 #[test]

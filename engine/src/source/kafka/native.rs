@@ -29,7 +29,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
-use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::record::{Message, Offset, Partition, TimestampType};
 use strandline_operators::time::EventTime;
 
 use crate::source::Wake;
@@ -376,8 +376,15 @@ impl OwnedMessage {
             };
             return Polled::Trouble { code, reason };
         }
-        // SAFETY: the message is live; a null pointer means that the type is not asked for.
-        let timestamp_ms = unsafe { sys::rd_kafka_message_timestamp(message, ptr::null_mut()) };
+        let mut of_type = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is live, and there is room for the type.
+        let timestamp_ms = unsafe { sys::rd_kafka_message_timestamp(message, &raw mut of_type) };
+        let timestamp_type = match of_type {
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
+                TimestampType::LogAppendTime
+            }
+            _ => TimestampType::CreateTime,
+        };
         let timestamp = (timestamp_ms != -1).then(|| EventTime::from_millis(timestamp_ms));
         // SAFETY: a payload that is not null has `len` bytes, which live as long as the message,
         // and nothing writes to them.
@@ -386,7 +393,7 @@ impl OwnedMessage {
             (!payload.is_null())
                 .then(|| std::slice::from_raw_parts(payload.cast::<u8>().cast_const(), len))
         };
-        Polled::Message(Message { offset: at, timestamp, payload, cut_from: None })
+        Polled::Message(Message { offset: at, timestamp, timestamp_type, payload, cut_from: None })
     }
 }
 

@@ -5,6 +5,8 @@
 //! [`Header`] says what is in a batch, and [`Records`] goes from record to record in bytes that
 //! somebody else holds.
 
+use strandline_operators::record::TimestampType;
+
 use super::codec::Codec;
 
 /// Bytes of a batch before its records.
@@ -172,6 +174,14 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Who has set the timestamps.
+    pub(super) fn timestamp_type(&self) -> TimestampType {
+        match self.append_time {
+            Some(_) => TimestampType::LogAppendTime,
+            None => TimestampType::CreateTime,
+        }
+    }
+
     /// The next record in `bytes`, which end with the batch; `None` after the last.
     #[inline]
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<Record<'a>>, BatchError> {

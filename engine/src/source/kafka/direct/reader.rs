@@ -309,6 +309,7 @@ impl Assigned<DirectWay> {
                     visit(Message {
                         offset,
                         timestamp: timestamp(record.timestamp),
+                        timestamp_type: records.timestamp_type(),
                         payload,
                         cut_from,
                     });
@@ -345,7 +346,13 @@ impl Assigned<DirectWay> {
                         let payload = value_bytes.is_some().then_some(&unpacked[..kept]);
                         let cut_from = value_bytes.filter(|bytes| (kept as u64) < *bytes);
                         *left = left.saturating_sub(kept);
-                        visit(Message { offset, timestamp: timestamp(stamp), payload, cut_from });
+                        visit(Message {
+                            offset,
+                            timestamp: timestamp(stamp),
+                            timestamp_type: records.timestamp_type(),
+                            payload,
+                            cut_from,
+                        });
                         messages += 1;
                     }
                 }
