@@ -26,10 +26,10 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         if let Some(checkpoints) = &mut self.options.checkpoints {
             let ScribeCheckpoints { blobs, pending, .. } = checkpoints;
             while let Some(next) = pending.front() {
-                let restored = rows_of(&**blobs, next).and_then(|rows| {
+                let restored = rows_of(&**blobs, next).map(|rows| {
                     let rows: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
                     let restored = final_rows.restore(next, rows.clone());
-                    Ok(restored.and_then(|()| rejected.restore(next, rows)))
+                    restored.and_then(|()| rejected.restore(next, rows))
                 });
                 let damage = match restored {
                     Ok(Ok(())) => None,
