@@ -6,6 +6,7 @@ use std::process::Command;
 use clap::error::ErrorKind;
 use serde_json::Value;
 use strandline::commands::Commands;
+use strandline::doctor::DOCTOR;
 use strandline::options::Options;
 use strandline::sim::arguments::Arguments;
 
@@ -82,7 +83,9 @@ impl Workspace {
         let name = program.rsplit('/').next().unwrap_or_default();
         match name {
             "cargo" => self.check_cargo(arguments),
-            "iot_pipeline" | "meters" => takes(Options::command_line(), name, arguments),
+            "iot_pipeline" | "meters" => {
+                takes(Options::command_line(), name, options_of(arguments))
+            }
             "strandline" => self.check_strandline(arguments),
             "strandline-sim" => takes(Arguments::command(), name, arguments),
             _ if program.starts_with("scripts/") => check_script(program, arguments),
@@ -127,13 +130,23 @@ impl Workspace {
         }
         match program {
             _ if own.first().is_none_or(|word| word != "run") => Ok(()),
-            Some("iot_pipeline") => takes(Options::command_line(), "iot_pipeline", rest),
+            Some("iot_pipeline") => {
+                takes(Options::command_line(), "iot_pipeline", options_of(rest))
+            }
             Some("strandline-sim") => takes(Arguments::command(), "strandline-sim", rest),
             Some("strandline") => self.check_strandline(rest),
             None => takes(Options::command_line(), "meters", rest), // a job of the reader's own
             Some(_) if rest.is_empty() => Ok(()),
             Some(example) => Err(format!("`{example}` takes no arguments")),
         }
+    }
+}
+
+/// The options of a job, before which its program takes the word `doctor`.
+fn options_of(arguments: &[String]) -> &[String] {
+    match arguments {
+        [first, options @ ..] if first == DOCTOR => options,
+        options => options,
     }
 }
 
