@@ -2,7 +2,6 @@
 //! manifest and its renames: no row stays hidden without a word.
 //!
 //! Each process is this test's own program, run again.
-#![expect(clippy::disallowed_methods, reason = "looks at the files behind the store's back")]
 
 use std::fs;
 use std::io::Read;

@@ -251,7 +251,7 @@ impl Laws {
     }
 
     /// Whether `latest.json` is a complete document, wherever there is one.
-    fn latest_is_complete(&mut self, disks: &[MemoryDisk]) -> Result<(), String> {
+    fn latest_is_complete(&self, disks: &[MemoryDisk]) -> Result<(), String> {
         for (number, disk) in disks.iter().enumerate() {
             let path = self.out.join(LATEST_JSON);
             let Ok(bytes) = disk.seen_from_above().read(&path) else { continue };
