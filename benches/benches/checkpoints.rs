@@ -21,7 +21,7 @@ use strandline::engine::clock::Clock;
 use strandline::engine::job::{JobOptions, Stop};
 use strandline::engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
 use strandline::engine::report::Report;
-use strandline::engine::sink::{FileOutputs, Roll, RunId};
+use strandline::engine::sink::{FileOutputs, ParquetCodec, Roll, RunId};
 use strandline::engine::source::kafka::{KafkaSettings, KafkaSource};
 use strandline::engine::source::simulated::SimulatedLog;
 use strandline::engine::store::Directory;
@@ -181,6 +181,7 @@ fn throughput(bootstrap: &str) -> Throughput {
             out: Directory::local(there.path().join("out")),
             run: RunId::fresh(&Clock::system()),
             roll: Roll::default(),
+            codec: ParquetCodec::default(),
             clock: Clock::system(),
             report: Report::to_stderr(),
             table: main_table(),

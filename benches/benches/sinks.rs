@@ -9,7 +9,9 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use strandline::engine::clock::Clock;
 use strandline::engine::outputs::{Output, Visibility};
 use strandline::engine::report::Report;
-use strandline::engine::sink::{FinalRowsFiles, RejectedFiles, Roll, RunId, SinkOptions};
+use strandline::engine::sink::{
+    FinalRowsFiles, ParquetCodec, RejectedFiles, Roll, RunId, SinkOptions,
+};
 use strandline::engine::store::Directory;
 use strandline::engine::table::CellRow;
 use strandline::engine::view::{Snapshot, WindowView};
@@ -35,6 +37,7 @@ fn options(there: &Path) -> SinkOptions {
         process: 0,
         visibility: Visibility::AsTheyCome,
         roll: Roll::default(),
+        codec: ParquetCodec::default(),
         clock: Clock::system(),
         report: Report::to_stderr(),
     }

@@ -106,7 +106,7 @@ mod tests {
     use strandline::engine::clock::Clock;
     use strandline::engine::outputs::{Output as _, Visibility};
     use strandline::engine::report::Report;
-    use strandline::engine::sink::{FinalRowsFiles, Roll, RunId, SinkOptions};
+    use strandline::engine::sink::{FinalRowsFiles, ParquetCodec, Roll, RunId, SinkOptions};
     use strandline::engine::store::Directory;
     use strandline::operators::time::EventTime;
     use strandline::operators::window::Row;
@@ -131,6 +131,7 @@ mod tests {
             process: 0,
             visibility: Visibility::AsTheyCome,
             roll: Roll::default(),
+            codec: ParquetCodec::default(),
             clock: Clock::system(),
             report: Report::to_stderr(),
         };

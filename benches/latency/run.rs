@@ -11,7 +11,7 @@ use strandline::engine::checkpoint::object::ObjectBlobs;
 use strandline::engine::clock::Clock;
 use strandline::engine::job::{JobOptions, Stop};
 use strandline::engine::report::Report;
-use strandline::engine::sink::{FileOutputs, Roll, RunId};
+use strandline::engine::sink::{FileOutputs, ParquetCodec, Roll, RunId};
 use strandline::engine::source::kafka::{Fetch, KafkaSettings, KafkaSource};
 use strandline::engine::store::Directory;
 use strandline::operators::window::Tumbling;
@@ -70,6 +70,7 @@ pub(crate) fn run(bootstrap: &str, plan: &Plan) -> anyhow::Result<Seen> {
             run: RunId::fresh(&Clock::system()),
             // Each checkpoint shows its rows.
             roll: Roll { every: Duration::ZERO, ..Roll::default() },
+            codec: ParquetCodec::default(),
             clock: Clock::system(),
             report: Report::to_stderr(),
             table: main_table(),

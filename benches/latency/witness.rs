@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use strandline::engine::checkpoint::section::BlobWriter;
 use strandline::engine::outputs::{
-    Condition, OpenOutputs, Output, OutputCut, Outputs, Pending, Recovery, Trouble, Visibility,
+    Condition, OpenOutputs, Output, OutputCut, OutputError, Outputs, Pending, Recovery, Trouble,
+    Visibility,
 };
 use strandline::engine::sink::FileOutputs;
 use strandline::engine::table::Cell;
@@ -141,7 +142,7 @@ impl Output<Row<MainRow>> for Watched {
         self.output.list(epoch, blob)
     }
 
-    fn commit(&mut self, epoch: u64) -> Result<(), Trouble> {
+    fn commit(&mut self, epoch: u64) -> Result<(), OutputError> {
         self.output.commit(epoch)?;
         let at_us = now_us();
         let later = self.listed.split_off(&(epoch + 1));
@@ -151,7 +152,7 @@ impl Output<Row<MainRow>> for Watched {
         Ok(())
     }
 
-    fn recover(&mut self, recovery: &Recovery) -> Result<(), Trouble> {
+    fn recover(&mut self, recovery: &Recovery) -> Result<(), OutputError> {
         self.output.recover(recovery)
     }
 

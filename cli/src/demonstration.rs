@@ -39,7 +39,7 @@ const TYPOS_MAX: usize = 3;
 ///
 /// The directory holds rows of the other kind; what the disk says. Nothing has been touched then.
 pub fn keep_apart(out: &Directory, is_embedded: bool, replaces: bool) -> anyhow::Result<()> {
-    let (is_marked, has_rows) = (out.contains(MARK), sink::has_rows(out)?);
+    let (is_marked, has_rows) = (out.contains(MARK)?, sink::has_rows(out)?);
     let place = out.path().display();
     match (is_embedded, is_marked) {
         (true, false) if has_rows => bail!(
@@ -256,7 +256,7 @@ mod tests {
         // An empty place is anybody's.
         keep_apart(&out, false, false).unwrap();
         keep_apart(&out, true, false).unwrap();
-        assert!(out.contains(MARK));
+        assert!(out.contains(MARK).unwrap());
         write_row();
         assert!(sink::has_rows(&out).unwrap());
         // The demonstration comes again.
@@ -264,9 +264,9 @@ mod tests {
         let refused = keep_apart(&out, false, false).unwrap_err().to_string();
         assert!(refused.contains("simulated rows of a demonstration"), "{refused}");
         keep_apart(&out, false, true).unwrap();
-        assert!(!out.contains(MARK));
+        assert!(!out.contains(MARK).unwrap());
         let refused = keep_apart(&out, true, false).unwrap_err().to_string();
         assert!(refused.contains("holds rows of a real job: name a broker"), "{refused}");
-        assert!(!out.contains(MARK));
+        assert!(!out.contains(MARK).unwrap());
     }
 }

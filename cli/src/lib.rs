@@ -31,6 +31,7 @@ mod one_line;
 pub mod options;
 mod page;
 mod panics;
+mod places;
 pub mod program;
 mod signals;
 mod status;

@@ -13,6 +13,7 @@ use clap::builder::{BoolishValueParser, Resettable, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
+use strandline_engine::sink::ParquetCodec;
 use strandline_engine::source::kafka::{Fetch, Start};
 use strandline_engine::store::{Directory, StoreError};
 use strandline_operators::decode::TimeUnit;
@@ -129,6 +130,9 @@ pub struct Options {
     /// When an output file is closed and becomes visible, at the latest
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "1m")]
     pub roll_every: Duration,
+    /// How Parquet files are compressed: zstd, snappy (all readers know it), gzip, lz4, uncompressed
+    #[arg(long, value_name = "CODEC", default_value_t)]
+    pub parquet_codec: ParquetCodec,
     /// Add to the rows that the output directory already holds
     #[arg(long)]
     pub append: bool,

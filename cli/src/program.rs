@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::duration;
 use crate::kafka_options;
 use crate::one_line::one_line;
 use crate::options::{Checkpoint, FutureBy, Options};
+use crate::places;
 use crate::status::Voice;
 use crate::{page, panics, signals};
 
@@ -202,6 +204,13 @@ where
             false => sink::prepare(&out, existing, leads.then_some(&latest)),
         }
         .map_err(|error| unusable(&error))?;
+        if out.refuses_sync() {
+            voice.warn(&format!(
+                "{}: this file system does not sync directories: after a loss of power, files may \
+                 be missing there",
+                options.out.display()
+            ));
+        }
         let run = RunId::fresh(clock);
         if let Some(Keeping { checkpoints: Some(checkpoints), .. }) = &mut keeping {
             let identity = sink::identify(&out, run).map_err(|error| unusable(&error))?;
@@ -221,6 +230,7 @@ where
             out: out.clone(),
             run,
             roll: Roll { every: options.roll_every, ..Roll::default() },
+            codec: options.parquet_codec,
             clock: clock.clone(),
             report: report.clone(),
             table: Table::clone(&table),
@@ -422,6 +432,9 @@ impl Keeping {
     fn open(options: &Options, out: &Directory, clock: &Clock) -> Result<Option<Keeping>, Trouble> {
         let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
         let Checkpoint::At(place) = &options.checkpoint else { return Ok(None) };
+        if !place.contains("://") {
+            places::keep_apart(&options.out, Path::new(place)).map_err(Trouble::Unusable)?;
+        }
         let blobs = ObjectBlobs::open(place).map_err(|error| unusable(&error))?;
         let leads = options.process == 0;
         let lock = blobs.directory().filter(|_| leads).map(Lock::acquire);

@@ -14,7 +14,7 @@ use strandline::engine::checkpoint::object::ObjectBlobs;
 use strandline::engine::clock::Clock;
 use strandline::engine::job::{Job, JobOptions, Stop};
 use strandline::engine::report::Report;
-use strandline::engine::sink::{FileOutputs, Roll, RunId, identify};
+use strandline::engine::sink::{FileOutputs, ParquetCodec, Roll, RunId, identify};
 use strandline::engine::source::simulated::SimulatedLog;
 use strandline::engine::store::Directory;
 use strandline::engine::table::Table;
@@ -61,6 +61,7 @@ impl Counting {
             out: Directory::local(self.out()),
             run: RunId::fresh(&clock),
             roll: Roll::default(),
+            codec: ParquetCodec::default(),
             clock: clock.clone(),
             report: report.clone(),
             table: Table::clone(&table),

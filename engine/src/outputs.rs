@@ -23,6 +23,35 @@ use crate::telemetry::OutputMeasures;
 /// Why an output does not do something just now. One line that says what to do.
 pub type Trouble = Arc<dyn Error + Send + Sync>;
 
+/// Why an output does not show what it was told to show.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Something stands in the way: it is told again.
+    #[error(transparent)]
+    Retry(Trouble),
+    /// What no later try can mend: it ends the job.
+    #[error(transparent)]
+    Final(Trouble),
+}
+
+impl OutputError {
+    /// Of several results the one that counts: what ends the job before what is tried again.
+    ///
+    /// # Errors
+    ///
+    /// If one of `results` is an error.
+    pub fn worst(
+        results: impl IntoIterator<Item = Result<(), OutputError>>,
+    ) -> Result<(), OutputError> {
+        let errors = results.into_iter().filter_map(Result::err);
+        let worst = errors.reduce(|worst, error| match worst {
+            OutputError::Final(_) => worst,
+            OutputError::Retry(_) => error,
+        });
+        worst.map_or(Ok(()), Err)
+    }
+}
+
 /// How rows become visible.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Visibility {
@@ -128,8 +157,9 @@ pub trait Output<R>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// What stands in the way. It is called again, until it succeeds.
-    fn commit(&mut self, _epoch: u64) -> Result<(), Trouble> {
+    /// What stands in the way. Unless that is [final](OutputError::Final), it is called again, until
+    /// it succeeds.
+    fn commit(&mut self, _epoch: u64) -> Result<(), OutputError> {
         Ok(())
     }
 
@@ -138,8 +168,9 @@ pub trait Output<R>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// What stands in the way. It is called again, until it succeeds.
-    fn recover(&mut self, _recovery: &Recovery) -> Result<(), Trouble> {
+    /// What stands in the way. Unless that is [final](OutputError::Final), it is called again, until
+    /// it succeeds.
+    fn recover(&mut self, _recovery: &Recovery) -> Result<(), OutputError> {
         Ok(())
     }
 
@@ -167,6 +198,9 @@ pub trait Output<R>: Send + 'static {
 pub struct Recovery {
     /// The job: what carries its name and a later epoch was not committed.
     pub job: RunId,
+    /// The number of the manifest with which this start began: hidden files of smaller ones are not
+    /// needed any more, unless the cut lists them.
+    pub claim: u64,
     /// The epoch of the cut; `None` if there is none yet.
     pub epoch: Option<u64>,
     /// What the cut lists as being here.

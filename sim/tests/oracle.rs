@@ -10,7 +10,7 @@ use std::time::Duration;
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop, Summary};
 use strandline_engine::report::Report;
-use strandline_engine::sink::{Existing, FileOutputs, Roll, RunId, prepare};
+use strandline_engine::sink::{Existing, FileOutputs, ParquetCodec, Roll, RunId, prepare};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::store::Directory;
 use strandline_engine::table::Table;
@@ -52,6 +52,7 @@ fn run(topic: SimulatedLog, workers: usize, out: &Path) -> Summary {
         out: directory,
         run: RunId::fresh(&clock),
         roll: Roll { rows: 200, ..Roll::default() },
+        codec: ParquetCodec::default(),
         clock: clock.clone(),
         report: Report::silent(),
         table: Table::clone(&table),

@@ -10,7 +10,7 @@ use strandline_engine::store::{Directory, StoreError};
 use super::{Answer, Recover, Store};
 
 /// Shows the files that the newest checkpoint lists for the directory, and reports that. What is
-/// neither hidden nor visible is damage: then nothing is reported.
+/// missing or damaged is damage: then nothing is reported.
 pub(super) fn recover(store: &Store, asked: &Recover) -> Result<Answer, CheckpointError> {
     let place = store.blobs.place();
     let failed = |reason: String| -> CheckpointError {
@@ -30,7 +30,7 @@ pub(super) fn recover(store: &Store, asked: &Recover) -> Result<Answer, Checkpoi
         )));
     };
     let recovery = places::recovery_at(&manifest, &here);
-    let gone = sink::show_staged(&out, &recovery.staged).map_err(unreadable)?;
+    let gone = sink::show_staged(&out, &recovery).map_err(unreadable)?;
     let rows: u64 = recovery.staged.iter().map(|file| file.rows).sum();
     let (number, files) = (manifest.number, recovery.staged.len());
     let names: Vec<String> =
@@ -49,7 +49,7 @@ pub(super) fn recover(store: &Store, asked: &Recover) -> Result<Answer, Checkpoi
             let missing: u64 = gone.iter().map(|file| file.rows).sum();
             format!(
                 "{shown_at}, place {id}: {} files of checkpoint {number} ({missing} rows) are \
-                 neither hidden nor visible: {}; bring them back from a copy, or start with \
+                 missing or damaged: {}; bring them back from a copy, or start with \
                  --abandon-place {id}",
                 gone.len(),
                 names.join(", ")

@@ -114,13 +114,11 @@ fn nearest(path: &Path) -> PathBuf {
     }
 }
 
-/// Stages a file, syncs it, renames it, syncs the directory, and removes it.
+/// Writes a file under a hidden name, syncs it, renames it, syncs the directory, and removes it.
 fn try_out(path: &Path) -> Result<(), StoreError> {
     let directory = Directory::local(path);
     let name = format!("strandline-doctor-{}", std::process::id());
-    let mut file = directory.stage(&name)?;
-    file.append(&[b'.'; PROBE_BYTES])?;
-    file.publish()?;
+    directory.replace(&name, &[b'.'; PROBE_BYTES])?;
     directory.remove_file(&name)
 }
 

@@ -12,7 +12,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::store::{Directory, StoreError};
@@ -20,6 +20,8 @@ use crate::store::{Directory, StoreError};
 /// The file that is locked. Its name is not one of a blob. It is never removed: whoever holds the
 /// lock on a file that was removed holds nothing.
 const LOCK_FILE: &str = ".lock";
+/// What a lock says of its holder, bytes at most; a file that holds more is something else.
+const LOCK_BYTES_MAX: u64 = 1 << 10;
 
 /// A directory of checkpoints is this process's until this is dropped.
 ///
@@ -54,6 +56,17 @@ pub enum LockError {
         directory: PathBuf,
         /// Who has it, if that was still to be read.
         holder: Option<Holder>,
+    },
+    /// What has its name is not a lock of ours, and is left alone.
+    #[error(
+        "{} is {what}, not a lock of Strandline: move it away, or name another directory",
+        .path.display()
+    )]
+    NotALock {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
     },
     /// The file cannot be made or locked: no permission, a read-only or full disk, a file system
     /// without locks.
@@ -133,10 +146,19 @@ impl Lock {
             let path = path.clone();
             move |error| LockError::Failed(StoreError::new(action, &path, error))
         };
+        let not_a_lock = |what| LockError::NotALock { path: path.clone(), what };
         // Not truncated: until it is locked, it is somebody else's.
         let mut options = OpenOptions::new();
-        let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = opened.map_err(failed("open"))?;
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = match not_following(&mut options).open(&path) {
+            Ok(file) => file,
+            Err(_) if path.is_symlink() => return Err(not_a_lock("a symbolic link")),
+            Err(error) => return Err(failed("open")(error)),
+        };
+        // To read from anything else could wait for ever.
+        if !file.metadata().map_err(failed("look at"))?.is_file() {
+            return Err(not_a_lock("no plain file"));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -148,13 +170,39 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
         }
+        if !is_ours(&mut file).map_err(failed("read"))? {
+            return Err(not_a_lock("a file that something else wrote"));
+        }
         // For the message of others alone, so it is not synced.
         let holder = Holder::this().to_line();
         file.set_len(0)
+            .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(failed("write"))?;
         Ok(Lock { file })
     }
+}
+
+/// A link would lead to a file that is not ours, which would be overwritten.
+#[cfg(unix)]
+fn not_following(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
+/// Only Unix has the flag.
+#[cfg(not(unix))]
+fn not_following(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+/// Whether a file holds what a lock holds, or nothing: after a loss of power, it may be zeros.
+fn is_ours(file: &mut File) -> std::io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.take(LOCK_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let is_known = bytes.iter().all(|byte| *byte == 0)
+        || std::str::from_utf8(&bytes).is_ok_and(|text| Holder::parse(text).is_some());
+    Ok(is_known && bytes.len() as u64 <= LOCK_BYTES_MAX)
 }
 
 impl Drop for Lock {
@@ -218,6 +266,35 @@ mod tests {
             other => panic!("{other}"),
         }
         drop(lock);
+    }
+
+    /// It would be overwritten, or what it leads to.
+    #[test]
+    fn what_is_no_lock_of_ours_is_left_alone() {
+        let there = tempfile::tempdir().unwrap();
+        let (lock, other) = (there.path().join(LOCK_FILE), there.path().join("other"));
+        let refused = || {
+            let error = Lock::acquire(there.path()).unwrap_err();
+            assert!(matches!(error, LockError::NotALock { .. }), "{error}");
+            let line = error.to_string();
+            assert!(line.contains("move it away") && !line.contains('\n'), "{line}");
+        };
+        let precious = "these 12 words must not be lost, whatever a program does there\n";
+        std::fs::write(&lock, precious).unwrap();
+        refused();
+        std::fs::rename(&lock, &other).unwrap();
+        #[cfg(unix)]
+        for target in [other.clone(), there.path().join("absent")] {
+            std::os::unix::fs::symlink(&target, &lock).unwrap();
+            refused();
+            std::fs::remove_file(&lock).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), precious);
+        assert!(!there.path().join("absent").exists());
+        for known in ["", "42\n", "42 pid:[4026531836] greenhouse\n", "\0\0\0"] {
+            std::fs::write(&lock, known).unwrap();
+            drop(Lock::acquire(there.path()).unwrap());
+        }
     }
 
     #[test]

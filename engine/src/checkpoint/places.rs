@@ -33,6 +33,8 @@ pub(crate) struct PlacedFiles {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Restoration {
     job: RunId,
+    /// The number of the manifest: of a start, its claim.
+    number: u64,
     epoch: Option<u64>,
     files: Vec<PlacedFiles>,
 }
@@ -48,6 +50,7 @@ impl Restoration {
         });
         Restoration {
             job: manifest.job.parse().unwrap_or_default(),
+            number: manifest.number,
             epoch: cut.map(|cut| if cut.finished { LAST_EPOCH } else { cut.epoch }),
             files: files.collect(),
         }
@@ -75,7 +78,7 @@ impl Restoration {
                 elsewhere.extend(files.staged.iter().cloned());
             }
         }
-        Recovery { job: self.job, epoch: self.epoch, staged, elsewhere }
+        Recovery { job: self.job, claim: self.number, epoch: self.epoch, staged, elsewhere }
     }
 }
 

@@ -49,6 +49,12 @@ impl<P, O> Letter<P, O> {
             _ => 0,
         }
     }
+
+    /// Whether it says what to do, rather than what has come: it waits for nothing and passes what
+    /// has.
+    fn is_command(&self) -> bool {
+        matches!(self, Letter::Recover(..) | Letter::Put(_) | Letter::Commit { .. })
+    }
 }
 
 /// The memory that rows take, roughly.
@@ -96,6 +102,8 @@ struct Inner<P, O> {
 }
 
 struct State<P, O> {
+    commands: VecDeque<Letter<P, O>>,
+    /// All other letters, in their order.
     queue: VecDeque<Letter<P, O>>,
     queued_bytes: usize,
     condition: Condition,
@@ -154,6 +162,7 @@ impl<P, O> Desk<P, O> {
         checkpoints: bool,
     ) -> Desk<P, O> {
         let state = State {
+            commands: VecDeque::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             condition: Condition::default(),
@@ -181,8 +190,8 @@ impl<P, O> Desk<P, O> {
         self.lock().workers.push(activator);
     }
 
-    /// Hands a letter over. Waits while there is no room for more: a disk that is slower than the
-    /// rows holds up the worker, and so the reading, rather than filling the memory.
+    /// Hands a letter over. One with rows waits while there is no room for more: a disk that is slower
+    /// than the rows holds up the worker, and so the reading, rather than filling the memory.
     ///
     /// # Errors
     ///
@@ -190,7 +199,7 @@ impl<P, O> Desk<P, O> {
     pub(crate) fn hand(&self, letter: Letter<P, O>) -> Result<(), Lost> {
         let bytes = letter.bytes();
         let mut state = self.lock();
-        while self.inner.queue_bytes_max <= state.queued_bytes && !state.gone {
+        while bytes > 0 && self.inner.queue_bytes_max <= state.queued_bytes && !state.gone {
             if let Some(trouble) = &state.condition.trouble
                 && state.condition.is_full
                 && self.inner.stop.is_requested()
@@ -203,7 +212,10 @@ impl<P, O> Desk<P, O> {
         }
         if !state.gone {
             state.queued_bytes += bytes;
-            state.queue.push_back(letter);
+            match letter.is_command() {
+                true => state.commands.push_back(letter),
+                false => state.queue.push_back(letter),
+            }
         }
         drop(state);
         self.inner.bell.ring();
@@ -259,7 +271,12 @@ impl<P, O> Desk<P, O> {
 
     // --- the scribe's side ---
 
-    /// The next letter.
+    /// The next command.
+    pub(super) fn take_command(&self) -> Option<Letter<P, O>> {
+        self.lock().commands.pop_front()
+    }
+
+    /// The next letter that is no command.
     pub(super) fn take(&self) -> Option<Letter<P, O>> {
         let mut state = self.lock();
         let letter = state.queue.pop_front()?;
@@ -271,7 +288,8 @@ impl<P, O> Desk<P, O> {
 
     /// Whether there is no letter.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().queue.is_empty()
+        let state = self.lock();
+        state.queue.is_empty() && state.commands.is_empty()
     }
 
     /// Whether it is to end, and how.
@@ -316,6 +334,7 @@ impl<P, O> Desk<P, O> {
         let mut state = self.lock();
         state.gone = true;
         state.queue.clear();
+        state.commands.clear();
         state.queued_bytes = 0;
         state.wake();
         drop(state);

@@ -42,9 +42,9 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
 use crate::job::{JobError, Stop};
-use crate::outputs::{Condition, OpenOutputs, Pending, Recovery, Trouble};
+use crate::outputs::{Condition, OpenOutputs, OutputError, Pending, Recovery, Trouble};
 use crate::report::Report;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Measures, Telemetry};
 
 /// How long after a failure a store is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -208,6 +208,8 @@ struct Scribe<P, O> {
     retry_at: Option<Duration>,
     /// Whether the current epoch cannot be left just now.
     blocked: bool,
+    /// An output cannot show what it was told to show, for good: the failure says so.
+    broken: bool,
     /// Why the store does not take something, while it does not: the user has been told.
     store_trouble: Option<Trouble>,
     /// What is told of troubles and amounts.
@@ -225,7 +227,11 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P,
             self.retry_at = None;
             self.work();
         }
-        let took = self.has_room() && self.take_letter();
+        if self.broken {
+            return Step::Done;
+        }
+        // Commands pass rows: what is full can always be committed.
+        let took = self.take_command() || (self.has_room() && self.take_letter());
         self.show();
         if took {
             return Step::Again;
@@ -265,6 +271,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             final_rows: 0,
             retry_at: None,
             blocked: false,
+            broken: false,
             store_trouble: None,
             told: Told::default(),
             desk: Desk::new(bell, stop, background.clone(), kept),
@@ -281,17 +288,24 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         let failed = tried.into_iter().filter_map(Result::err);
         if let Some(trouble) = failed.reduce(Unable::worse) {
             self.retry_at = Some(self.options.clock.elapsed().saturating_add(RETRY_AFTER));
-            if matches!(trouble, Unable::Store(_)) {
-                self.options.telemetry.measure(|measures| measures.checkpoints.failures += 1);
-            }
-            // Outputs speak for themselves.
-            if let Unable::Store(error) = trouble
-                && self.store_trouble.is_none()
-            {
-                self.options.report.say(&format!(
-                    "no checkpoint can be kept just now: {error}; it is tried again"
-                ));
-                self.store_trouble = Some(Arc::new(error));
+            match trouble {
+                // Outputs speak for themselves.
+                Unable::Output => {}
+                Unable::Store(error) => {
+                    let measure = |measures: &mut Measures| measures.checkpoints.failures += 1;
+                    self.options.telemetry.measure(measure);
+                    if self.store_trouble.is_none() {
+                        self.options.report.say(&format!(
+                            "no checkpoint can be kept just now: {error}; it is tried again"
+                        ));
+                        self.store_trouble = Some(Arc::new(error));
+                    }
+                }
+                Unable::Final(trouble) => {
+                    self.broken = true;
+                    let error = OutputError::Final(trouble);
+                    self.options.failure.report(JobError::Output(Box::new(error)));
+                }
             }
         } else if self.store_trouble.take().is_some() {
             self.options.report.say("checkpoints are kept again");
@@ -310,8 +324,21 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes
     }
 
+    fn take_command(&mut self) -> bool {
+        let Some(command) = self.desk.take_command() else { return false };
+        self.open(command);
+        // What else is tried again then does not mind.
+        self.retry_at = None;
+        true
+    }
+
     fn take_letter(&mut self) -> bool {
         let Some(letter) = self.desk.take() else { return false };
+        self.open(letter);
+        true
+    }
+
+    fn open(&mut self, letter: Letter<P, O>) {
         match letter {
             Letter::Rows { epoch, rows } => self.accept(epoch, Records::Rows(rows)),
             Letter::Rejected { epoch, records } => self.accept(epoch, Records::Rejected(records)),
@@ -328,7 +355,6 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             Letter::Put(manifest) => self.puts.push_back(manifest),
             Letter::Commit { epoch } => self.commit = Some(epoch),
         }
-        true
     }
 
     /// Writes what belongs to the current epoch, and sets aside what belongs to a later one.
@@ -405,8 +431,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     fn show_committed(&mut self) -> Result<(), Unable> {
         let Some(epoch) = self.commit else { return Ok(()) };
         let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
-        final_rows.commit(epoch)?;
-        rejected.commit(epoch)?;
+        OutputError::worst([final_rows.commit(epoch), rejected.commit(epoch)])?;
         self.commit = None;
         self.desk.announce_shown(epoch);
         Ok(())

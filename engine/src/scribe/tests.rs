@@ -1,6 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "looks at the files behind the store's back")]
 
 mod bench;
+mod lost_files;
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -92,7 +93,7 @@ fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     drop(bench);
     assert_eq!(visible(out.path()), (vec![], 1), "what was not committed is left over");
     let mut bench = Bench::continuing(out.path(), true, blobs, Some(&loaded));
-    bench.recover(Some(2), Vec::new());
+    bench.recover_as(2, Some(2), Vec::new());
     bench.hand.advance(Duration::from_secs(1));
     bench.rows(3, 5..6);
     bench.run();
@@ -440,15 +441,35 @@ fn blobs_that_could_not_be_removed_are_removed_later() {
     assert_eq!(names, [state_name(1, 3, 0), Manifest::name(4)]);
 }
 
+/// Rows that wait for room hold back no manifest and no commit.
 #[test]
-fn a_hidden_file_that_somebody_removed_is_said() {
+fn commands_pass_rows() {
     let out = there();
     let mut bench = Bench::with_a_hidden_file(out.path());
-    fs::remove_dir_all(out.path().join("parquet/date=1970-01-01")).unwrap();
-    bench.hand(Letter::Commit { epoch: 1 });
+    bench.blobs.failing.store(true, Ordering::SeqCst);
+    bench.cut(2, false);
     bench.run();
-    let said = bench.said.lock().unwrap().clone();
-    assert!(said.len() == 1 && said[0].contains("its 3 rows are missing"), "{said:?}");
+    for offset in 0..20 {
+        bench.hand(Letter::Rejected { epoch: 3, records: vec![late(offset, 1 << 20)] });
+    }
+    bench.run();
+    assert!(!bench.desk.is_empty(), "no more rows are taken");
+    bench.hand(Letter::Commit { epoch: 1 });
+    bench.later();
+    assert!(!bench.desk.is_empty());
+    assert_eq!(visible(out.path()), (vec![0, 1, 2], 0));
+}
+
+#[test]
+fn a_command_waits_for_no_room() {
+    let background = Background::threads();
+    let desk: Desk<u64, Out> = Desk::new(Bell::default(), Stop::default(), background, true);
+    desk.hand(Letter::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] }).unwrap();
+    desk.hand(Letter::Commit { epoch: 1 }).unwrap();
+    desk.hand(Letter::Passed { worker: 0, epoch: 2 }).unwrap();
+    assert!(matches!(desk.take_command(), Some(Letter::Commit { epoch: 1 })));
+    assert!(matches!(desk.take(), Some(Letter::Rejected { .. })));
+    assert!(matches!(desk.take(), Some(Letter::Passed { worker: 0, epoch: 2 })), "in its order");
 }
 
 /// A task that waits for a disk that never answers.

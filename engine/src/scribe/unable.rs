@@ -1,7 +1,7 @@
 //! What a scribe cannot do just now.
 
 use crate::checkpoint::blobs::BlobError;
-use crate::outputs::Trouble;
+use crate::outputs::{OutputError, Trouble};
 
 /// What does not work just now.
 pub(super) enum Unable {
@@ -9,18 +9,33 @@ pub(super) enum Unable {
     Output,
     /// The store of checkpoints.
     Store(BlobError),
+    /// An output, for good: the job ends.
+    Final(Trouble),
 }
 
 impl Unable {
     /// The one that has to be said.
     pub(super) fn worse(self, other: Unable) -> Unable {
-        if matches!(self, Unable::Output) { other } else { self }
+        match self {
+            Unable::Output => other,
+            Unable::Store(_) if matches!(other, Unable::Final(_)) => other,
+            worse => worse,
+        }
     }
 }
 
 impl From<Trouble> for Unable {
     fn from(_: Trouble) -> Unable {
         Unable::Output
+    }
+}
+
+impl From<OutputError> for Unable {
+    fn from(error: OutputError) -> Unable {
+        match error {
+            OutputError::Retry(trouble) => trouble.into(),
+            OutputError::Final(trouble) => Unable::Final(trouble),
+        }
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use strandline_operators::record::{Rejected, Rejection};
 use strandline_operators::window::Tumbling;
 
-use super::{FinalRowsFiles, RejectedFiles, Roll, RunId, SinkOptions};
+use super::{FinalRowsFiles, ParquetCodec, RejectedFiles, Roll, RunId, SinkOptions};
 use crate::checkpoint::section::BlobWriter;
 use crate::clock::Clock;
 use crate::outputs::{
-    Condition, OpenOutputs, Output, OutputCut, Outputs, Pending, Recovery, Trouble, Visibility,
+    Condition, OpenOutputs, Output, OutputCut, OutputError, Outputs, Pending, Recovery, Trouble,
+    Visibility,
 };
 use crate::report::Report;
 use crate::store::Directory;
@@ -26,6 +27,8 @@ pub struct FileOutputs {
     pub run: RunId,
     /// When files are rolled.
     pub roll: Roll,
+    /// How they are compressed.
+    pub codec: ParquetCodec,
     /// What their age is measured by.
     pub clock: Clock,
     /// Who hears of a disk that takes nothing.
@@ -48,6 +51,7 @@ impl<O: Cells + serde::Serialize + serde::de::DeserializeOwned + 'static> Output
             process,
             visibility,
             roll: self.roll,
+            codec: self.codec,
             clock: self.clock.clone(),
             report: self.report.clone(),
         };
@@ -116,12 +120,14 @@ impl Output<Rejected> for Both {
         cut
     }
 
-    fn commit(&mut self, epoch: u64) -> Result<(), Trouble> {
-        self.late.commit(epoch).and(self.dead_letters.commit(epoch))
+    fn commit(&mut self, epoch: u64) -> Result<(), OutputError> {
+        let (late, dead) = (self.late.commit(epoch), self.dead_letters.commit(epoch));
+        OutputError::worst([late, dead])
     }
 
-    fn recover(&mut self, recovery: &Recovery) -> Result<(), Trouble> {
-        self.late.recover(recovery).and(self.dead_letters.recover(recovery))
+    fn recover(&mut self, recovery: &Recovery) -> Result<(), OutputError> {
+        let (late, dead) = (self.late.recover(recovery), self.dead_letters.recover(recovery));
+        OutputError::worst([late, dead])
     }
 
     fn restore(&mut self, pending: &Pending, rows: Vec<&[u8]>) -> Result<(), Trouble> {

@@ -229,7 +229,7 @@ impl LatestFile {
         if self.seen == Some(snapshot.number) && !self.is_last {
             return Ok(());
         }
-        if self.needs_window && snapshot.window.is_none() && self.out.contains(LATEST_JSON) {
+        if self.needs_window && snapshot.window.is_none() && self.out.contains(LATEST_JSON)? {
             self.seen = Some(snapshot.number);
             return Ok(());
         }

@@ -5,18 +5,22 @@
 //! OUT/parquet/date=2024-11-03/strandline-….parquet       final rows, by the window's start
 //! OUT/late/date=2024-11-03/strandline-….parquet          late records, likewise
 //! OUT/dead_letters/date=2024-11-03/strandline-….parquet  unreadable records, by the log's time
+//! OUT/.staged/                                       files that are not visible yet
 //! ```
 //!
-//! Whatever is visible is complete, and no reader has to know of the writer. Files are rolled by
+//! Whatever is visible is complete, and no reader has to know of the writer: nothing hidden is in
+//! the folders that readers open. Files are rolled by
 //! size and age, so that there are few. A disk that is full or read-only is said once and tried
 //! again: rows wait, up to a bound, and then the job waits.
 
+mod codec;
 mod files;
 mod latest_json;
 mod layout;
 mod names;
 mod output_dir;
 mod parquet;
+mod recovery;
 mod rejected;
 mod rolling;
 
@@ -24,14 +28,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use codec::{ParquetCodec, UnknownCodec};
 pub use files::FileOutputs;
 pub use latest_json::LatestJson;
 pub use layout::Layout;
 pub use names::{DateFolder, NotOurs, RunId};
-pub use output_dir::{
-    Existing, OutputDirError, check, has_rows, identify, identity, prepare, show_staged,
-};
+pub use output_dir::{Existing, OutputDirError, check, has_rows, identify, identity, prepare};
 pub use parquet::{FinalRowColumns, FinalRows, FinalRowsFiles};
+pub use recovery::show_staged;
 pub use rejected::{RejectedColumns, RejectedFiles, RejectedRecords};
 pub use rolling::{Roll, RollingFiles};
 
@@ -53,6 +57,8 @@ pub struct SinkOptions {
     pub visibility: Visibility,
     /// When files are rolled.
     pub roll: Roll,
+    /// How they are compressed.
+    pub codec: ParquetCodec,
     /// What their age is measured by.
     pub clock: Clock,
     /// Who hears of a disk that takes nothing.
@@ -68,6 +74,44 @@ pub struct Committed {
     pub files: u64,
     /// Bytes of those files.
     pub bytes: u64,
+}
+
+/// Why a file that a checkpoint names cannot become visible, for good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} {fault}, and {rows} rows of {output}/ that a checkpoint counts on are in it: bring it back \
+     from a copy, or start over with --fresh, which computes all rows again",
+    .path.display()
+)]
+pub struct LostFile {
+    /// The hidden file.
+    pub path: PathBuf,
+    /// The folder in `OUT` that it belongs to.
+    pub output: Arc<str>,
+    /// Its rows.
+    pub rows: u64,
+    /// What is wrong with it.
+    pub fault: FileFault,
+}
+
+/// What is wrong with a hidden file.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileFault {
+    /// It is not there.
+    #[error("is missing")]
+    Missing,
+    /// It has another length than was written.
+    #[error("has {found} bytes instead of {expected}")]
+    Size {
+        /// Its bytes.
+        found: u64,
+        /// Those that were written.
+        expected: u64,
+    },
+    /// It has the right length and other bytes.
+    #[error("is damaged (its checksum does not match)")]
+    Checksum,
 }
 
 /// Why `latest.json` is not written.

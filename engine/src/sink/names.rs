@@ -15,12 +15,15 @@ use strandline_operators::time::EventTime;
 
 use crate::clock::Clock;
 
-/// The value that Hive-style readers take for null.
-const NO_DATE: &str = "__HIVE_DEFAULT_PARTITION__";
+/// The folder of rows without a date in outputs of earlier versions: Hive-style readers take the value
+/// for null. pandas cannot read it beside dates, so nothing is put there any more.
+const FORMER_NO_DATE: &str = "date=__HIVE_DEFAULT_PARTITION__";
 const DATE: &str = "date=";
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The folder of a date, in UTC, as `date=YYYY-MM-DD`; and the one of rows without a date.
+/// The folder of a date, in UTC, as `date=YYYY-MM-DD`. Rows without a date, or with one that not every
+/// reader knows (before 1970, after 9999), are in that of 1970-01-01: a folder must have a date that
+/// every reader can parse, and all folders must have one.
 ///
 /// ```
 /// use strandline_engine::sink::DateFolder;
@@ -29,36 +32,41 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// let folder = DateFolder::of(EventTime::from_millis(1_730_638_574_123));
 /// assert_eq!(folder.to_string(), "date=2024-11-03");
 /// assert_eq!("date=2024-11-03".parse(), Ok(folder));
-/// assert_eq!(DateFolder::of(EventTime::MAX), DateFolder::NO_DATE);
+/// assert_eq!(DateFolder::of(EventTime::MAX).to_string(), "date=1970-01-01");
 /// ```
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DateFolder {
     /// Days since 1970-01-01.
-    day: Option<i32>,
+    day: u32,
 }
 
 impl DateFolder {
-    /// Of rows that have no date, or one outside of the years 0 to 9999.
-    pub const NO_DATE: DateFolder = DateFolder { day: None };
-
-    /// Days since 1970-01-01 of 0000-01-01 and of 9999-12-31.
-    const DAYS: std::ops::RangeInclusive<i64> = -719_528..=2_932_896;
-
     /// The folder of the day that `time` is in.
     pub fn of(time: EventTime) -> DateFolder {
-        let day = time.as_millis().div_euclid(DAY_MS);
-        let known = Self::DAYS.contains(&day).then_some(day);
-        DateFolder { day: known.and_then(|day| i32::try_from(day).ok()) }
+        let millis = readable_millis(time).unwrap_or(0);
+        DateFolder { day: u32::try_from(millis / DAY_MS).unwrap_or(0) }
     }
+}
+
+/// The last date with a folder.
+const LAST_DATE: chrono::NaiveDate = chrono::NaiveDate::from_ymd_opt(9999, 12, 31).unwrap();
+/// The last millisecond of the year 9999. Calendars of readers end there: Python's has no later date.
+const READABLE_MS_MAX: i64 = 253_402_300_799_999;
+
+/// The milliseconds of a time that every reader of Parquet files can show: of the years 1970 to 9999.
+pub(super) fn readable_millis(time: EventTime) -> Option<i64> {
+    Some(time.as_millis()).filter(|millis| (0..=READABLE_MS_MAX).contains(millis))
+}
+
+/// As [`readable_millis`]; a time that is later is the last one.
+pub(super) fn readable_millis_at_most(time: EventTime) -> i64 {
+    time.as_millis().min(READABLE_MS_MAX)
 }
 
 impl fmt::Display for DateFolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at_midnight = |day| DateTime::from_timestamp_millis(i64::from(day) * DAY_MS);
-        match self.day.and_then(at_midnight) {
-            Some(midnight) => write!(f, "{DATE}{}", midnight.date_naive()),
-            None => write!(f, "{DATE}{NO_DATE}"),
-        }
+        let midnight = DateTime::from_timestamp_millis(i64::from(self.day) * DAY_MS);
+        write!(f, "{DATE}{}", midnight.unwrap_or_default().date_naive())
     }
 }
 
@@ -70,16 +78,20 @@ pub struct NotOurs;
 impl FromStr for DateFolder {
     type Err = NotOurs;
 
+    /// The names of earlier versions are recognised too: what has one of them belongs to 1970-01-01
+    /// now.
     fn from_str(name: &str) -> Result<DateFolder, NotOurs> {
         let date = name.strip_prefix(DATE).ok_or(NotOurs)?;
-        if date == NO_DATE {
-            return Ok(DateFolder::NO_DATE);
+        if name == FORMER_NO_DATE {
+            return Ok(DateFolder::default());
         }
         let date: chrono::NaiveDate = date.parse().map_err(|_| NotOurs)?;
-        let midnight = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
-        let folder = DateFolder::of(EventTime::from_millis(midnight));
         // One spelling only.
-        if folder.to_string() == name { Ok(folder) } else { Err(NotOurs) }
+        if format!("{DATE}{date}") != name || date > LAST_DATE {
+            return Err(NotOurs);
+        }
+        let midnight = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
+        Ok(DateFolder::of(EventTime::from_millis(midnight)))
     }
 }
 
@@ -168,6 +180,37 @@ impl FromStr for FileName {
     }
 }
 
+/// The name of a file of rows while it is hidden: the name that it gets, behind the *claim* of the
+/// start that wrote it, which is the number of that start's first manifest. Zero: of a run without
+/// checkpoints. So the name says who needs the file, and whether anybody still can.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct HiddenName {
+    pub(super) claim: u64,
+    pub(super) name: FileName,
+}
+
+/// What a hidden name ends with, so that no pattern for Parquet files matches it.
+const HIDDEN_SUFFIX: &str = ".staged";
+
+impl fmt::Display for HiddenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012}-{}{HIDDEN_SUFFIX}", self.claim, self.name)
+    }
+}
+
+impl FromStr for HiddenName {
+    type Err = NotOurs;
+
+    fn from_str(name: &str) -> Result<HiddenName, NotOurs> {
+        let fields = name.strip_suffix(HIDDEN_SUFFIX).and_then(|rest| rest.split_once('-'));
+        let (claim, visible) = fields.ok_or(NotOurs)?;
+        let claim = claim.parse().map_err(|_| NotOurs)?;
+        let parsed = HiddenName { claim, name: visible.parse()? };
+        // One spelling only.
+        if parsed.to_string() == name { Ok(parsed) } else { Err(NotOurs) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -181,20 +224,20 @@ mod tests {
     #[test]
     fn a_date_is_the_day_in_utc() {
         assert_eq!(folder(0), "date=1970-01-01");
-        assert_eq!(folder(-1), "date=1969-12-31");
         assert_eq!(folder(86_399_999), "date=1970-01-01");
         assert_eq!(folder(86_400_000), "date=1970-01-02");
         assert_eq!(folder(1_709_208_000_000), "date=2024-02-29");
     }
 
     #[test]
-    fn dates_that_calendars_do_not_write_have_the_folder_of_no_date() {
+    fn dates_that_some_reader_does_not_know_have_the_folder_of_1970() {
         assert_eq!(folder(253_402_300_799_999), "date=9999-12-31");
-        assert_eq!(folder(253_402_300_800_000), "date=__HIVE_DEFAULT_PARTITION__");
-        assert_eq!(folder(-62_167_219_200_000), "date=0000-01-01");
-        assert_eq!(folder(-62_167_219_200_001), "date=__HIVE_DEFAULT_PARTITION__");
-        assert_eq!(folder(i64::MIN), "date=__HIVE_DEFAULT_PARTITION__");
-        assert_eq!(folder(i64::MAX), "date=__HIVE_DEFAULT_PARTITION__");
+        for millis in [253_402_300_800_000, -1, -62_167_219_200_000, i64::MIN, i64::MAX] {
+            assert_eq!(folder(millis), "date=1970-01-01");
+        }
+        for former in [FORMER_NO_DATE, "date=1969-12-31", "date=0000-01-01"] {
+            assert_eq!(former.parse(), Ok(DateFolder::default()));
+        }
     }
 
     #[test]
@@ -237,6 +280,9 @@ mod tests {
             let name = FileName { run, process, epoch, sequence };
             prop_assert_eq!(run.to_string().parse(), Ok(run));
             prop_assert_eq!(name.to_string().parse(), Ok(name));
+            let hidden = HiddenName { claim: epoch, name };
+            prop_assert_eq!(hidden.to_string().parse(), Ok(hidden));
+            prop_assert!(hidden.to_string().parse::<FileName>().is_err());
         }
 
         #[test]

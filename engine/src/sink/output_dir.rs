@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::latest_json::{LATEST_JSON, document};
-use super::names::{DateFolder, FileName, RunId};
+use super::names::{DateFolder, FileName, HiddenName, RunId};
+use super::recovery::{Shown, remove_hidden};
 use crate::checkpoint::manifest::OutputIdentity;
-use crate::outputs::{Recovery, Staged};
 use crate::store::{Directory, EntryKind, StoreError};
 
 /// The folder of final rows.
@@ -18,6 +18,10 @@ pub(super) const FINAL_ROWS: &str = "parquet";
 pub(super) const LATE: &str = "late";
 /// The folder of dead letters.
 pub(super) const DEAD_LETTERS: &str = "dead_letters";
+
+/// Where files are while they are hidden, in a folder for each output: on the file system of `OUT`, and
+/// not where readers look, some of which refuse a folder with files that they do not know.
+pub(super) const STAGING: &str = ".staged";
 
 /// The file that says which directory this is, wherever it is moved to.
 const ID_FILE: &str = ".strandline-id";
@@ -98,7 +102,17 @@ pub fn prepare(
     }
     out.check_writable()?;
     out.remove_leftovers()?;
+    let staging = out.subdirectory(STAGING)?;
     for name in FOLDERS {
+        let staging = staging.subdirectory(name)?;
+        match existing {
+            Existing::Continue => {}
+            Existing::Replace => remove_all_hidden(&staging)?,
+            // Of runs without checkpoints. On others, checkpoints may count.
+            Existing::Append | Existing::Refuse => {
+                remove_hidden(&staging, |hidden: HiddenName| hidden.claim == 0)?;
+            }
+        }
         let folder = out.subdirectory(name)?;
         folder.check_writable()?;
         if existing == Existing::Continue {
@@ -116,49 +130,19 @@ pub fn prepare(
         }
     }
     if let Some(latest) = latest
-        && !(existing == Existing::Continue && out.contains(LATEST_JSON))
+        && !(existing == Existing::Continue && out.contains(LATEST_JSON)?)
     {
         out.replace(LATEST_JSON, &document(latest))?;
     }
     Ok(())
 }
 
-/// Makes a folder of `OUT` what the cut that counts says: `staged` is visible, and of the job's
-/// files those of later epochs are gone. Leftovers of processes that died are gone too.
-/// What is `elsewhere` is shown if it is here. Gives those of `staged` that are neither hidden nor visible any more.
-///
-/// # Errors
-///
-/// What stands in the way. May be called again.
-pub(super) fn recover<'a>(
-    folder: &Directory,
-    recovery: &Recovery,
-    staged: impl Iterator<Item = &'a Staged>,
-    elsewhere: impl Iterator<Item = &'a Staged>,
-) -> Result<Vec<&'a Staged>, StoreError> {
-    for file in elsewhere {
-        folder.subdirectory(&file.folder)?.show(&file.hidden, &file.name)?;
+fn remove_all_hidden(staging: &Directory) -> Result<(), StoreError> {
+    remove_hidden(staging, |_| true)?;
+    for entry in staging.list()?.into_iter().filter(|entry| Shown::is_note(&entry.name)) {
+        staging.remove_file(&entry.name)?;
     }
-    let mut gone = Vec::new();
-    for file in staged {
-        if !folder.subdirectory(&file.folder)?.show(&file.hidden, &file.name)? {
-            gone.push(file);
-        }
-    }
-    folder.remove_leftovers()?;
-    for date in dates(folder)? {
-        date.remove_leftovers()?;
-        for name in files(&date)? {
-            let of_later_epoch = |name: FileName| {
-                name.run == recovery.job && recovery.epoch.is_none_or(|epoch| epoch < name.epoch)
-            };
-            if name.parse().is_ok_and(of_later_epoch) {
-                date.remove_file(&name)?;
-            }
-        }
-        date.remove_if_empty()?;
-    }
-    Ok(gone)
+    Ok(())
 }
 
 /// Which directory `out` is: the first time, `new` says so from then on. Processes that share it may
@@ -194,35 +178,13 @@ pub fn identify(out: &Directory, new: RunId) -> Result<OutputIdentity, StoreErro
 ///
 /// What the disk says.
 pub fn identity(out: &Directory) -> Result<OutputIdentity, StoreError> {
-    let id = match out.contains(ID_FILE) {
-        true => Some(String::from_utf8_lossy(&out.read(ID_FILE)?).trim().to_owned()),
-        false => None,
-    };
+    let id = out.read_if_there(ID_FILE)?;
+    let id = id.map(|id| String::from_utf8_lossy(&id).trim().to_owned());
     // Where there is no current directory, the path says nothing more than it did.
     let path = std::path::absolute(out.path()).unwrap_or_else(|_| out.path().to_owned());
     // One that is torn is none.
     let id = id.filter(|id| id.parse::<RunId>().is_ok());
     Ok(OutputIdentity { id, path: path.display().to_string() })
-}
-
-/// Shows what a cut lists as being in `out`, as a start would, and removes nothing. Gives those
-/// files that are neither hidden nor visible.
-///
-/// # Errors
-///
-/// What stands in the way. May be called again.
-pub fn show_staged<'a>(
-    out: &Directory,
-    staged: &'a [Staged],
-) -> Result<Vec<&'a Staged>, StoreError> {
-    let mut gone = Vec::new();
-    for file in staged {
-        let folder = out.subdirectory(&file.output)?.subdirectory(&file.folder)?;
-        if !folder.show(&file.hidden, &file.name)? {
-            gone.push(file);
-        }
-    }
-    Ok(gone)
 }
 
 /// Whether there are rows of an earlier run: files that a sink committed. Staged leftovers are
@@ -243,7 +205,7 @@ pub fn has_rows(out: &Directory) -> Result<bool, StoreError> {
 }
 
 /// The date folders in a folder. Links are not followed: what they lead to is not ours.
-fn dates(folder: &Directory) -> Result<Vec<Directory>, StoreError> {
+pub(super) fn dates(folder: &Directory) -> Result<Vec<Directory>, StoreError> {
     let entries = folder.list()?.into_iter();
     entries
         .filter(|entry| entry.kind == EntryKind::Directory)
@@ -253,7 +215,7 @@ fn dates(folder: &Directory) -> Result<Vec<Directory>, StoreError> {
 }
 
 /// The files in a date folder that a sink committed.
-fn files(date: &Directory) -> Result<Vec<String>, StoreError> {
+pub(super) fn files(date: &Directory) -> Result<Vec<String>, StoreError> {
     let entries = date.list()?.into_iter().filter(|entry| entry.kind == EntryKind::File);
     Ok(entries.map(|entry| entry.name).filter(|name| name.parse::<FileName>().is_ok()).collect())
 }

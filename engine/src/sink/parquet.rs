@@ -21,7 +21,7 @@ use strandline_operators::window::Row;
 
 use super::SinkOptions;
 use super::layout::{Layout, int32, int64, timestamp_field, timestamps};
-use super::names::DateFolder;
+use super::names::{DateFolder, readable_millis_at_most};
 use super::output_dir::FINAL_ROWS;
 use super::rolling::RollingFiles;
 use crate::table::{Cell, Cells, ColumnType, Table};
@@ -153,10 +153,10 @@ impl<O: Cells + Serialize + DeserializeOwned + 'static> Layout for FinalRows<O> 
     fn columns(&self) -> FinalRowColumns {
         let column = |column: &ColumnType| match column {
             ColumnType::Int => CellColumn::Int(Vec::new()),
-            ColumnType::Float => CellColumn::Float(Float64Builder::new()),
+            ColumnType::Float => CellColumn::Float(Float64Builder::with_capacity(0)),
         };
         FinalRowColumns {
-            key: StringBuilder::new(),
+            key: StringBuilder::with_capacity(0, 0),
             window_start: Vec::new(),
             window_end: Vec::new(),
             cells: self.types.iter().map(column).collect(),
@@ -179,7 +179,8 @@ impl<O: Cells + Serialize + DeserializeOwned + 'static> Layout for FinalRows<O> 
     fn append(&self, columns: &mut FinalRowColumns, row: &Row<O>) {
         columns.key.append_value(&row.key);
         columns.window_start.push(row.window.start.as_millis());
-        columns.window_end.push(row.window.end.as_millis());
+        // The last window of the year 9999 ends on a date that many readers do not have.
+        columns.window_end.push(readable_millis_at_most(row.window.end));
         columns.row.clear();
         row.output.append_to(&mut columns.row);
         assert_eq!(columns.row.len(), columns.cells.len(), "a row has a cell for each column");

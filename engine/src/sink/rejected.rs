@@ -3,7 +3,12 @@
 //!
 //! A late record is in the folder of the window that it came too late for, so that it is beside
 //! that window's row. A dead letter may have no event time, so it is in the folder of the date that
-//! the log gave it.
+//! the log gave it. Both dates are chosen by whoever sent the record: there may be very many, and
+//! impossible ones.
+//!
+//! Times that are not in the years 1970 to 9999 are null: readers have no dates for them, and one
+//! such value makes most of them refuse the whole folder. Partition and offset lead to the record in
+//! the log, and the payload holds the event time as it was sent.
 
 use std::fmt;
 use std::mem::take;
@@ -19,7 +24,7 @@ use strandline_operators::time::EventTime;
 
 use super::SinkOptions;
 use super::layout::{Layout, int32, int64, timestamp_field, timestamps};
-use super::names::DateFolder;
+use super::names::{DateFolder, readable_millis};
 use super::output_dir::{DEAD_LETTERS, LATE};
 use super::rolling::RollingFiles;
 
@@ -86,7 +91,7 @@ impl fmt::Debug for RejectedRecords {
 const PAYLOAD: &str = "payload";
 
 /// Columns being filled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RejectedColumns {
     topic: StringBuilder,
     partition: Vec<i32>,
@@ -115,11 +120,20 @@ impl Layout for RejectedRecords {
     }
 
     fn columns(&self) -> RejectedColumns {
-        RejectedColumns::default()
+        // No room before there is a record: there may be very many dates with a record or two.
+        RejectedColumns {
+            topic: StringBuilder::with_capacity(0, 0),
+            partition: Vec::new(),
+            offset: Vec::new(),
+            kafka_timestamp: Vec::new(),
+            event_time: Vec::new(),
+            reason: StringBuilder::with_capacity(0, 0),
+            payload: BinaryBuilder::with_capacity(0, 0),
+        }
     }
 
     fn folder(&self, record: &Rejected) -> DateFolder {
-        (self.folder_time)(record).map_or(DateFolder::NO_DATE, DateFolder::of)
+        (self.folder_time)(record).map_or_else(DateFolder::default, DateFolder::of)
     }
 
     fn bytes(record: &Rejected) -> usize {
@@ -131,8 +145,8 @@ impl Layout for RejectedRecords {
         columns.topic.append_value(&self.topic);
         columns.partition.push(int32(partition));
         columns.offset.push(int64(offset));
-        columns.kafka_timestamp.push(record.log_timestamp.map(EventTime::as_millis));
-        columns.event_time.push(record.event_time.map(EventTime::as_millis));
+        columns.kafka_timestamp.push(record.log_timestamp.and_then(readable_millis));
+        columns.event_time.push(record.event_time.and_then(readable_millis));
         columns.reason.append_value(record.rejection.code());
         columns.payload.append_option(record.payload.as_deref());
     }

@@ -7,30 +7,35 @@
 //! mended. It costs what the format costs anyway: Parquet keeps a row group in memory until it is
 //! complete.
 //!
+//! What bounds open files is their memory, not their number: rows that are spread over very many
+//! dates wait, sorted by date, and become one file a date rather than one a row. So a date with few
+//! rows has to cost little more than these: its encoder is made when there is enough to encode.
+//!
 //! With checkpoints, a complete file is durable and hidden (`seal`) before the checkpoint, and
-//! visible (`commit`) after it. Rows that are not enough for a file wait, in the checkpoint too:
-//! each checkpoint holds those that came since the one before, so a row is kept twice at most, and
-//! small intervals do not make small files.
+//! visible (`commit`) after it. While it is hidden it holds no descriptor. Rows that are not enough
+//! for a file wait, in the checkpoint too: each checkpoint holds those that came since the one before,
+//! so a row is kept twice at most, and small intervals do not make small files.
 
+mod complete_file;
 mod open_file;
-mod waiting_file;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use self::open_file::OpenFile;
-use self::waiting_file::WaitingFile;
+use self::complete_file::{HiddenFile, Place, WaitingFile};
+use self::open_file::{OpenFile, OpenFiles};
 use super::layout::Layout;
 use super::names::{DateFolder, FileName, NotOurs};
-use super::{Committed, SinkOptions, output_dir};
+use super::output_dir::STAGING;
+use super::recovery::{self, Shown};
+use super::{Committed, FileFault, LostFile, SinkOptions};
 use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
 use crate::checkpoint::section::BlobWriter;
 use crate::clock::Clock;
-use crate::outputs::{Condition, Output, Recovery, Trouble, Visibility};
+use crate::outputs::{Condition, Output, OutputError, Recovery, Trouble, Visibility};
 use crate::report::Report;
 use crate::store::{Directory, StoreError};
 use crate::telemetry::OutputMeasures;
@@ -54,13 +59,14 @@ impl Default for Roll {
     }
 }
 
-/// Open files of a writer, a number of files: rows of more dates roll the one that has been left
-/// alone the longest.
-const OPEN_FILES_MAX: usize = 64;
-/// Complete files that may wait for the disk before no more rows are taken, a number of files.
-const WAITING_FILES_MAX: usize = 256;
+/// Files that are rolled by age within [`Roll::every`], a number of files. Where rows are spread over
+/// more dates, files wait as many times longer as there are more of them.
+const ROLLED_BY_AGE_MAX: usize = 64;
 /// Memory of rows that may wait for the disk before no more are taken, bytes.
 const WAITING_BYTES_MAX: usize = 128 << 20;
+/// Memory of complete files whose bytes are on the disk and whose hidden names are not synced yet,
+/// bytes: one sync is enough for all of them, at a checkpoint at the latest.
+const UNSYNCED_BYTES_MAX: usize = 8 << 20;
 /// How long after a failure the disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -75,22 +81,31 @@ pub struct RollingFiles<L: Layout> {
     /// The folder in `OUT`.
     output: Arc<str>,
     directory: Directory,
+    /// Where its files are while they are hidden.
+    staging: Directory,
     visibility: Visibility,
     next_name: FileName,
+    /// The number of the first manifest of this start; zero without checkpoints.
+    claim: u64,
     roll: Roll,
     clock: Clock,
     report: Report,
-    open: Vec<OpenFile<L>>,
+    open: OpenFiles<L>,
+    /// Complete files in memory.
     waiting: VecDeque<WaitingFile>,
+    /// Complete files that wait for their checkpoint.
+    hidden: Vec<HiddenFile>,
+    /// Files of this epoch and before have been shown, which is not noted yet.
+    unnoted: Option<u64>,
     failure: Option<Failure>,
     committed: Committed,
+    /// Rows of complete files that are not visible.
+    complete_rows: u64,
     /// Since when complete files wait, by the clock.
     waiting_since: Option<Duration>,
     /// How often the disk began to refuse files, and how often it was tried again.
     failures: u64,
     retries: u64,
-    /// Counts writes, to find the file that has been left alone the longest.
-    writes: u64,
 }
 
 /// The disk does not take files just now.
@@ -103,27 +118,31 @@ struct Failure {
 impl<L: Layout> RollingFiles<L> {
     /// Files in the folder `output` of `OUT`.
     pub(super) fn new(options: &SinkOptions, output: &str, layout: L) -> Self {
-        let properties =
-            WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+        let properties = WriterProperties::builder().set_compression(options.codec.compression());
         let SinkOptions { run, process, .. } = *options;
+        let staging = options.out.subdirectory(STAGING).expect("a plain name");
         RollingFiles {
             properties: layout.tune(properties).build(),
             layout,
             output: output.into(),
             directory: options.out.subdirectory(output).expect("a plain name"),
+            staging: staging.subdirectory(output).expect("a plain name"),
             visibility: options.visibility,
             next_name: FileName { run, process, epoch: 0, sequence: 0 },
+            claim: 0,
             roll: options.roll,
             clock: options.clock.clone(),
             report: options.report.clone(),
-            open: Vec::new(),
+            open: OpenFiles::new(),
             waiting: VecDeque::new(),
+            hidden: Vec::new(),
+            unnoted: None,
             failure: None,
             committed: Committed::default(),
+            complete_rows: 0,
             waiting_since: None,
             failures: 0,
             retries: 0,
-            writes: 0,
         }
     }
 
@@ -133,7 +152,7 @@ impl<L: Layout> RollingFiles<L> {
     ///
     /// What stands in the way: the rows are kept and tried again.
     pub fn roll(&mut self) -> Result<Committed, Arc<StoreError>> {
-        while let Some(file) = self.open.pop() {
+        while let Some(file) = self.open.take_first() {
             self.finish_file(file);
         }
         self.show_waiting();
@@ -145,10 +164,14 @@ impl<L: Layout> RollingFiles<L> {
         self.committed
     }
 
+    /// The memory of complete files.
+    fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().map(|file| file.bytes.len()).sum()
+    }
+
     /// Rows that are not visible yet.
     fn rows(&self) -> u64 {
-        let waiting: u64 = self.waiting.iter().map(|file| file.rows).sum();
-        waiting + self.open.iter().map(|file| file.rows).sum::<u64>()
+        self.complete_rows + self.open.rows()
     }
 
     /// Writes some records: those of one call may be in one file.
@@ -156,7 +179,6 @@ impl<L: Layout> RollingFiles<L> {
     where
         L::Record: 'a,
     {
-        self.writes += 1;
         let roll_at = self.clock.elapsed().saturating_add(self.roll.every);
         for record in records {
             self.add(record, roll_at);
@@ -167,56 +189,60 @@ impl<L: Layout> RollingFiles<L> {
 
     /// Adds a record to the file of its date, which is rolled at `roll_at` if it is new.
     fn add(&mut self, record: &L::Record, roll_at: Duration) {
-        let index = self.open_file(self.layout.folder(record), roll_at);
-        let file = &mut self.open[index];
-        file.last_write = self.writes;
-        if self.visibility == Visibility::WithCheckpoints {
-            file.unsaved.push(record);
-        }
-        file.append(&self.layout, record);
-        if self.roll.rows <= file.rows {
-            self.complete(index);
-        } else if file.is_due() {
-            file.encode(&self.layout, &self.properties);
+        let (layout, properties) = (&self.layout, &self.properties);
+        let is_stored = self.visibility == Visibility::WithCheckpoints;
+        let rows_max = self.roll.rows;
+        let folder = layout.folder(record);
+        let (is_full, is_encoded) = self.open.change(layout, folder, roll_at, |file| {
+            if is_stored {
+                file.unsaved.push(record);
+            }
+            file.append(layout, record);
+            let (is_full, is_due) = (file.rows >= rows_max, file.is_due());
+            if is_due && !is_full {
+                file.encode(layout, properties);
+            }
+            (is_full, is_due)
+        });
+        if is_full {
+            self.complete(folder);
+        } else if is_encoded {
             self.complete_greatest();
         }
+    }
+
+    /// When the next file is old enough. Where there are many, they wait longer.
+    fn next_roll_at(&self) -> Option<(Duration, DateFolder)> {
+        let (roll_at, folder) = self.open.oldest()?;
+        let times = self.open.len().div_ceil(ROLLED_BY_AGE_MAX).saturating_sub(1);
+        let longer = self.roll.every.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
+        Some((roll_at.saturating_add(longer), folder))
     }
 
     /// Completes the files that are old enough.
     fn complete_old(&mut self) {
         let now = self.clock.elapsed();
-        while let Some(old) = self.open.iter().position(|file| file.roll_at <= now) {
-            self.complete(old);
+        while let Some((roll_at, folder)) = self.next_roll_at()
+            && roll_at <= now
+        {
+            self.complete(folder);
         }
-    }
-
-    /// The index of the open file of a date; one that is new is rolled at `roll_at`.
-    fn open_file(&mut self, folder: DateFolder, roll_at: Duration) -> usize {
-        if let Some(index) = self.open.iter().position(|file| file.folder == folder) {
-            return index;
-        }
-        if OPEN_FILES_MAX <= self.open.len() {
-            let files = self.open.iter().enumerate();
-            let oldest = files.min_by_key(|(_, file)| (file.last_write, file.roll_at));
-            self.complete(oldest.map_or(0, |(index, _)| index));
-        }
-        self.open.push(OpenFile::new(&self.layout, folder, roll_at));
-        self.open.len() - 1
     }
 
     /// Completes the greatest of the open files for as long as they are too great together.
     fn complete_greatest(&mut self) {
-        while self.roll.bytes <= self.open.iter().map(OpenFile::bytes).sum() {
-            let files = self.open.iter().enumerate();
-            let Some((greatest, _)) = files.max_by_key(|(_, file)| file.bytes()) else { break };
+        while self.open.bytes() >= self.roll.bytes
+            && let Some(greatest) = self.open.greatest()
+        {
             self.complete(greatest);
         }
     }
 
     /// Completes an open file, and brings it to the disk if that takes files.
-    fn complete(&mut self, index: usize) {
-        let file = self.open.swap_remove(index);
-        self.finish_file(file);
+    fn complete(&mut self, folder: DateFolder) {
+        if let Some(file) = self.open.take(folder) {
+            self.finish_file(file);
+        }
         if self.failure.is_none() {
             self.bring_waiting();
         }
@@ -228,6 +254,7 @@ impl<L: Layout> RollingFiles<L> {
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
         let name = self.take_name();
         self.waiting_since.get_or_insert_with(|| self.clock.elapsed());
+        self.complete_rows += file.rows;
         self.waiting.push_back(WaitingFile::new(file.folder, name, file.rows, bytes));
     }
 
@@ -242,64 +269,144 @@ impl<L: Layout> RollingFiles<L> {
         match self.visibility {
             Visibility::AsTheyCome => self.show_waiting(),
             // What stands in the way has been noted.
-            Visibility::WithCheckpoints => drop(self.seal_waiting()),
+            Visibility::WithCheckpoints => drop(self.hide_waiting(UNSYNCED_BYTES_MAX)),
         }
     }
 
-    fn seal_waiting(&mut self) -> Result<(), Trouble> {
+    /// Makes complete files durable, hidden. Their names need not be yet while the files are fewer
+    /// than `unsynced_bytes_max` together: their bytes stay in memory so long.
+    fn hide_waiting(&mut self, unsynced_bytes_max: usize) -> Result<(), Trouble> {
         // That nothing is to be done does not say that the disk takes files again.
-        if self.waiting.iter().all(WaitingFile::is_held) {
+        if self.waiting.is_empty() {
             return Ok(());
         }
-        self.for_each_waiting(|file, directory| file.hold(directory).map(|()| false));
+        let mut failure = self.for_each_waiting(WaitingFile::hide).1;
+        if failure.is_none() && self.waiting_bytes() >= unsynced_bytes_max {
+            match self.staging.sync() {
+                Ok(()) => {
+                    let sealed = self.waiting.drain(..).filter_map(WaitingFile::into_hidden);
+                    self.hidden.extend(sealed);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        self.note(failure);
         self.outcome()
     }
 
+    /// Without checkpoints: makes complete files visible.
     fn show_waiting(&mut self) {
-        self.for_each_waiting(|file, directory| {
-            file.seal(directory)?;
-            file.commit().map(|()| true)
-        });
+        let (shown, failure) = self.for_each_waiting(WaitingFile::show);
+        // Those that could not be shown are tried again.
+        for (index, file) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+            if shown.contains(&index) {
+                self.count_shown(file.rows, file.bytes.len() as u64);
+            } else {
+                self.waiting.push_back(file);
+            }
+        }
+        self.note(failure);
     }
 
-    /// Tries to `bring` each complete file further; those of which it says that they are visible
-    /// are done with. The first failure is reported, and so is its end.
+    /// Tries to `bring` each complete file further. Gives the places of those that it went well for,
+    /// and the first failure.
     fn for_each_waiting(
         &mut self,
-        mut bring: impl FnMut(&mut WaitingFile, &Directory) -> Result<bool, StoreError>,
-    ) {
-        let mut first_failure = None;
-        let mut left = self.waiting.len();
-        while 0 < left
-            && let Some(mut file) = self.waiting.pop_front()
-        {
-            match bring(&mut file, &self.directory) {
-                Ok(true) => {
-                    self.committed.rows += file.rows;
-                    self.committed.files += 1;
-                    self.committed.bytes += file.size;
-                    left -= 1;
-                }
-                Ok(false) => {
-                    self.waiting.push_back(file);
-                    left -= 1;
-                }
+        bring: impl Fn(&mut WaitingFile, &Place<'_>) -> Result<(), StoreError>,
+    ) -> (BTreeSet<usize>, Option<StoreError>) {
+        let place = Place { staging: &self.staging, directory: &self.directory, claim: self.claim };
+        let (mut done, mut failure) = (BTreeSet::new(), None);
+        for (index, file) in self.waiting.iter_mut().enumerate() {
+            let mut brought = bring(file, &place);
+            while let Err(StoreError::Exists { .. }) = brought {
                 // Of a run with the same id. Nothing is ever replaced.
-                Err(StoreError::Exists { .. }) => {
-                    file.name = self.take_name();
-                    self.waiting.push_front(file);
+                file.name = self.next_name;
+                self.next_name.sequence += 1;
+                brought = bring(file, &place);
+            }
+            match brought {
+                Ok(()) => drop(done.insert(index)),
+                Err(error) => drop(failure.get_or_insert(error)),
+            }
+        }
+        (done, failure)
+    }
+
+    /// Makes hidden files visible that the cut of `epoch` lists.
+    fn show_hidden(&mut self, epoch: u64) -> Result<(), OutputError> {
+        let is_due = |file: &HiddenFile| file.listed_in.is_some_and(|listed| listed <= epoch);
+        let due: Vec<HiddenFile> = self.hidden.extract_if(.., |file| is_due(file)).collect();
+        // With one sync for all of them. Whatever stands in the way of one is met again below.
+        let folders = due.iter().map(|file| file.folder.to_string()).collect();
+        let _ = self.directory.create_each(&folders);
+        let (mut failure, mut lost, mut left) = (None, None, Vec::new());
+        let mut moved: BTreeMap<DateFolder, Vec<HiddenFile>> = BTreeMap::new();
+        for file in due {
+            let folder = self.directory.subdirectory(&file.folder.to_string());
+            let is_there = folder.and_then(|folder| {
+                self.staging.move_to(&file.hidden, &folder, &file.name.to_string())
+            });
+            match is_there {
+                Ok(true) => moved.entry(file.folder).or_default().push(file),
+                Ok(false) => {
+                    lost.get_or_insert(LostFile {
+                        path: self.staging.path().join(&file.hidden),
+                        output: Arc::clone(&self.output),
+                        rows: file.rows,
+                        fault: FileFault::Missing,
+                    });
+                    left.push(file);
                 }
                 Err(error) => {
-                    first_failure.get_or_insert(error);
-                    self.waiting.push_back(file);
-                    left -= 1;
+                    failure.get_or_insert(error);
+                    left.push(file);
                 }
             }
         }
-        if self.waiting.is_empty() {
+        for (folder, mut files) in moved {
+            let folder = self.directory.subdirectory(&folder.to_string());
+            match folder.and_then(|folder| folder.sync()) {
+                Ok(()) => {
+                    files.iter().for_each(|file| self.count_shown(file.rows, file.size));
+                    self.unnoted = Some(epoch);
+                }
+                // They are visible; it is tried again whether that is on the medium.
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    left.append(&mut files);
+                }
+            }
+        }
+        self.hidden.append(&mut left);
+        if failure.is_none()
+            && lost.is_none()
+            && let Some(epoch) = self.unnoted
+        {
+            match self.shown(epoch).note(&self.staging, self.next_name.process) {
+                Ok(()) => self.unnoted = None,
+                Err(error) => failure = Some(error),
+            }
+        }
+        self.note(failure);
+        match lost {
+            Some(lost) => Err(OutputError::Final(Arc::new(lost))),
+            None => self.outcome().map_err(OutputError::Retry),
+        }
+    }
+
+    /// Counts a file that has become visible.
+    fn count_shown(&mut self, rows: u64, bytes: u64) {
+        self.committed.rows += rows;
+        self.committed.files += 1;
+        self.committed.bytes += bytes;
+        self.complete_rows -= rows;
+        if self.complete_rows == 0 {
             self.waiting_since = None;
         }
-        self.note(first_failure);
+    }
+
+    fn shown(&self, epoch: u64) -> Shown {
+        Shown { job: self.next_name.run, epoch }
     }
 
     /// Takes note of how the disk is, and says it when that changes.
@@ -352,7 +459,7 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
     fn due_in(&self) -> Option<Duration> {
         let due_at = match (&self.failure, self.visibility) {
             (Some(failure), _) => Some(failure.retry_at),
-            (None, Visibility::AsTheyCome) => self.open.iter().map(|file| file.roll_at).min(),
+            (None, Visibility::AsTheyCome) => self.next_roll_at().map(|(roll_at, _)| roll_at),
             (None, Visibility::WithCheckpoints) => None,
         };
         due_at.map(|due_at| due_at.saturating_sub(self.clock.elapsed()))
@@ -360,10 +467,8 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
 
     fn condition(&self) -> Condition {
         let Some(failure) = &self.failure else { return Condition::default() };
-        let waiting_bytes: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
-        let open_bytes: usize = self.open.iter().map(OpenFile::bytes).sum();
-        let fits = self.waiting.len() < WAITING_FILES_MAX
-            && waiting_bytes + open_bytes < WAITING_BYTES_MAX;
+        // Hidden files take no memory: nothing waits for them.
+        let fits = self.waiting_bytes() + self.open.bytes() < WAITING_BYTES_MAX;
         Condition {
             trouble: Some(Arc::clone(&failure.cause) as Trouble),
             is_full: !fits,
@@ -372,15 +477,14 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
     }
 
     fn measures(&self) -> Vec<(String, OutputMeasures)> {
-        let waiting_bytes: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
-        let open_bytes: usize = self.open.iter().map(OpenFile::bytes).sum();
-        // An open file is rolled a fixed time after its first row has come.
-        let first_row = |file: &OpenFile<L>| file.roll_at.saturating_sub(self.roll.every);
-        let oldest = self.open.iter().map(first_row).chain(self.waiting_since).min();
+        // An open file is to be rolled a fixed time after its first row has come.
+        let first_row = self.open.oldest().map(|(roll_at, _)| roll_at);
+        let first_row = first_row.map(|roll_at| roll_at.saturating_sub(self.roll.every));
+        let oldest = first_row.into_iter().chain(self.waiting_since).min();
         let age = |since| self.clock.elapsed().saturating_sub(since);
         let measures = OutputMeasures {
             rows_waiting: self.rows(),
-            bytes_waiting: (waiting_bytes + open_bytes) as u64,
+            bytes_waiting: (self.waiting_bytes() + self.open.bytes()) as u64,
             oldest_waiting_since: oldest.map(|since| self.clock.wall() - age(since)),
             failures: self.failures,
             retries: self.retries,
@@ -394,93 +498,67 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
 
     fn seal(&mut self, closing: bool) -> Result<(), Trouble> {
         if closing {
-            while let Some(file) = self.open.pop() {
+            while let Some(file) = self.open.take_first() {
                 self.finish_file(file);
             }
         } else {
             self.complete_old();
         }
-        self.seal_waiting()
+        self.hide_waiting(0)
     }
 
     fn list(&mut self, epoch: u64, blob: &mut BlobWriter) -> OutputCut {
-        let staged = self.waiting.iter_mut().filter_map(|file| {
+        let staged = self.hidden.iter_mut().map(|file| {
             file.listed_in.get_or_insert(epoch);
-            Some(Staged {
+            Staged {
                 output: Arc::clone(&self.output),
                 folder: file.folder.to_string(),
-                hidden: file.sealed.as_ref()?.hidden_name(),
+                hidden: file.hidden.clone(),
                 name: file.name.to_string(),
                 rows: file.rows,
                 size: Some(file.size),
                 checksum: Some(file.checksum),
-            })
+            }
         });
         let staged = staged.collect();
         let now = self.clock.elapsed();
-        let pending = self.open.iter_mut().map(|file| {
+        let (output, roll_every) = (&self.output, self.roll.every);
+        let pending = self.open.change_all(|file| {
             let unsaved = std::mem::take(&mut file.unsaved);
             if !unsaved.is_empty() {
                 file.saved.push(blob.section(&unsaved));
             }
-            let age = self.roll.every.saturating_sub(file.roll_at.saturating_sub(now));
+            let age = now.saturating_add(roll_every).saturating_sub(file.roll_at);
             Pending {
-                output: Arc::clone(&self.output),
+                output: Arc::clone(output),
                 folder: file.folder.to_string(),
                 age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
                 rows: file.saved.clone(),
             }
         });
-        OutputCut { staged, pending: pending.collect() }
+        OutputCut { staged, pending }
     }
 
-    fn commit(&mut self, epoch: u64) -> Result<(), Trouble> {
-        let mut gone = Vec::new();
-        self.for_each_waiting(|file, directory| {
-            if file.listed_in.is_none_or(|listed| epoch < listed) {
-                return file.hold(directory).map(|()| false);
-            }
-            let vanished = match file.commit() {
-                Err(StoreError::Vanished { .. }) => true,
-                result => result.map(|()| file.sealed.is_none())?,
-            };
-            // Renamed by a try that was reported as failed, or by another process that has taken
-            // over. Is that on the medium?
-            if vanished && !file.is_shown(directory)? {
-                gone.push((directory.path().join(file.folder.to_string()), file.rows));
-            }
-            Ok(true)
-        });
-        for (folder, rows) in gone {
-            self.report.say(&format!(
-                "{}: somebody has removed a hidden file before it could be shown; its {rows} rows \
-                 are missing",
-                folder.display()
-            ));
-        }
-        self.outcome()
+    fn commit(&mut self, epoch: u64) -> Result<(), OutputError> {
+        self.show_hidden(epoch)
     }
 
-    fn recover(&mut self, recovery: &Recovery) -> Result<(), Trouble> {
+    fn recover(&mut self, recovery: &Recovery) -> Result<(), OutputError> {
         self.next_name.run = recovery.job;
-        let of_this = |staged: &&Staged| staged.output == self.output;
-        let staged = recovery.staged.iter().filter(of_this);
-        let elsewhere = recovery.elsewhere.iter().filter(of_this);
-        match output_dir::recover(&self.directory, recovery, staged, elsewhere) {
-            Ok(gone) => {
-                for Staged { folder, name, rows, .. } in gone {
-                    let path = self.directory.path().join(folder).join(name);
-                    self.report.say(&format!(
-                        "{} is not there, although its {rows} rows were written before this \
-                         start: somebody has taken it away",
-                        path.display()
-                    ));
-                }
-                self.note(None);
+        self.claim = recovery.claim;
+        let files = recovery::Files {
+            output: &self.output,
+            directory: &self.directory,
+            staging: &self.staging,
+        };
+        match files.recover(recovery, self.next_name.process, &self.report) {
+            Ok(()) => self.note(None),
+            Err(recovery::Unrecovered::Store(error)) => self.note(Some(error)),
+            Err(recovery::Unrecovered::Lost(lost)) => {
+                return Err(OutputError::Final(Arc::new(lost)));
             }
-            Err(error) => self.note(Some(error)),
         }
-        self.outcome()
+        self.outcome().map_err(OutputError::Retry)
     }
 
     fn restore(&mut self, pending: &Pending, rows: Vec<&[u8]>) -> Result<(), Trouble> {
@@ -489,21 +567,21 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
         }
         let folder: DateFolder =
             pending.folder.parse().map_err(|error: NotOurs| Arc::new(error) as Trouble)?;
-        let left = self.roll.every.saturating_sub(Duration::from_millis(pending.age_ms));
-        let roll_at = self.clock.elapsed().saturating_add(left);
-        let index = self.open_file(folder, roll_at);
+        let age = Duration::from_millis(pending.age_ms);
+        let roll_at = self.clock.elapsed().saturating_add(self.roll.every).saturating_sub(age);
+        let (layout, properties) = (&self.layout, &self.properties);
         for (section, bytes) in pending.rows.iter().zip(rows) {
             let records =
                 section.decode::<L::Record>(bytes).map_err(|error| Arc::new(error) as Trouble)?;
-            let file = &mut self.open[index];
-            for record in &records {
-                file.append(&self.layout, record);
-                if file.is_due() {
-                    file.encode(&self.layout, &self.properties);
+            self.open.change(layout, folder, roll_at, |file| {
+                for record in &records {
+                    file.append(layout, record);
+                    if file.is_due() {
+                        file.encode(layout, properties);
+                    }
                 }
-            }
-            file.encode(&self.layout, &self.properties);
-            file.saved.push(section.clone());
+                file.saved.push(section.clone());
+            });
         }
         Ok(())
     }

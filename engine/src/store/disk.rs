@@ -61,6 +61,13 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Whether a living process, this one too, has the file open since it created it. `true` where
     /// that cannot be found out.
     fn in_use(&self, path: &Path) -> io::Result<bool>;
+    /// Removes a file unless it is [in use](Self::in_use). Whether it did.
+    fn remove_unused(&self, path: &Path) -> io::Result<bool> {
+        if self.in_use(path)? {
+            return Ok(false);
+        }
+        self.remove_file(path).map(|()| true)
+    }
     /// The bytes of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Gives a file another name, atomically, in place of a file that has it.
@@ -78,6 +85,9 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
         RandomState::new().build_hasher().finish()
     }
 }
+
+/// How often a file is created that other processes take for a leftover, a number of tries.
+const CREATE_TRIES_MAX: usize = 8;
 
 /// The computer's own file systems.
 #[derive(Copy, Clone, Debug, Default)]
@@ -104,17 +114,37 @@ impl Disk for LocalDisk {
     }
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        // The operating system gives the lock back when the process dies, however it dies. Without
-        // locks (some network file systems) nothing is lost but the tidying up of leftovers.
-        let _ = file.try_lock();
-        Ok(Box::new(file))
+        for _ in 0..CREATE_TRIES_MAX {
+            let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+            // The operating system gives the lock back when the process dies, however it dies.
+            // Without locks (some network file systems) nothing is lost but the tidying up of
+            // leftovers.
+            if let Err(TryLockError::WouldBlock) = file.try_lock() {
+                // Another process has taken it for a leftover, and holds the lock until it has
+                // removed it.
+                file.lock()?;
+            }
+            if has_name(&file)? {
+                return Ok(Box::new(file));
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
     }
 
     fn in_use(&self, path: &Path) -> io::Result<bool> {
         match File::open(path)?.try_lock() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Ok(true),
+        }
+    }
+
+    fn remove_unused(&self, path: &Path) -> io::Result<bool> {
+        let file = File::open(path)?;
+        match file.try_lock() {
+            // Removed while the lock is held: a process that has created it, but has not locked it
+            // yet, waits for the lock and sees that its file is gone.
+            Ok(()) => fs::remove_file(path).map(|()| true),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Ok(false),
         }
     }
 
@@ -144,6 +174,19 @@ impl DiskFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
     }
+}
+
+/// Whether an open file still has a name.
+#[cfg(unix)]
+fn has_name(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+/// A file that is open cannot be removed elsewhere.
+#[cfg(not(unix))]
+fn has_name(_: &File) -> io::Result<bool> {
+    Ok(true)
 }
 
 fn kind_of(file_type: fs::FileType) -> EntryKind {

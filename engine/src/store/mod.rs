@@ -2,10 +2,11 @@
 //!
 //! A [`Directory`] is all that the other modules see. Two promises hold whatever happens to the
 //! process or the machine: a file that is visible under its name is complete, and what was
-//! reported as done is on the medium. Both come from one protocol: write under a hidden name in
-//! the same directory, sync, rename, sync the directory. The two halves can be had apart
-//! ([`Directory::stage`], [`SealedFile::commit`]): whoever commits by a manifest puts it between
-//! them.
+//! reported as done is on the medium. Both come from one protocol: write under a hidden name,
+//! sync, rename, sync the directory. [`Directory::replace`] does all of it. Its two halves can be
+//! had apart ([`Directory::put_new`] in a directory that no reader opens, [`Directory::move_to`]):
+//! an output that commits by a manifest puts it between them. A file that waits between the two
+//! halves holds no descriptor.
 //!
 //! Names are single names, never paths, and are checked, so that nothing can lead out of the
 //! directory.
@@ -18,15 +19,16 @@ mod staged;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use disk::{Disk, DiskFile, Entry, EntryKind, LocalDisk};
 pub use error::StoreError;
 pub use faulty::{FaultyDisk, Operation};
-pub use staged::{SealedFile, StagedFile};
 
-use staged::STAGED_PREFIX;
+pub(crate) use staged::STAGED_PREFIX;
+
+use staged::StagedFile;
 
 /// A directory and what is in it. Cheap to clone. Making one touches nothing: the directory is
 /// created when the first file in it is.
@@ -35,13 +37,13 @@ use staged::STAGED_PREFIX;
 /// use strandline_engine::store::Directory;
 ///
 /// let there = tempfile::tempdir().unwrap();
-/// let out = Directory::local(there.path().join("out"));
-/// let day = out.subdirectory("date=2024-11-03")?;
-/// let mut file = day.stage("rows.txt")?;
-/// file.append(b"a row\n")?;
-/// let mut file = file.seal()?; // on the medium, but not to be seen
-/// assert!(day.read("rows.txt").is_err());
-/// file.commit()?;
+/// let (waiting, day) = (there.path().join(".staged"), there.path().join("date=2024-11-03"));
+/// let (waiting, day) = (Directory::local(waiting), Directory::local(day));
+/// waiting.put_new("rows", b"a row\n")?;
+/// waiting.sync()?; // on the medium, but not where readers look
+/// assert!(!day.contains("rows.txt")?);
+/// waiting.move_to("rows", &day, "rows.txt")?;
+/// day.sync()?;
 /// assert_eq!(day.read("rows.txt")?, b"a row\n");
 /// # Ok::<(), strandline_engine::store::StoreError>(())
 /// ```
@@ -60,6 +62,8 @@ struct Shared {
     next: AtomicU64,
     /// Directories whose own names are on the medium.
     synced: Mutex<BTreeSet<PathBuf>>,
+    /// A directory could not be synced, because this file system never does that.
+    refuses_sync: AtomicBool,
 }
 
 impl Shared {
@@ -86,7 +90,12 @@ impl Directory {
     /// A directory of `disk`.
     pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Directory {
         let process = disk.unique_number();
-        let shared = Shared { process, next: AtomicU64::new(0), synced: Mutex::default() };
+        let shared = Shared {
+            process,
+            next: AtomicU64::new(0),
+            synced: Mutex::default(),
+            refuses_sync: AtomicBool::new(false),
+        };
         let mut path = path.into();
         if path.as_os_str().is_empty() {
             path.push(".");
@@ -150,7 +159,7 @@ impl Directory {
                 },
             },
         }
-        match parent_of(path).map(|parent| self.disk.sync_dir(parent)) {
+        match parent_of(path).map(|parent| self.sync_names(parent)) {
             // One may be allowed to add to a directory without being allowed to read it, which
             // syncing takes.
             Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -159,6 +168,65 @@ impl Directory {
                 self.shared.note_synced(path);
                 Ok(())
             }
+        }
+    }
+
+    /// Makes directories in this one, as far as they are missing; returns when they are on the medium,
+    /// after one sync for all of them.
+    ///
+    /// # Errors
+    ///
+    /// As of [`create`](Self::create), of the first that cannot be made.
+    pub fn create_each(&self, names: &BTreeSet<String>) -> Result<(), StoreError> {
+        let mut made = Vec::new();
+        for name in names {
+            let path = self.file(name)?;
+            if self.shared.is_synced(&path) {
+                continue;
+            }
+            if made.is_empty() {
+                self.create()?;
+            }
+            if let Err(error) = self.disk.create_dir(&path) {
+                match self.disk.kind(&path) {
+                    Ok(EntryKind::Directory) => {}
+                    Ok(_) => return Err(StoreError::NotADirectory { path }),
+                    Err(_) => return Err(StoreError::new("create", &path, error)),
+                }
+            }
+            made.push(path);
+        }
+        if made.is_empty() {
+            return Ok(());
+        }
+        self.sync()?;
+        made.iter().for_each(|path| self.shared.note_synced(path));
+        Ok(())
+    }
+
+    /// Returns when the names in the directory are on the medium.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says. May be called again.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.sync_names(&self.path).map_err(|error| StoreError::new("sync", &self.path, error))
+    }
+
+    /// Whether the file system has refused to sync a directory, as some network and FUSE file
+    /// systems always do. Everything goes on then; after a loss of power, names may be missing
+    /// there.
+    pub fn refuses_sync(&self) -> bool {
+        self.shared.refuses_sync.load(Ordering::Relaxed)
+    }
+
+    fn sync_names(&self, path: &Path) -> io::Result<()> {
+        match self.disk.sync_dir(path) {
+            Err(error) if is_refusal(&error) => {
+                self.shared.refuses_sync.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            result => result,
         }
     }
 
@@ -203,6 +271,38 @@ impl Directory {
         self.disk.read(&path).map_err(|error| StoreError::new("read", &path, error))
     }
 
+    /// The bytes of a file, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says: a file that cannot be read is not one that is not there.
+    pub fn read_if_there(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.file(name)?;
+        match self.disk.read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::new("read", &path, error)),
+        }
+    }
+
+    /// Whether there is something of that name.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says: what cannot be looked at is not absent.
+    pub fn contains(&self, name: &str) -> Result<bool, StoreError> {
+        let path = self.file(name)?;
+        let is_absent = |error: &io::Error| {
+            // The second: what the directory would be is a file.
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        };
+        match self.disk.kind(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(StoreError::new("look at", &path, error)),
+        }
+    }
+
     /// Puts a file in the place of whatever file has the name: a reader sees the old one or the
     /// new one. Returns when it is on the medium.
     ///
@@ -211,7 +311,8 @@ impl Directory {
     /// Such as a full disk. The old file is then still there, unless only the sync of the
     /// directory failed.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.staged_with(name, bytes)?.seal()?.commit()
+        self.staged_with(name, bytes)?.commit()?;
+        self.sync()
     }
 
     /// As [`replace`](Self::replace), but does not wait for the medium: after a loss of power, the
@@ -241,9 +342,7 @@ impl Directory {
         file.write_all(bytes)
             .and_then(|()| file.sync())
             .map_err(|error| StoreError::new("write", &path, error))?;
-        self.disk
-            .sync_dir(&self.path)
-            .map_err(|error| StoreError::new("sync", &self.path, error))?;
+        self.sync()?;
         Ok(true)
     }
 
@@ -256,51 +355,62 @@ impl Directory {
         Ok(file)
     }
 
-    /// Whether there is something of that name. What cannot be looked at is not there.
-    pub fn contains(&self, name: &str) -> bool {
-        self.file(name).is_ok_and(|path| self.disk.kind(&path).is_ok())
+    /// Writes a new file, creating the directory if it is missing; returns when the bytes are on the
+    /// medium. The name is there when the directory has been [synced](Self::sync) too. Nothing
+    /// stays open. For a directory that readers do not open: the file can be seen while it is
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Exists`] if there is a file of that name. After any other error (such as a full
+    /// disk) there is none, or one that nobody is told of.
+    pub fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.file(name)?;
+        // First, because it knows which of the directories above is none.
+        self.create()?;
+        let mut file = self.disk.create_file(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::Exists { path: path.clone() },
+            _ => StoreError::new("create", &path, error),
+        })?;
+        let written = match file.write_all(bytes).and_then(|()| file.flush()) {
+            Ok(()) => file.sync().map_err(|error| StoreError::new("sync", &path, error)),
+            Err(error) => Err(StoreError::new("write", &path, error)),
+        };
+        drop(file);
+        if written.is_err() {
+            // A second sync after one that failed may succeed without having written anything. If
+            // the file cannot be removed either, a start finds it.
+            let _ = self.disk.remove_file(&path);
+        }
+        written
     }
 
-    /// Makes a file visible that was sealed under the name `hidden`, in this or another process;
-    /// returns when that is on the medium. Whether it is there: it may have been visible already,
-    /// and somebody may have taken it away since.
+    /// Moves a file to the directory `to`, which is created if it is missing, under `name`. Returns
+    /// whether it is there: it may have been moved before, also by another process. That is on the
+    /// medium when `to` has been [synced](Self::sync).
     ///
     /// # Errors
     ///
     /// What the disk says. May be called again.
-    pub fn show(&self, hidden: &str, name: &str) -> Result<bool, StoreError> {
-        let (from, to) = (self.file(hidden)?, self.file(name)?);
-        match self.disk.rename(&from, &to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::new("rename a file to", &to, error));
+    pub fn move_to(&self, from: &str, to: &Directory, name: &str) -> Result<bool, StoreError> {
+        let (source, target) = (self.file(from)?, to.file(name)?);
+        if !self.contains(from)? {
+            return to.contains(name);
+        }
+        to.create()?;
+        match self.disk.rename(&source, &target) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                // A link has led to another file system.
+                to.replace(name, &self.read(from)?)?;
+                self.remove_file(from)?;
+                Ok(true)
             }
-            _ => {}
+            // Another process was quicker, or a network file system reports the failure of a rename
+            // that has happened.
+            Err(_) if !self.contains(from)? => to.contains(name),
+            Err(error) => Err(StoreError::new("rename a file to", &target, error)),
         }
-        // Also where nothing was renamed now: who did it may have died before this.
-        match self.disk.sync_dir(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::new("sync", &self.path, error))
-            }
-            _ => Ok(self.contains(name)),
-        }
-    }
-
-    /// Begins a file that is not seen under its name before it is committed, creating the
-    /// directory if it is missing.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Exists`] if there is a file of that name, and what the disk says.
-    pub fn stage(&self, name: &str) -> Result<StagedFile, StoreError> {
-        let path = self.file(name)?;
-        // First, because it knows which of the directories above is none.
-        self.create()?;
-        match self.disk.kind(&path) {
-            Ok(_) => return Err(StoreError::Exists { path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::new("create", &path, error)),
-        }
-        StagedFile::create(&self.disk, &self.path, &self.shared.next(), name)
     }
 
     /// Removes a file.
@@ -344,13 +454,9 @@ impl Directory {
                 continue;
             }
             let path = self.path.join(&name);
-            let result = match self.disk.in_use(&path) {
-                Ok(true) => continue,
-                Ok(false) => self.disk.remove_file(&path),
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(()) => removed += 1,
+            match self.disk.remove_unused(&path) {
+                Ok(true) => removed += 1,
+                Ok(false) => {}
                 // Its owner was alive after all, or somebody else tidied up.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(StoreError::new("remove", &path, error)),
@@ -368,6 +474,11 @@ impl Directory {
             Err(StoreError::Name { name: name.to_owned() })
         }
     }
+}
+
+/// Whether a file system says by this that it never syncs directories.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 /// The directory that `path` is in; that of a plain `name` is the current one.

@@ -23,7 +23,9 @@ fn no_name_leads_out_of_a_directory() {
     for name in ["", ".", "..", "../outside", "a/b", "/etc", "a\\b", "a\0b"] {
         assert!(matches!(directory.subdirectory(name), Err(StoreError::Name { .. })), "{name:?}");
         assert!(matches!(directory.read(name), Err(StoreError::Name { .. })), "{name:?}");
-        assert!(matches!(directory.stage(name), Err(StoreError::Name { .. })), "{name:?}");
+        assert!(matches!(directory.put_new(name, b""), Err(StoreError::Name { .. })), "{name:?}");
+        let moved = directory.move_to("a", &directory, name);
+        assert!(matches!(moved, Err(StoreError::Name { .. })), "{name:?}");
         assert!(matches!(directory.replace(name, b""), Err(StoreError::Name { .. })), "{name:?}");
         assert!(matches!(directory.remove_file(name), Err(StoreError::Name { .. })), "{name:?}");
     }
@@ -57,76 +59,88 @@ fn bytes_are_synced_before_the_name_and_the_name_before_anything_is_reported() {
 }
 
 #[test]
-fn what_is_dropped_unfinished_is_removed_and_what_is_sealed_stays_hidden() {
+fn a_file_that_is_put_and_moved_is_visible_once_however_often_it_is_moved() {
     let there = tempfile::tempdir().unwrap();
-    let directory = Directory::local(there.path());
-    let mut staged = directory.stage("a").unwrap();
-    staged.append(b"bytes").unwrap();
-    assert_eq!(names(&directory).len(), 1);
-    assert!(names(&directory)[0].starts_with(STAGED_PREFIX));
-    drop(staged);
-    assert!(names(&directory).is_empty());
-
-    let sealed = directory.stage("a").unwrap().seal().unwrap();
-    let hidden = sealed.hidden_name();
-    drop(sealed);
-    assert_eq!(names(&directory), std::slice::from_ref(&hidden));
-    // Whoever was promised it makes it visible, once or again.
+    let staging = Directory::local(there.path().join("staging"));
+    let day = Directory::local(there.path().join("a/day"));
+    staging.put_new("hidden", b"bytes").unwrap();
+    assert!(!day.contains("a").unwrap());
     for _ in 0..2 {
-        assert!(directory.show(&hidden, "a").unwrap());
-        assert_eq!(names(&directory), ["a"]);
+        assert!(staging.move_to("hidden", &day, "a").unwrap());
+        assert_eq!((names(&staging), names(&day)), (vec![], vec!["a".to_owned()]));
     }
-    directory.remove_file("a").unwrap();
-    assert!(!directory.show(&hidden, "a").unwrap(), "somebody has taken it away");
+    day.remove_file("a").unwrap();
+    assert!(!staging.move_to("hidden", &day, "a").unwrap(), "it is neither here nor there");
 }
 
 #[test]
-fn a_file_that_exists_is_not_staged_again() {
+fn a_file_that_exists_is_not_put_again() {
     let there = tempfile::tempdir().unwrap();
     let directory = Directory::local(there.path());
-    directory.replace("a", b"first").unwrap();
-    let error = directory.stage("a").unwrap_err();
+    directory.put_new("a", b"first").unwrap();
+    let error = directory.put_new("a", b"second").unwrap_err();
     assert!(matches!(&error, StoreError::Exists { .. }), "{error}");
+    assert_eq!(directory.read("a").unwrap(), b"first");
 }
 
 #[test]
-fn committing_twice_is_committing_once() {
+fn what_cannot_be_put_leaves_no_file() {
+    for operation in [Operation::Write, Operation::Sync] {
+        let there = tempfile::tempdir().unwrap();
+        let directory = Directory::on(broken(operation, ErrorKind::StorageFull), there.path());
+        let error = directory.put_new("a", b"bytes").unwrap_err();
+        assert!(matches!(&error, StoreError::NoSpace { .. }), "{error}");
+        assert!(names(&directory).is_empty());
+    }
+}
+
+/// A link has led to another file system: nothing can be renamed to there.
+#[test]
+fn a_file_is_moved_to_another_file_system_too() {
     let there = tempfile::tempdir().unwrap();
-    let directory = Directory::local(there.path());
-    let mut sealed = directory.stage("a").unwrap().seal().unwrap();
-    sealed.commit().unwrap();
-    sealed.commit().unwrap();
-    drop(sealed);
-    assert_eq!(names(&directory), ["a"]);
+    let (staging, day) = (there.path().join("staging"), there.path().join("day"));
+    let to_day = day.clone();
+    let disk = Arc::new(FaultyDisk::new(LocalDisk, move |operation, path| {
+        let crosses = operation == Operation::Rename && path == to_day.join("a");
+        (crosses && fs::read_dir(&to_day).unwrap().next().is_none())
+            .then_some(ErrorKind::CrossesDevices)
+    }));
+    let (staging, day) = (Directory::on(disk.clone(), staging), Directory::on(disk, day));
+    staging.put_new("hidden", b"bytes").unwrap();
+    assert!(staging.move_to("hidden", &day, "a").unwrap());
+    assert_eq!((names(&staging), names(&day)), (vec![], vec!["a".to_owned()]));
+    assert_eq!(day.read("a").unwrap(), b"bytes");
 }
 
 #[test]
-fn a_commit_whose_last_sync_failed_is_visible_once_and_can_be_repeated() {
+fn what_cannot_be_looked_at_is_not_absent() {
     let there = tempfile::tempdir().unwrap();
-    let failures = Arc::new(AtomicUsize::new(1));
-    let left = Arc::clone(&failures);
-    let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
-        let fails = operation == Operation::SyncDir && 0 < left.load(Ordering::SeqCst);
-        fails.then(|| left.fetch_sub(1, Ordering::SeqCst)).map(|_| ErrorKind::Other)
-    });
-    let directory = Directory::on(Arc::new(disk), there.path());
-    directory.create().unwrap_err();
-    let mut sealed = directory.stage("a").unwrap().seal().unwrap();
-    failures.store(1, Ordering::SeqCst);
-    sealed.commit().unwrap_err();
-    assert_eq!(names(&directory), ["a"]);
-    sealed.commit().unwrap();
-    drop(sealed);
-    assert_eq!(names(&directory), ["a"]);
+    for operation in [Operation::Kind, Operation::Read] {
+        let staging = Directory::on(broken(operation, ErrorKind::Other), there.path());
+        let looked = match operation {
+            Operation::Kind => {
+                staging.move_to("a", &staging, "b").unwrap_err();
+                staging.contains("a").map(drop)
+            }
+            _ => staging.read_if_there("a").map(drop),
+        };
+        assert!(matches!(looked, Err(StoreError::Other { .. })));
+    }
 }
 
+/// CIFS and some FUSE file systems answer so.
 #[test]
-fn a_staged_file_that_vanished_says_so() {
-    let there = tempfile::tempdir().unwrap();
-    let directory = Directory::local(there.path());
-    let mut sealed = directory.stage("a").unwrap().seal().unwrap();
-    directory.remove_file(&names(&directory)[0]).unwrap();
-    assert!(matches!(sealed.commit(), Err(StoreError::Vanished { .. })));
+fn a_file_system_that_refuses_to_sync_directories_is_noted_and_everything_goes_on() {
+    for kind in [ErrorKind::InvalidInput, ErrorKind::Unsupported] {
+        let there = tempfile::tempdir().unwrap();
+        let out = Directory::on(broken(Operation::SyncDir, kind), there.path().join("new"));
+        assert!(!out.refuses_sync());
+        out.replace("a", b"bytes").unwrap();
+        out.put_new("b", b"bytes").unwrap();
+        out.sync().unwrap();
+        assert!(out.subdirectory("any").unwrap().refuses_sync(), "whoever shares the disk knows");
+        assert_eq!(names(&out), ["a", "b"]);
+    }
 }
 
 #[test]
@@ -137,18 +151,39 @@ fn leftovers_of_the_dead_go_and_files_of_the_living_stay() {
     fs::write(there.path().join(format!("{STAGED_PREFIX}0-0")), "half a fi").unwrap();
     fs::write(there.path().join(".hidden"), "not ours").unwrap();
     fs::create_dir(there.path().join(format!("{STAGED_PREFIX}directory"))).unwrap();
-    let writing = directory.stage("a").unwrap();
-    let mut sealed = directory.stage("b").unwrap().seal().unwrap();
+    let mut writing = directory.staged_with("a", b"by").unwrap();
 
     let sibling = Directory::local(there.path());
     assert_eq!(sibling.remove_leftovers().unwrap(), 1);
     assert_eq!(sibling.remove_leftovers().unwrap(), 0);
 
-    writing.seal().unwrap().commit().unwrap();
-    sealed.commit().unwrap();
-    let names = names(&directory);
-    assert_eq!(names.iter().filter(|name| !name.starts_with('.')).count(), 2, "{names:?}");
-    assert_eq!(names.len(), 4, "{names:?}");
+    writing.append(b"tes").unwrap();
+    writing.commit().unwrap();
+    drop(directory.staged_with("b", b"never finished").unwrap());
+    assert_eq!(directory.read("a").unwrap(), b"bytes");
+    assert_eq!(names(&directory).len(), 3, "{:?}", names(&directory));
+}
+
+/// One process creates files, another one takes for leftovers what is not locked: whatever the
+/// order of their steps, no file is lost that its process believes it has.
+#[test]
+fn a_file_that_is_being_created_is_never_taken_for_a_leftover() {
+    let there = tempfile::tempdir().unwrap();
+    let (writer, sibling) = (Directory::local(there.path()), Directory::local(there.path()));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                // Somebody else's file may be gone between listing and locking it.
+                let _ = sibling.remove_leftovers();
+            }
+        });
+        let written: Result<Vec<()>, _> =
+            (0..2000).map(|n: u32| writer.refresh("a", &n.to_le_bytes())).collect();
+        done.store(true, Ordering::SeqCst);
+        written.unwrap();
+    });
+    assert_eq!(names(&writer), ["a"]);
 }
 
 /// Stops the world after the n-th operation, for every n; then looks at it as a new process would.
@@ -236,6 +271,29 @@ fn a_directory_is_synced_in_the_one_above_also_if_another_process_made_it() {
     // A directory that may be entered but not read cannot be synced, and need not be.
     Directory::on(broken(Operation::SyncDir, ErrorKind::PermissionDenied), &path).create().unwrap();
     assert!(path.is_dir());
+}
+
+#[test]
+fn many_directories_are_made_by_one_sync() {
+    let there = tempfile::tempdir().unwrap();
+    let syncs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&syncs);
+    let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
+        counted.fetch_add(usize::from(operation == Operation::SyncDir), Ordering::SeqCst);
+        None
+    });
+    let directory = Directory::on(Arc::new(disk), there.path());
+    directory.create().unwrap();
+    let before = syncs.load(Ordering::SeqCst);
+    let names_of = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    directory.create_each(&names_of(&["a", "b", "c"])).unwrap();
+    directory.create_each(&names_of(&["b", "c"])).unwrap();
+    directory.subdirectory("c").unwrap().create().unwrap();
+    assert_eq!(syncs.load(Ordering::SeqCst) - before, 1);
+    assert_eq!(names(&directory), ["a", "b", "c"]);
+    fs::write(there.path().join("d"), "").unwrap();
+    let error = directory.create_each(&names_of(&["d"])).unwrap_err();
+    assert!(matches!(error, StoreError::NotADirectory { .. }), "{error}");
 }
 
 #[test]

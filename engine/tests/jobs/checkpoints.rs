@@ -16,7 +16,7 @@ use strandline_engine::checkpoint::{CheckpointError, Checkpoints};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
 use strandline_engine::report::Report;
-use strandline_engine::sink::{FileOutputs, Roll, RunId};
+use strandline_engine::sink::{FileOutputs, ParquetCodec, Roll, RunId};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::store::Directory;
 use strandline_engine::table::Table;
@@ -105,6 +105,7 @@ impl Place {
             out: Directory::local(self.out()),
             run: RunId::fresh(&clock),
             roll: Roll { rows: 30, ..Roll::default() },
+            codec: ParquetCodec::default(),
             clock: clock.clone(),
             report: report.clone(),
             table: table(),
@@ -271,7 +272,8 @@ fn a_finished_run_shows_what_is_hidden_and_says_what_it_came_to_again() {
     assert!(!staged.is_empty());
     for file in &staged {
         let folder = place.out().join(&*file.output).join(&file.folder);
-        fs::rename(folder.join(&file.name), folder.join(&file.hidden)).unwrap();
+        let staging = place.out().join(".staged").join(&*file.output);
+        fs::rename(folder.join(&file.name), staging.join(&file.hidden)).unwrap();
     }
     assert!(place.rows().len() < rows.len());
     for workers in [3, 1] {

@@ -17,7 +17,7 @@ use strandline_engine::checkpoint::{Checkpoints, catalog, places};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop};
 use strandline_engine::report::Report;
-use strandline_engine::sink::{self, FileOutputs, Roll, RunId};
+use strandline_engine::sink::{self, FileOutputs, ParquetCodec, Roll, RunId};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use strandline_operators::aggregate::{Average, Count, Max, Min};
@@ -63,6 +63,7 @@ fn a_process() {
         out,
         run,
         roll: Roll::default(),
+        codec: ParquetCodec::default(),
         clock: clock.clone(),
         report: report.clone(),
         table: table(),
@@ -219,7 +220,7 @@ fn a_start_with_a_place_missing_is_refused_with_both_ways_out() {
     let newest: Manifest = catalog::find(&blobs).unwrap().newest.unwrap();
     let recovery = places::recovery_at(&newest, &place);
     let out = Directory::local(there.path().join("b"));
-    assert!(sink::show_staged(&out, &recovery.staged).unwrap().is_empty());
+    assert!(sink::show_staged(&out, &recovery).unwrap().is_empty());
     places::report_shown(&blobs, &newest, &place).unwrap();
     assert_eq!(rows_in([&*there.path().join("a"), &*there.path().join("b")]).len(), rows);
     for _ in 0..2 {

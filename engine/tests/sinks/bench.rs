@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use strandline_engine::clock::{Clock, ClockHand};
 use strandline_engine::outputs::Visibility;
 use strandline_engine::report::Report;
-use strandline_engine::sink::{FinalRowsFiles, Roll, RunId, SinkOptions};
+use strandline_engine::sink::{FinalRowsFiles, ParquetCodec, Roll, RunId, SinkOptions};
 use strandline_engine::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use strandline_engine::table::Table;
 use strandline_engine::view::Snapshot;
@@ -129,6 +129,7 @@ impl Bench {
             process: 0,
             visibility: Visibility::AsTheyCome,
             roll: Roll::default(),
+            codec: ParquetCodec::default(),
             clock,
             report: heard.report(),
         };

@@ -7,13 +7,14 @@ use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use strandline_engine::outputs::Output as _;
-use strandline_engine::sink::RejectedFiles;
+use strandline_engine::sink::{ParquetCodec, RejectedFiles};
 use strandline_operators::decode::DeadReason;
 use strandline_operators::record::{Offset, Rejected, Rejection};
 use strandline_operators::time::EventTime;
 
-use crate::bench::{Bench, by_folder, rejected, row, some_rows};
+use crate::bench::{Bench, by_folder, count, rejected, row, some_rows};
 
 /// The columns that the documentation promises: whoever changes this breaks readers.
 #[test]
@@ -144,13 +145,7 @@ fn a_row_is_in_the_folder_of_its_windows_start() {
         [0, -10_000, day - 10_000, day, 253_402_300_790_000, 253_402_300_800_000, i64::MIN];
     writer.write(&starts.map(|start| row("a", start, (1, None), &[]))).unwrap();
     writer.roll().unwrap();
-    let expected = [
-        ("date=1969-12-31", 1),
-        ("date=1970-01-01", 2),
-        ("date=1970-01-02", 1),
-        ("date=9999-12-31", 1),
-        ("date=__HIVE_DEFAULT_PARTITION__", 2),
-    ];
+    let expected = [("date=1970-01-01", 5), ("date=1970-01-02", 1), ("date=9999-12-31", 1)];
     assert_eq!(by_folder(&bench, "parquet"), expected.map(|(name, rows)| (name.to_owned(), rows)));
 }
 
@@ -168,7 +163,7 @@ fn rejected_records_keep_their_bytes_and_their_origin() {
     writer.write(&records).unwrap();
     writer.roll().unwrap();
 
-    let expected = [("date=2024-11-03", 1), ("date=__HIVE_DEFAULT_PARTITION__", 3)];
+    let expected = [("date=1970-01-01", 3), ("date=2024-11-03", 1)];
     assert_eq!(by_folder(&bench, "dead_letters"), expected.map(|(name, n)| (name.to_owned(), n)));
     let mut seen = 0;
     for batch in bench.read("dead_letters") {
@@ -208,4 +203,61 @@ fn a_late_record_is_in_the_folder_of_its_window() {
     let time = batch.column_by_name("event_time").unwrap();
     assert_eq!(time.as_primitive::<TimestampMillisecondType>().value(0), event_time.as_millis());
     assert_eq!(batch.column_by_name("reason").unwrap().as_string::<i32>().value(0), "late");
+}
+
+/// Readers have no dates for other times, and refuse a whole folder for one of them.
+#[test]
+fn times_that_some_reader_does_not_know_are_null() {
+    let bench = Bench::new();
+    let mut writer = RejectedFiles::dead_letters(&bench.options, "t");
+    let (first, last) = (0, 253_402_300_799_999);
+    let times = [first, last, -1, last + 1, 1_730_638_574_123_456_789, i64::MIN, i64::MAX];
+    let records = (0..).zip(times).map(|(offset, time)| Rejected {
+        log_timestamp: Some(EventTime::from_millis(time)),
+        event_time: Some(EventTime::from_millis(time)),
+        ..rejected(offset, Rejection::Dead(DeadReason::Empty), None)
+    });
+    writer.write(&records.collect::<Vec<_>>()).unwrap();
+    writer.roll().unwrap();
+    let expected = [("date=1970-01-01", 6), ("date=9999-12-31", 1)];
+    assert_eq!(by_folder(&bench, "dead_letters"), expected.map(|(name, n)| (name.to_owned(), n)));
+    for name in ["kafka_timestamp", "event_time"] {
+        let mut seen: Vec<Option<i64>> = Vec::new();
+        for batch in bench.read("dead_letters") {
+            let column = batch.column_by_name(name).unwrap();
+            seen.extend(column.as_primitive::<TimestampMillisecondType>());
+        }
+        seen.sort();
+        assert_eq!(seen, [None, None, None, None, None, Some(first), Some(last)], "{name}");
+    }
+}
+
+#[test]
+fn the_end_of_the_last_window_of_the_calendar_is_its_last_millisecond() {
+    let bench = Bench::new();
+    let mut writer = bench.rows_files();
+    writer.write(&[row("a", 253_402_300_790_000, (1, None), &[])]).unwrap();
+    writer.roll().unwrap();
+    let batch = &bench.read("parquet")[0];
+    let end = batch.column_by_name("window_end").unwrap();
+    assert_eq!(end.as_primitive::<TimestampMillisecondType>().value(0), 253_402_300_799_999);
+}
+
+#[test]
+fn files_of_every_codec_hold_the_same_rows() {
+    for codec in ParquetCodec::ALL {
+        assert_eq!(codec.name().parse(), Ok(codec));
+        let mut bench = Bench::new();
+        bench.options.codec = codec;
+        let mut writer = bench.rows_files();
+        writer.write(&some_rows(9000)).unwrap();
+        writer.roll().unwrap();
+        assert_eq!(count(&bench.read("parquet")), 9000);
+        let file = std::fs::File::open(&bench.files("parquet")[0]).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let compression = reader.metadata().row_group(0).column(0).compression();
+        let found = format!("{compression:?}").to_lowercase();
+        let expected = if codec == ParquetCodec::Lz4 { "lz4_raw" } else { codec.name() };
+        assert!(found.starts_with(expected), "{codec}: {found}");
+    }
 }

@@ -40,6 +40,7 @@ fn what_is_written_at_once_is_in_one_file_of_each_kind() {
         out: options.out,
         run: options.run,
         roll: Roll { every: Duration::ZERO, ..options.roll },
+        codec: options.codec,
         clock: options.clock,
         report: options.report,
         table: table(),

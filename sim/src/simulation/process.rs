@@ -16,7 +16,8 @@ use strandline_engine::job::{
 use strandline_engine::outputs::{OpenOutputs, Outputs, Trouble, Visibility};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{
-    Existing, FileOutputs, LatestJson, Roll, RunId, check, identify, identity, prepare, show_staged,
+    Existing, FileOutputs, LatestJson, ParquetCodec, Roll, RunId, check, identify, identity,
+    prepare, show_staged,
 };
 use strandline_engine::source::{PartitionStart, Source};
 use strandline_engine::store::{Directory, Disk};
@@ -207,6 +208,7 @@ where
         out: out.clone(),
         run,
         roll: Roll { every: plan.roll_every, rows: plan.roll_rows, ..Roll::default() },
+        codec: ParquetCodec::default(),
         clock: clock.clone(),
         report: report.clone(),
         table: setup.table,
@@ -343,9 +345,9 @@ pub(super) fn recover_place(out: &Directory, blobs: &dyn Blobs) -> Result<(), St
     let newest = newest.ok_or("there is no checkpoint")?;
     let here = identity(out).map_err(|error| text(&error))?;
     let recovery = places::recovery_at(&newest, &here);
-    let gone = show_staged(out, &recovery.staged).map_err(|error| text(&error))?;
+    let gone = show_staged(out, &recovery).map_err(|error| text(&error))?;
     if let Some(gone) = gone.first() {
-        return Err(format!("{} is neither hidden nor visible", gone.name));
+        return Err(format!("{} is missing or damaged", gone.name));
     }
     places::report_shown(blobs, &newest, &here).map_err(|error| text(&error))
 }

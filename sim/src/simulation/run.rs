@@ -706,7 +706,8 @@ where
         if (ledger.late, ledger.dead_letters()) != rejected {
             return Err(format!("the ledger says {ledger:?}, the outputs {rejected:?}"));
         }
-        self.outs().iter().try_for_each(no_leftovers)
+        let job = self.laws.newest().map(|newest| newest.job.clone()).unwrap_or_default();
+        self.outs().iter().try_for_each(|out| no_leftovers(out, &job))
     }
 
     fn judge_found(&self, found: &Found, undisturbed: Option<&Found>) -> Result<(), String> {
@@ -773,16 +774,21 @@ fn with_checksum(json: &str) -> Vec<u8> {
     format!("{json}\nxxh3 {checksum:016x}\n").into_bytes()
 }
 
-/// Whether nothing hidden is left over.
-fn no_leftovers(directory: &Directory) -> Result<(), String> {
+/// Whether nothing hidden is left over of the job.
+fn no_leftovers(directory: &Directory, job: &str) -> Result<(), String> {
+    let is_staging = directory.path().parent().is_some_and(|parent| parent.ends_with(".staged"));
     for entry in directory.list().map_err(|error| error.to_string())? {
-        if entry.name.starts_with('.') && entry.name != ID_FILE {
+        // A checkpoint of another job may count on its hidden files.
+        let is_of_job = is_staging && entry.name.contains(job);
+        let is_hidden =
+            entry.name.starts_with('.') && ![ID_FILE, ".staged"].contains(&&*entry.name);
+        if is_hidden || is_of_job {
             let path = directory.path().join(&entry.name);
             return Err(format!("{} is left over", path.display()));
         }
         if entry.kind == EntryKind::Directory {
             let below = directory.subdirectory(&entry.name).map_err(|error| error.to_string())?;
-            no_leftovers(&below)?;
+            no_leftovers(&below, job)?;
         }
     }
     Ok(())

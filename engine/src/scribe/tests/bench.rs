@@ -19,7 +19,7 @@ use crate::checkpoint::places::Restoration;
 use crate::clock::ClockHand;
 use crate::outputs::{OutputCut, Outputs, Staged, Visibility};
 use crate::scribe::*;
-use crate::sink::{FileOutputs, Roll};
+use crate::sink::{FileOutputs, ParquetCodec, Roll};
 use crate::source::TopicIdentity;
 use crate::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use crate::table::Table;
@@ -102,6 +102,8 @@ pub(super) struct Bench {
     pub(super) stop: Stop,
     pub(super) disk_fails: Arc<AtomicBool>,
     pub(super) renames_fail: Arc<AtomicBool>,
+    /// Nothing can be looked at.
+    pub(super) looks_fail: Arc<AtomicBool>,
 }
 
 pub(super) const JOB: &str = "0000000000001-00000002";
@@ -132,11 +134,16 @@ impl Bench {
     ) -> Bench {
         let disk_fails = Arc::new(AtomicBool::new(false));
         let renames_fail = Arc::new(AtomicBool::new(false));
+        let looks_fail = Arc::new(AtomicBool::new(false));
         let (writes, renames) = (Arc::clone(&disk_fails), Arc::clone(&renames_fail));
+        let looks = Arc::clone(&looks_fail);
         let disk = FaultyDisk::new(LocalDisk, move |operation, _| {
             let fails = match operation {
                 Operation::Write => writes.load(Ordering::SeqCst),
                 Operation::Rename => renames.load(Ordering::SeqCst),
+                Operation::Kind | Operation::Read if looks.load(Ordering::SeqCst) => {
+                    return Some(ErrorKind::Other);
+                }
                 _ => false,
             };
             fails.then_some(ErrorKind::StorageFull)
@@ -149,6 +156,7 @@ impl Bench {
             out: Directory::on(Arc::new(disk), out),
             run: JOB.parse().unwrap(),
             roll: Roll { every: Duration::from_secs(60), ..Roll::default() },
+            codec: ParquetCodec::default(),
             clock: clock.clone(),
             report: report.clone(),
             table: Table::new::<Out>("key", "rows", &["count"]),
@@ -176,10 +184,26 @@ impl Bench {
         };
         let scribe = Scribe::new(options, Bell::default(), &Background::by(ByHand));
         let desk = scribe.desk.clone();
-        Bench { scribe, desk, blobs, hand, said, failure, stop, disk_fails, renames_fail }
+        Bench {
+            scribe,
+            desk,
+            blobs,
+            hand,
+            said,
+            failure,
+            stop,
+            disk_fails,
+            renames_fail,
+            looks_fail,
+        }
     }
 
     pub(super) fn recover(&self, epoch: Option<u64>, staged: Vec<Staged>) {
+        self.recover_as(1, epoch, staged);
+    }
+
+    /// Lets it begin as the start whose first manifest has the number `claim`.
+    pub(super) fn recover_as(&self, claim: u64, epoch: Option<u64>, staged: Vec<Staged>) {
         let cut = |epoch| CutRecord {
             epoch,
             finished: false,
@@ -193,7 +217,7 @@ impl Bench {
         };
         let manifest = Manifest {
             format: FORMAT,
-            number: 1,
+            number: claim,
             job: JOB.into(),
             start: JOB.into(),
             written_at: EventTime::from_millis(0),
@@ -202,7 +226,7 @@ impl Bench {
             outputs: None,
             cut: epoch.map(cut),
         };
-        self.hand(Letter::Recover(Restoration::of(&manifest), 1));
+        self.hand(Letter::Recover(Restoration::of(&manifest), claim));
     }
 
     pub(super) fn hand(&self, letter: Letter<u64, Out>) {
@@ -274,15 +298,14 @@ fn pending_of(manifest: &Manifest) -> VecDeque<Pending> {
 pub(super) fn visible(out: &Path) -> (Vec<u64>, usize) {
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
-    let (mut rows, mut hidden) = (Vec::new(), 0);
+    let hidden = hidden(out).len();
+    let mut rows = Vec::new();
     let Ok(entries) = fs::read_dir(out.join("parquet/date=1970-01-01")) else {
         return (rows, hidden);
     };
     for entry in entries.map(Result::unwrap) {
-        if entry.file_name().to_str().unwrap().starts_with('.') {
-            hidden += 1;
-            continue;
-        }
+        let name = entry.file_name().into_string().unwrap();
+        assert!(!name.starts_with('.'), "{name} is where readers look");
         let file = fs::File::open(entry.path()).unwrap();
         let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
         for batch in reader.unwrap().build().unwrap().map(Result::unwrap) {
@@ -292,6 +315,13 @@ pub(super) fn visible(out: &Path) -> (Vec<u64>, usize) {
     }
     rows.sort_unstable();
     (rows, hidden)
+}
+
+/// The hidden files of final rows.
+pub(super) fn hidden(out: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(out.join(".staged/parquet")) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|staged| staged == "staged")).collect()
 }
 
 /// A record that is late, with a payload of so many bytes.

@@ -11,10 +11,11 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::{Row, Window};
 use tempfile::TempDir;
 
+use super::open_file::OPEN_FILE_BYTES;
 use super::*;
 use crate::clock::ClockHand;
-use crate::sink::{FinalRows, RunId};
-use crate::store::{FaultyDisk, LocalDisk, Operation};
+use crate::sink::{FinalRows, ParquetCodec, RunId};
+use crate::store::{Disk, DiskFile, Entry, EntryKind, FaultyDisk, LocalDisk, Operation};
 use crate::table::Table;
 
 const DAY_MS: i64 = 86_400_000;
@@ -46,7 +47,7 @@ impl Bench {
         Bench { failing, ..Bench::on(disk, roll) }
     }
 
-    fn on(disk: FaultyDisk, roll: Roll) -> Bench {
+    fn on(disk: impl Disk, roll: Roll) -> Bench {
         let there = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -57,6 +58,7 @@ impl Bench {
             process: 3,
             visibility: Visibility::AsTheyCome,
             roll,
+            codec: ParquetCodec::default(),
             clock,
             report: Report::new(move |line| lines.lock().unwrap().push(line.to_owned())),
         };
@@ -141,7 +143,8 @@ fn a_file_is_visible_when_it_has_rows_enough() {
 #[test]
 fn the_greatest_file_is_visible_when_all_are_too_great_together() {
     let row_bytes = FinalRows::<(u64,)>::bytes(&row(0));
-    let mut bench = Bench::new(Roll { bytes: 39 * row_bytes, ..by_age(60) });
+    let bytes = 3 * OPEN_FILE_BYTES + 39 * row_bytes;
+    let mut bench = Bench::new(Roll { bytes, ..by_age(60) });
     bench.write(&[0; 10]);
     bench.write(&[1; 20]);
     assert_eq!(bench.visible(), []);
@@ -150,16 +153,141 @@ fn the_greatest_file_is_visible_when_all_are_too_great_together() {
 }
 
 #[test]
-fn more_dates_than_files_may_be_open_roll_the_one_left_alone_the_longest() {
+fn rows_of_many_dates_become_a_file_a_date() {
     let mut bench = Bench::new(by_age(60));
-    for day in 0..OPEN_FILES_MAX as i64 {
+    for n in 0..2000 {
+        bench.write(&[n % 400]);
+    }
+    assert_eq!(bench.visible(), []);
+    bench.files.roll().unwrap();
+    let rows: Vec<usize> = bench.visible().into_iter().map(|(_, rows)| rows).collect();
+    assert_eq!(rows, [5; 400]);
+}
+
+/// What a date costs while it waits for its rows bounds how many may.
+#[test]
+fn a_date_with_few_rows_costs_little_memory() {
+    let mut bench = Bench::new(by_age(60));
+    // All days from 1970 to 2026.
+    for day in 0..20_454 {
         bench.write(&[day]);
     }
-    bench.write(&[0]);
     assert_eq!(bench.visible(), []);
-    bench.write(&[20_000]);
-    assert_eq!(bench.visible(), [("date=1970-01-02".to_owned(), 1)]);
-    assert_eq!(bench.files.open.len(), OPEN_FILES_MAX);
+    assert_eq!(bench.files.open.len(), 20_454);
+}
+
+#[test]
+fn rows_of_more_dates_than_fit_into_memory_are_some_in_each_file() {
+    let row_bytes = FinalRows::<(u64,)>::bytes(&row(0));
+    // Room for all dates with six rows each.
+    let bytes = 200 * (OPEN_FILE_BYTES + 6 * row_bytes);
+    let mut bench = Bench::new(Roll { bytes, ..by_age(60) });
+    for n in 0..200 * 24 {
+        bench.write(&[(n * 73) % 200]);
+    }
+    bench.files.roll().unwrap();
+    let visible = bench.visible();
+    assert_eq!(visible.iter().map(|(_, rows)| rows).sum::<usize>(), 200 * 24);
+    assert!(visible.len() < 200 * 8, "{} files", visible.len());
+}
+
+#[test]
+fn where_there_are_many_dates_files_wait_longer() {
+    let mut bench = Bench::new(by_age(60));
+    let many = i64::try_from(ROLLED_BY_AGE_MAX).unwrap() + 1;
+    bench.write(&(0..many).collect::<Vec<_>>());
+    bench.hand.advance(Duration::from_secs(60));
+    bench.files.tick();
+    assert_eq!(bench.visible(), []);
+    assert_eq!(bench.files.due_in(), Some(Duration::from_secs(60)));
+    bench.hand.advance(Duration::from_secs(60));
+    bench.files.tick();
+    assert_eq!(bench.visible().len(), ROLLED_BY_AGE_MAX + 1);
+}
+
+/// A disk that counts the files that are open.
+#[derive(Clone, Debug, Default)]
+struct CountingDisk(Arc<OpenCount>);
+
+#[derive(Debug, Default)]
+struct OpenCount {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct CountedFile(Box<dyn DiskFile>, Arc<OpenCount>);
+
+impl Disk for CountingDisk {
+    fn create_file(&self, path: &Path) -> std::io::Result<Box<dyn DiskFile>> {
+        let file = LocalDisk.create_file(path)?;
+        let now = self.0.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most.fetch_max(now, Ordering::SeqCst);
+        Ok(Box::new(CountedFile(file, Arc::clone(&self.0))))
+    }
+    fn create_dir(&self, path: &Path) -> std::io::Result<()> {
+        LocalDisk.create_dir(path)
+    }
+    fn list(&self, path: &Path) -> std::io::Result<Vec<Entry>> {
+        LocalDisk.list(path)
+    }
+    fn kind(&self, path: &Path) -> std::io::Result<EntryKind> {
+        LocalDisk.kind(path)
+    }
+    fn in_use(&self, path: &Path) -> std::io::Result<bool> {
+        LocalDisk.in_use(path)
+    }
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        LocalDisk.read(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        LocalDisk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
+        LocalDisk.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> std::io::Result<()> {
+        LocalDisk.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
+        LocalDisk.sync_dir(path)
+    }
+}
+
+impl std::io::Write for CountedFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl DiskFile for CountedFile {
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+}
+
+impl Drop for CountedFile {
+    fn drop(&mut self) {
+        self.1.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_hidden_file_holds_no_descriptor() {
+    let disk = CountingDisk::default();
+    let mut bench = Bench::on(disk.clone(), by_age(60));
+    bench.files.visibility = Visibility::WithCheckpoints;
+    bench.write(&(0..300).collect::<Vec<_>>());
+    bench.files.seal(true).unwrap();
+    assert_eq!(bench.files.hidden.len(), 300);
+    assert_eq!(disk.0.now.load(Ordering::SeqCst), 0);
+    bench.files.list(1, &mut BlobWriter::new("b"));
+    bench.files.commit(1).unwrap();
+    assert_eq!(bench.visible().len(), 300);
+    assert_eq!(disk.0.most.load(Ordering::SeqCst), 1);
 }
 
 #[test]
@@ -195,11 +323,13 @@ fn a_full_disk_loses_nothing_is_said_once_and_is_over_when_it_is_over() {
 #[test]
 fn while_the_disk_takes_nothing_there_is_room_up_to_a_bound() {
     let mut bench = Bench::new(by_age(60));
-    let dates = |count: usize| (0..count as i64).collect::<Vec<_>>();
     bench.failing.store(true, Ordering::SeqCst);
-    bench.write(&dates(OPEN_FILES_MAX + WAITING_FILES_MAX - 1));
-    assert!(!bench.files.condition().is_full);
-    bench.write(&[20_000]);
+    bench.write(&(0..1000).collect::<Vec<_>>());
+    bench.files.roll().unwrap_err();
+    assert!(!bench.files.condition().is_full, "it is memory that counts, not how many files");
+    let bytes = vec![0; WAITING_BYTES_MAX];
+    let file = WaitingFile::new(DateFolder::default(), bench.files.next_name, 1, bytes);
+    bench.files.waiting.push_back(file);
     assert!(bench.files.condition().is_full);
 }
 
@@ -222,7 +352,8 @@ fn a_staged_file_that_vanished_is_written_again() {
     let first = AtomicBool::new(true);
     let disk = FaultyDisk::new(LocalDisk, move |operation, to| {
         if operation == Operation::Rename && first.swap(false, Ordering::SeqCst) {
-            for file in fs::read_dir(to.parent().unwrap()).unwrap() {
+            let out = to.ancestors().nth(3).unwrap();
+            for file in fs::read_dir(out.join(".staged/rows")).unwrap() {
                 fs::remove_file(file.unwrap().path()).unwrap();
             }
         }
@@ -280,10 +411,11 @@ fn a_crash_at_any_operation_leaves_whole_files() {
         assert!(committed.rows <= rows as u64 && rows <= 3);
         for (folder, rows) in visible(&path) {
             assert_eq!(rows, if folder == "date=1970-01-01" { 2 } else { 1 });
-            Directory::local(path.join(&folder)).remove_leftovers().unwrap();
-            let left = fs::read_dir(path.join(&folder)).unwrap().count();
-            assert_eq!(left, 1, "{folder}");
+            assert_eq!(fs::read_dir(path.join(&folder)).unwrap().count(), 1, "{folder}");
         }
+        let staging = Directory::local(there.path().join(".staged/rows"));
+        crate::sink::recovery::remove_hidden(&staging, |hidden| hidden.claim == 0).unwrap();
+        assert_eq!(staging.list().unwrap(), []);
         if finished {
             assert_eq!(rows, 3);
             break;

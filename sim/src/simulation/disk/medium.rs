@@ -57,9 +57,23 @@ struct Directory {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Add { name: String, node: Node },
-    Remove { name: String },
-    Rename { from: String, to: String, node: Node },
+    Add {
+        name: String,
+        node: Node,
+    },
+    Remove {
+        name: String,
+    },
+    /// A file has got a name in another directory.
+    MoveAway {
+        name: String,
+        node: Node,
+    },
+    Rename {
+        from: String,
+        to: String,
+        node: Node,
+    },
 }
 
 /// How much a file system keeps of what was not synced.
@@ -163,11 +177,13 @@ impl Medium {
         {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        if from_dir != to_dir {
-            // Nothing of ours moves files between directories: it would need two syncs.
-            return Err(io::ErrorKind::CrossesDevices.into());
+        if from_dir == to_dir {
+            self.change(from_dir, Change::Rename { from: from_name, to: to_name, node });
+        } else {
+            // Both directories have to be synced. Until then the file may have both names, or either.
+            self.change(to_dir, Change::Add { name: to_name, node });
+            self.change(from_dir, Change::MoveAway { name: from_name, node });
         }
-        self.change(from_dir, Change::Rename { from: from_name, to: to_name, node });
         Ok(())
     }
 
@@ -216,10 +232,25 @@ impl Medium {
             1 => Keeps::UpTo(random.below(self.changes + 1)),
             _ => Keeps::Any,
         };
-        for content in self.nodes.values_mut() {
+        let mut moved_away = Vec::new();
+        for (node, content) in &mut self.nodes {
             match content {
                 Content::File(file) => file.lose_power(random),
-                Content::Directory(directory) => directory.lose_power(keeps, random),
+                Content::Directory(directory) => {
+                    let moved = directory.moved_away();
+                    moved_away.extend(moved.into_iter().map(|(name, file)| (*node, name, file)));
+                    directory.lose_power(keeps, random);
+                }
+            }
+        }
+        // A file that is moved is never without a name.
+        for (from, name, file) in moved_away {
+            let is_named = self.nodes.values().any(|content| {
+                matches!(content, Content::Directory(d) if d.entries.values().any(|n| *n == file))
+            });
+            if !is_named && let Ok(directory) = self.directory_mut(from) {
+                directory.entries.entry(name.clone()).or_insert(file);
+                directory.durable.entry(name).or_insert(file);
             }
         }
         let mut reachable = BTreeSet::new();
@@ -334,6 +365,17 @@ impl File {
 }
 
 impl Directory {
+    /// The files that were moved to other directories since the last sync.
+    fn moved_away(&self) -> Vec<(String, Node)> {
+        let changes = self.unsynced.iter();
+        changes
+            .filter_map(|(_, change)| match change {
+                Change::MoveAway { name, node } => Some((name.clone(), *node)),
+                _ => None,
+            })
+            .collect()
+    }
+
     fn lose_power(&mut self, keeps: Keeps, random: &mut SplitMix64) {
         let mut entries = std::mem::take(&mut self.durable);
         for (number, change) in self.unsynced.drain(..) {
@@ -363,6 +405,11 @@ impl Change {
             }
             Change::Remove { name } => {
                 entries.remove(name);
+            }
+            Change::MoveAway { name, node } => {
+                if entries.get(name) == Some(node) {
+                    entries.remove(name);
+                }
             }
             Change::Rename { from, to, node } => {
                 if entries.get(from) == Some(node) {
