@@ -57,6 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "looks at the folder behind the store's back")]
     fn outputs_and_checkpoints_are_two_places_side_by_side() {
         let there = tempfile::tempdir().unwrap();
         let path = |name: &str| there.path().join(name);

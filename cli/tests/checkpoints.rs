@@ -322,8 +322,8 @@ fn what_was_committed_in_a_place_is_shown_there_and_reported() {
     assert!(!staged.is_empty());
     let paths = staged.iter().map(|file| {
         let text = |name: &str| file[name].as_str().unwrap().to_owned();
-        let folder = out.join(text("output")).join(text("folder"));
-        (folder.join(text("name")), folder.join(text("hidden")))
+        let visible = out.join(text("output")).join(text("folder")).join(text("name"));
+        (visible, out.join(".staged").join(text("output")).join(text("hidden")))
     });
     let paths: Vec<(PathBuf, PathBuf)> = paths.collect();
     for (visible, hidden) in &paths {

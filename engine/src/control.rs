@@ -82,7 +82,6 @@ pub(crate) struct Ack {
 }
 
 /// What is said to the coordinator.
-#[expect(clippy::large_enum_variant, reason = "most reports are acknowledgements, few a second")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[expect(
     clippy::large_enum_variant,

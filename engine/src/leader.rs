@@ -246,7 +246,12 @@ impl<P, O> Leader<P, O> {
         }
         if let Some(Imbalance { epoch, partition, ledger }) = self.coordinator.imbalance() {
             let committed = self.committed_before.is_some();
-            return Err(JobError::Unbalanced { epoch, partition, ledger, committed });
+            return Err(JobError::Unbalanced {
+                epoch,
+                partition,
+                ledger: Box::new(ledger),
+                committed,
+            });
         }
         if let Some(epoch) = self.options.finished {
             return Ok(self.lead_showing(epoch, now));

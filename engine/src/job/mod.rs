@@ -170,7 +170,7 @@ pub enum JobError {
         /// The first partition of which it does not balance.
         partition: Partition,
         /// Its ledger.
-        ledger: Ledger,
+        ledger: Box<Ledger>,
         /// Whether there are checkpoints.
         committed: bool,
     },

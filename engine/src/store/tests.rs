@@ -100,12 +100,12 @@ fn a_file_is_moved_to_another_file_system_too() {
     let there = tempfile::tempdir().unwrap();
     let (staging, day) = (there.path().join("staging"), there.path().join("day"));
     let to_day = day.clone();
-    let disk = Arc::new(FaultyDisk::new(LocalDisk, move |operation, path| {
+    let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new(LocalDisk, move |operation, path| {
         let crosses = operation == Operation::Rename && path == to_day.join("a");
         (crosses && fs::read_dir(&to_day).unwrap().next().is_none())
             .then_some(ErrorKind::CrossesDevices)
     }));
-    let (staging, day) = (Directory::on(disk.clone(), staging), Directory::on(disk, day));
+    let (staging, day) = (Directory::on(Arc::clone(&disk), staging), Directory::on(disk, day));
     staging.put_new("hidden", b"bytes").unwrap();
     assert!(staging.move_to("hidden", &day, "a").unwrap());
     assert_eq!((names(&staging), names(&day)), (vec![], vec!["a".to_owned()]));
