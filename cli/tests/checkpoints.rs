@@ -341,7 +341,7 @@ fn what_was_committed_in_a_place_is_shown_there_and_reported() {
     std::fs::remove_file(&paths[0].0).unwrap();
     let (stdout, _, code) = ask(&asked, &place);
     assert_eq!(code, Some(1), "{stdout}");
-    assert!(stdout.contains("neither hidden nor visible") && stdout.contains("--abandon-place"));
+    assert!(stdout.contains("missing or damaged") && stdout.contains("--abandon-place"));
     // Another directory is no place of a job.
     let other = counting.place.path().join("other");
     let (_, stderr, code) = ask(&["recover", "--out", other.to_str().unwrap()], &place);
