@@ -53,9 +53,14 @@ fn clean(mut command: Command, arguments: &[&str]) -> Command {
     }
     let out = arguments.iter().position(|argument| *argument == "--out");
     if let Some(out) = out.and_then(|at| arguments.get(at + 1)) {
-        command.env("STRANDLINE_CHECKPOINT", Path::new(out).join("checkpoints"));
+        command.env("STRANDLINE_CHECKPOINT", checkpoints_of(out));
     }
     command
+}
+
+/// Where checkpoints are of a job with such an `--out`: the same for the next start, and not inside it.
+fn checkpoints_of(out: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("checkpoints").join(out.replace(['/', '\\'], "-"))
 }
 
 /// Runs a command to its end.
