@@ -25,7 +25,7 @@ fn nonsense_is_one_line_and_exit_code_2_and_nothing_is_written() {
         &["--rate", "-1"],
         &["--devices", "0"],
         &["--kafka-option", "no.such.property=1"],
-        &["--kafka-option", "security.protocol=ssl"],
+        &["--kafka-option", "security.protocol=tls"],
         &["--fetch", "telepathy"],
         &["--fetch", "direct", "--kafka-option", "client.rack=a"],
         &["--fetch", "direct", "--kafka-option", "security.protocol=sasl_plaintext"],
