@@ -38,6 +38,8 @@ const MOVES_MAX: u64 = 200_000;
 const STOP_MOVES: u64 = 3_000;
 /// How long the other processes of a job go on when one of them is dead, in moves.
 const SURVIVAL_MOVES: u64 = 1_000;
+/// How long the other processes of a job may take to end after one that has, in moves.
+const FOLLOW_MOVES: u64 = 10_000;
 /// How long another process runs while one stands still, in moves, at most.
 const STANDSTILL_MOVES: u64 = 800;
 /// How long two processes run against each other, in moves.
@@ -489,6 +491,11 @@ where
                     }
                     if group.is_over() {
                         return Ok(Event::Over(index));
+                    }
+                    // The others end too: by themselves, or because they notice that it failed.
+                    let latest = self.scheduler.moves() + FOLLOW_MOVES;
+                    if latest < self.ask_at.load(Ordering::SeqCst) {
+                        self.ask_after(FOLLOW_MOVES);
                     }
                 }
                 Interrupt::Started(_) => {
