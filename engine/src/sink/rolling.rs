@@ -108,8 +108,16 @@ pub struct RollingFiles<L: Layout> {
     retries: u64,
 }
 
+/// What a disk takes, or not: that files are written says nothing of whether they can be shown.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Write,
+    Show,
+}
+
 /// The disk does not take files just now.
 struct Failure {
+    step: Step,
     cause: Arc<StoreError>,
     /// By the clock.
     retry_at: Duration,
@@ -290,8 +298,7 @@ impl<L: Layout> RollingFiles<L> {
                 Err(error) => failure = Some(error),
             }
         }
-        self.note(failure);
-        self.outcome()
+        self.note(Step::Write, failure)
     }
 
     /// Without checkpoints: makes complete files visible.
@@ -305,7 +312,8 @@ impl<L: Layout> RollingFiles<L> {
                 self.waiting.push_back(file);
             }
         }
-        self.note(failure);
+        // What stands in the way has been noted.
+        drop(self.note(Step::Show, failure));
     }
 
     /// Tries to `bring` each complete file further. Gives the places of those that it went well for,
@@ -387,10 +395,10 @@ impl<L: Layout> RollingFiles<L> {
                 Err(error) => failure = Some(error),
             }
         }
-        self.note(failure);
+        let shown = self.note(Step::Show, failure);
         match lost {
             Some(lost) => Err(OutputError::Final(Arc::new(lost))),
-            None => self.outcome().map_err(OutputError::Retry),
+            None => shown.map_err(OutputError::Retry),
         }
     }
 
@@ -410,13 +418,19 @@ impl<L: Layout> RollingFiles<L> {
     }
 
     /// Takes note of how the disk is, and says it when that changes.
-    fn note(&mut self, failure: Option<StoreError>) {
+    fn note(&mut self, step: Step, failure: Option<StoreError>) -> Result<(), Trouble> {
         let retry_at = self.clock.elapsed().saturating_add(RETRY_AFTER);
         match (failure, self.failure.take()) {
-            (None, None) => {}
+            (None, None) => Ok(()),
+            // Another step has failed, and has not been tried again.
+            (None, Some(before)) if before.step != step => {
+                self.failure = Some(before);
+                Ok(())
+            }
             (None, Some(_)) => {
                 let directory = self.directory.path().display();
                 self.report.say(&format!("{directory}: written again, no row was lost"));
+                Ok(())
             }
             (Some(cause), before) => {
                 self.retries += u64::from(before.is_some());
@@ -425,15 +439,11 @@ impl<L: Layout> RollingFiles<L> {
                     let rows = self.rows();
                     self.report.say(&format!("{cause} ({rows} rows wait in memory until then)"));
                 }
-                self.failure = Some(Failure { cause: Arc::new(cause), retry_at });
+                let cause = Arc::new(cause);
+                let step = before.map_or(step, |before| before.step);
+                self.failure = Some(Failure { step, cause: Arc::clone(&cause), retry_at });
+                Err(cause)
             }
-        }
-    }
-
-    fn outcome(&self) -> Result<(), Trouble> {
-        match &self.failure {
-            None => Ok(()),
-            Some(failure) => Err(Arc::clone(&failure.cause) as Trouble),
         }
     }
 }
@@ -551,14 +561,14 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
             directory: &self.directory,
             staging: &self.staging,
         };
-        match files.recover(recovery, self.next_name.process, &self.report) {
-            Ok(()) => self.note(None),
-            Err(recovery::Unrecovered::Store(error)) => self.note(Some(error)),
+        let failure = match files.recover(recovery, self.next_name.process, &self.report) {
+            Ok(()) => None,
+            Err(recovery::Unrecovered::Store(error)) => Some(error),
             Err(recovery::Unrecovered::Lost(lost)) => {
                 return Err(OutputError::Final(Arc::new(lost)));
             }
-        }
-        self.outcome().map_err(OutputError::Retry)
+        };
+        self.note(Step::Show, failure).map_err(OutputError::Retry)
     }
 
     fn restore(&mut self, pending: &Pending, rows: Vec<&[u8]>) -> Result<(), Trouble> {
