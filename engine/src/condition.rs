@@ -5,7 +5,7 @@
 //! their words from here, so that they cannot contradict each other. What a part of the job notices
 //! (a broker that does not answer, a full disk) it reports by [`Telemetry`](crate::telemetry); what
 //! only shows over time (a partition that holds the others back) is found out by the
-//! [`observer`].
+//! `observer`.
 
 pub(crate) mod observer;
 pub(crate) mod watchdog;

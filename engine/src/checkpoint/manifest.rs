@@ -6,7 +6,7 @@
 //! ran before finds its number taken and cannot commit any more.
 //!
 //! It is a line of JSON, for people too, and a line with its checksum. What is stored is described
-//! in [`stored`]; [`Manifest`] is what the program works with. Manifests of format 1 are read, and
+//! in `stored`; [`Manifest`] is what the program works with. Manifests of format 1 are read, and
 //! are written as format 2. A newer format is refused: it is no damage, and nothing that it names
 //! may be removed.
 
