@@ -88,7 +88,9 @@ async function agreeing(page, address) {
  * @returns {Map<string, Record<string, any>>}
  */
 export function rowsOf(metrics) {
-  const rows = Object.values(metrics).find(Array.isArray) ?? [];
+  // The other list of the document says in what condition the job is.
+  const { conditions: _, ...document } = metrics;
+  const rows = Object.values(document).find(Array.isArray) ?? [];
   return new Map(
     rows.map((/** @type {Record<string, any>} */ row) => [
       Object.values(row).find((value) => typeof value === "string"),
