@@ -11,3 +11,4 @@ mod process;
 mod program;
 mod real_kafka;
 mod topics;
+mod wrong_times;

@@ -21,11 +21,24 @@ fn client(bootstrap: &str) -> ClientConfig {
 
 /// A new topic of this process, whose records are kept whatever their timestamps.
 pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: u32) -> String {
+    create_topic_with(bootstrap, name, partitions, &[])
+}
+
+/// The same with more settings.
+pub(crate) fn create_topic_with(
+    bootstrap: &str,
+    name: &str,
+    partitions: u32,
+    settings: &[(&str, &str)],
+) -> String {
     let topic = format!("{name}-{}", std::process::id());
     let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().unwrap();
     let partitions = i32::try_from(partitions).unwrap();
-    let new =
+    let mut new =
         NewTopic::new(&topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+    for (name, value) in settings {
+        new = new.set(name, value);
+    }
     let options = AdminOptions::new().operation_timeout(Some(LIMIT));
     let created = block_on(admin.create_topics([&new], &options)).unwrap();
     assert!(created.iter().all(Result::is_ok), "{created:?}");
@@ -53,7 +66,15 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Produces a log, with its timestamps.
 pub(crate) fn fill(bootstrap: &str, topic: &str, log: &[Vec<LoggedRecord>]) {
-    let producer: BaseProducer = client(bootstrap).set("linger.ms", "20").create().unwrap();
+    send(&producer(bootstrap), topic, log);
+}
+
+pub(crate) fn producer(bootstrap: &str) -> BaseProducer {
+    client(bootstrap).set("linger.ms", "20").create().unwrap()
+}
+
+/// Produces a log, with its timestamps, and waits until it is there.
+pub(crate) fn send(producer: &BaseProducer, topic: &str, log: &[Vec<LoggedRecord>]) {
     for (partition, records) in (0..).zip(log) {
         for logged in records {
             let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition);
