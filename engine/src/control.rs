@@ -11,7 +11,7 @@ use strandline_operators::window::EpochCount;
 
 use crate::checkpoint::manifest::PartitionCut;
 use crate::notice::Notice;
-use crate::source::PartitionStart;
+use crate::source::{PartitionStart, TopicIdentity};
 use crate::view::PartitionState;
 
 /// A new epoch, said by the coordinator to every source.
@@ -23,6 +23,8 @@ pub(crate) struct Turn {
     pub(crate) floor: Option<EventTime>,
     /// Partitions to read from this epoch on.
     pub(crate) assign: Vec<Assignment>,
+    /// The topic that they are of; only together with partitions.
+    pub(crate) topic: Option<TopicIdentity>,
     /// No window that ends at or before this may be opened again, by a partition that is new.
     pub(crate) closed_before: EventTime,
     /// Whether the partitions have ends: a source that has read all of its own is finished.

@@ -232,6 +232,9 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 // this worker has promised not to send any more, or what was closed before it.
                 let floor = turn.floor.unwrap_or(EventTime::MIN);
                 let floor = floor.max(capabilities.data.time().event).max(turn.closed_before);
+                if let Some(topic) = &turn.topic {
+                    log.expect(topic);
+                }
                 for Assignment { worker: reader, start, kept } in turn.assign {
                     if reader != worker {
                         continue;

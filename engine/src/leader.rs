@@ -30,7 +30,7 @@ use crate::coordinator::{Coordinator, Imbalance};
 use crate::ingest::Meter;
 use crate::job::{JobError, JobOptions, Stop, Summary};
 use crate::report::Report;
-use crate::source::PartitionStart;
+use crate::source::{PartitionStart, Plan, TopicIdentity};
 use crate::table::Table;
 use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, PartitionView, Phase, Snapshot, View};
 
@@ -106,6 +106,7 @@ pub(crate) struct Leader<P, O> {
     /// Where cuts become checkpoints, if they do; `None` too when the last one has.
     keeper: Option<Keeper<P, O>>,
     committed_before: Option<EventTime>,
+    topic: TopicIdentity,
     /// Partitions that no worker has been told to read.
     unassigned: Vec<PartitionStart>,
     /// What an earlier run kept of partitions.
@@ -169,7 +170,7 @@ impl<P, O> Leader<P, O> {
         options: LeaderOptions,
         inputs: Inputs,
         keeper: Option<Keeper<P, O>>,
-        plan: Vec<PartitionStart>,
+        plan: Plan,
         kept: Option<&CutRecord>,
         discovered: Option<Receiver<Vec<PartitionStart>>>,
         coordinator: Coordinator,
@@ -199,8 +200,9 @@ impl<P, O> Leader<P, O> {
             read_before: 0,
             read_before_run: kept.map_or(0, |kept| kept.ledger().read),
             at_start: true,
-            bounded: plan.iter().all(|start| start.end.is_some()),
-            unassigned: plan,
+            bounded: plan.partitions.iter().all(|start| start.end.is_some()),
+            topic: plan.topic,
+            unassigned: plan.partitions,
             discovered,
             partitions_of: vec![0; workers],
             coordinator,
@@ -350,6 +352,7 @@ impl<P, O> Leader<P, O> {
     fn turn(&mut self, order: Order, now: Duration) {
         let floor = self.coordinator.floor(self.epoch);
         let assign = if order == Order::Read { self.assign() } else { Vec::new() };
+        let topic = (!assign.is_empty()).then(|| self.topic.clone());
         let (bounded, closed_before) = (self.bounded, self.closed_before);
         let Some(inputs) = &mut self.inputs else { return };
         let left = self.epoch;
@@ -365,7 +368,7 @@ impl<P, O> Leader<P, O> {
         inputs.cuts.pass(self.epoch);
         let epoch = self.epoch;
         let committed = self.keeper.as_ref().and_then(Keeper::committed_epoch);
-        let turn = Turn { epoch, floor, assign, closed_before, bounded, order, committed };
+        let turn = Turn { epoch, floor, assign, topic, closed_before, bounded, order, committed };
         inputs.turns.say(turn);
         if self.coordinator.turned()
             && let Some(floor) = floor

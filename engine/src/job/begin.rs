@@ -24,7 +24,7 @@ const CLAIMS_MAX: usize = 5;
 
 /// What the leading process knows before the workers start.
 pub(super) struct Beginning {
-    pub(super) partitions: Vec<PartitionStart>,
+    pub(super) plan: Plan,
     pub(super) checkpoint: Option<CheckpointBeginning>,
     /// Whether the run that is continued is finished: what it left hidden is shown.
     pub(super) finished: bool,
@@ -64,8 +64,8 @@ where
     fn try_to_begin(&self, clock: &Clock, stop: &Stop) -> Result<Beginning, JobError> {
         let stopped = || stop.is_requested();
         let Some(checkpoints) = &self.checkpoints else {
-            let partitions = self.source.plan(&[], &stopped)?.partitions;
-            return Ok(Beginning { partitions, checkpoint: None, finished: false, then: None });
+            let plan = self.source.plan(&[], &stopped)?;
+            return Ok(Beginning { plan, checkpoint: None, finished: false, then: None });
         };
         let found = catalog::find(&*checkpoints.blobs)?;
         let continued = self.continued(checkpoints, &found)?;
@@ -90,7 +90,7 @@ where
             start: checkpoints.start.to_string(),
             written_at: clock.wall(),
             shape: self.shape(checkpoints),
-            topic: plan.topic,
+            topic: plan.topic.clone(),
             outputs: checkpoints.outputs.clone(),
             cut: continued.as_ref().and_then(|manifest| manifest.cut.clone()),
         };
@@ -99,7 +99,7 @@ where
         let restoration = Restoration::of(&claim);
         let continued = continued.map(Arc::new);
         let checkpoint = CheckpointBeginning { claim, continued, restoration, retention };
-        Ok(Beginning { partitions: plan.partitions, checkpoint: Some(checkpoint), finished, then })
+        Ok(Beginning { plan, checkpoint: Some(checkpoint), finished, then })
     }
 
     /// What is read by a run that continues `manifest`.

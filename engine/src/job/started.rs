@@ -36,7 +36,7 @@ use crate::ingest::{IngestOptions, Meter, ingest};
 use crate::leader::{Inputs, Leader, LeaderOptions, Say};
 use crate::outputs::{Outputs, Visibility};
 use crate::scribe::{self, Desk, Letter, ScribeCheckpoints, ScribeHandle, ScribeOptions};
-use crate::source::{PartitionStart, Source};
+use crate::source::{PartitionStart, Plan, Source};
 use crate::table::Cells;
 use crate::view::View;
 
@@ -65,7 +65,7 @@ where
 
 /// Where the leader begins.
 struct Lead {
-    partitions: Vec<PartitionStart>,
+    plan: Plan,
     discovered: Option<Receiver<Vec<PartitionStart>>>,
     checkpoint: Option<(Manifest, Restoration)>,
     /// Whether the run that is continued is finished: nothing is read.
@@ -96,7 +96,7 @@ where
         let beginning = if leads { Some(self.begin(clock, stop)?) } else { None };
         let (mut lead, mut continued, mut retention) = (None, None, None);
         let mut refused = None;
-        if let Some(Beginning { partitions, checkpoint, finished, then }) = beginning {
+        if let Some(Beginning { plan, checkpoint, finished, then }) = beginning {
             refused = then;
             let mut words = None;
             if let Some(found) = checkpoint {
@@ -104,7 +104,7 @@ where
                 words = Some((claim, restoration));
                 (continued, retention) = (found.continued, Some(found.retention));
             }
-            lead = Some(Lead { partitions, discovered: None, checkpoint: words, finished });
+            lead = Some(Lead { plan, discovered: None, checkpoint: words, finished });
         }
         if leads {
             self.outputs
@@ -165,8 +165,9 @@ where
         if lead.finished {
             return None;
         }
-        let bounded = lead.partitions.iter().all(|start| start.end.is_some());
-        (!bounded).then_some(lead.partitions.len())
+        let partitions = &lead.plan.partitions;
+        let bounded = partitions.iter().all(|start| start.end.is_some());
+        (!bounded).then_some(partitions.len())
     }
 
     /// Hears of new partitions.
@@ -316,7 +317,7 @@ where
                 },
                 inputs,
                 keeper,
-                lead.partitions,
+                lead.plan,
                 continued,
                 lead.discovered,
                 coordinator,

@@ -123,6 +123,10 @@ pub struct PartitionStart {
 
 /// Reads the partitions of one worker. Never blocks.
 pub trait Reader: 'static {
+    /// The topic that is to be read, as the process that planned found it: reading another one of that
+    /// name is an error. Called before the first partition is assigned.
+    fn expect(&mut self, _topic: &TopicIdentity) {}
+
     /// Begins to read a partition.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use strandline_engine::job::{Job, JobOptions, Stop};
 use strandline_engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::source::{
-    PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake,
+    PartitionStart, Plan, Progress, Reader, Source, SourceError, TopicIdentity, Wake,
 };
 use strandline_engine::table::{Cell, Table};
 use strandline_engine::view::{PartitionState, Phase};
@@ -121,11 +121,13 @@ struct Watched {
     reads: Arc<AtomicU64>,
     /// Its partitions never end where they are read to: as if a transaction were open.
     is_unfinished: bool,
+    /// What a reader was told that it reads.
+    expected: Option<TopicIdentity>,
 }
 
 impl Watched {
     fn new(log: SimulatedLog, is_unfinished: bool) -> Watched {
-        Watched { log, reads: Arc::default(), is_unfinished }
+        Watched { log, reads: Arc::default(), is_unfinished, expected: None }
     }
 }
 
@@ -160,7 +162,13 @@ impl Source for Watched {
 }
 
 impl Reader for WatchedReader {
+    fn expect(&mut self, topic: &TopicIdentity) {
+        self.1.expected = Some(topic.clone());
+    }
+
     fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
+        let expected = self.1.expected.as_ref();
+        assert_eq!(expected, Some(&TopicIdentity::named("toy")), "every worker is told");
         self.0.assign(start)
     }
 

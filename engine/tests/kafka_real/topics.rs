@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer};
 use strandline_engine::clock::Clock;
 use strandline_engine::source::kafka::Fetch;
-use strandline_engine::source::{PartitionStart, Source, SourceError};
+use strandline_engine::source::{PartitionStart, Reader, Source, SourceError};
 use strandline_operators::record::{Offset, Partition};
 
 use crate::kafka_support::{LIMIT, Reading, fill, fresh, plan, producer};
@@ -135,13 +135,23 @@ fn a_topic_that_is_made_again_while_it_is_read_is_an_error(fetch: Fetch) {
     let bootstrap = bootstrap();
     let topic = create(&bootstrap, "made-again", 1, &[]);
     fill(&producer(&bootstrap, &[]), &topic, 0, 0, 50);
-    let source = source(fetch, &bootstrap, &topic);
-    let mut reading = Reading::new(&source, &plan(&source));
-    reading.until_at_end();
+    let planned = source(fetch, &bootstrap, &topic);
+    let plan = planned.plan(&[], &|| false).unwrap();
+    // In the process that planned, and in another one.
+    let mut readings = [planned, source(fetch, &bootstrap, &topic)].map(|source| {
+        let mut reading = Reading::new(&source, &[]);
+        reading.reader.expect(&plan.topic);
+        plan.partitions.iter().for_each(|start| reading.assign(*start));
+        reading.until_at_end();
+        reading
+    });
     make_again(&bootstrap, &topic);
     fill(&producer(&bootstrap, &[]), &topic, 0, 0, 200);
-    let line = reading.until_error().to_string();
-    assert!(line.contains("created anew") && line.contains(&topic), "{line}");
+    for reading in &mut readings {
+        let line = reading.until_error().to_string();
+        assert!(line.contains("the topic is gone: it was deleted while"), "{line}");
+        assert!(line.contains("created anew") && line.contains(&topic), "{line}");
+    }
 }
 
 /// Deletes a topic, and creates it with one partition as soon as that is done.

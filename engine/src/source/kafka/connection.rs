@@ -19,7 +19,6 @@ use crate::clock::Clock;
 use crate::condition::ConditionKind;
 use crate::source::kafka::budget::Budget;
 use crate::source::kafka::cursor::Loss;
-use crate::source::kafka::end_offsets::EndOffsets;
 use crate::source::kafka::lookup::{At, Lookup, Trouble};
 use crate::source::kafka::plan::LeftOut;
 use crate::source::kafka::settings::KafkaSettings;
@@ -30,7 +29,7 @@ use crate::source::{START_OVER, SourceError, Wake};
 /// that nobody answers.
 const ANSWER_WITHIN_FIRST: Duration = Duration::from_secs(2);
 /// How long a later question waits for its answer, for lines that are slow.
-pub(super) const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 /// Time between questions.
 pub(super) const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long a broker may have no answer, though it can be reached, before a person is told: longer
@@ -51,7 +50,6 @@ pub(super) fn topic_gone() -> String {
 pub(super) struct Connection {
     pub(super) settings: KafkaSettings,
     pub(super) lookup: Lookup,
-    pub(super) end_offsets: EndOffsets,
     pub(super) budget: Arc<Budget>,
     pub(super) watch: Watch,
     state: Mutex<State>,
@@ -73,7 +71,7 @@ struct State {
     broken: BTreeMap<i32, String>,
     /// How many partitions the topic had when last asked; 0 before.
     partitions: u32,
-    /// The id of the topic that was planned for.
+    /// The id of the topic that is to be read.
     topic_id: Option<String>,
     /// What a bounded run leaves out.
     left_out: Vec<LeftOut>,
@@ -94,10 +92,10 @@ impl Connection {
     pub(super) fn new(settings: KafkaSettings) -> Result<Arc<Connection>, SourceError> {
         settings.check()?;
         let lookup = Lookup::new(&settings)?;
-        let (budget, end_offsets) = (Budget::new(settings.memory_in_flight), EndOffsets::default());
+        let budget = Budget::new(settings.memory_in_flight);
         let (state, verdict) = (Mutex::default(), OnceLock::new());
         let watch = Watch::new(Clock::system());
-        Ok(Arc::new(Connection { settings, lookup, end_offsets, budget, watch, state, verdict }))
+        Ok(Arc::new(Connection { settings, lookup, budget, watch, state, verdict }))
     }
 
     /// Repeats a question until it is answered.
@@ -166,7 +164,7 @@ impl Connection {
         self.state().partitions = count;
     }
 
-    /// The id of the topic that is to be read, where this process planned it and topics have ids.
+    /// The id of the topic that is to be read, where it is known and topics have ids.
     pub(super) fn topic_id(&self) -> Option<String> {
         self.state().topic_id.clone()
     }

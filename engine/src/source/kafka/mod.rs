@@ -23,7 +23,7 @@
 //!
 //! The modules: [`settings`], and `bootstrap`, the brokers to ask first; `budget`, the bytes that may be
 //! in flight; `lookup` asks the cluster questions, and `connection` repeats them
-//! and says when nobody answers; `plan` decides where reading begins. `client_reader` reads through
+//! and says when nobody answers; `watch` asks again and again while a topic is read; `plan` decides where reading begins. `client_reader` reads through
 //! `native`, the only place with `unsafe`, and `direct` without the client. Both go by a `cursor` for
 //! each partition, and by `out_of_range` where a broker does not have an offset.
 
@@ -34,7 +34,6 @@ mod connection;
 mod cursor;
 mod direct;
 mod ears;
-mod end_offsets;
 mod group;
 mod lookup;
 mod native;

@@ -13,11 +13,10 @@ use crate::source::kafka::client_reader::ClientWay;
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Cursor;
 use crate::source::kafka::direct::DirectWay;
-use crate::source::kafka::end_offsets::Question;
 use crate::source::kafka::out_of_range::OutOfRange;
 use crate::source::kafka::settings::Fetch;
-use crate::source::kafka::watch::HeardEnd;
-use crate::source::{PartitionStart, Progress, Reader, SourceError, Wake};
+use crate::source::kafka::watch::{HeardEnd, Question};
+use crate::source::{PartitionStart, Progress, Reader, SourceError, TopicIdentity, Wake};
 
 /// How long a transaction may be open before a person is told that a partition waits behind it.
 const TRANSACTION_OPEN_FOR: Duration = Duration::from_secs(10);
@@ -42,6 +41,14 @@ impl KafkaReader {
 }
 
 impl Reader for KafkaReader {
+    fn expect(&mut self, topic: &TopicIdentity) {
+        let connection = match &self.0 {
+            ByWay::Client(partitions) => &partitions.connection,
+            ByWay::Direct(partitions) => &partitions.connection,
+        };
+        connection.note_topic_id(topic.id.clone());
+    }
+
     fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
         match &mut self.0 {
             ByWay::Client(partitions) => partitions.assign(start),
@@ -152,11 +159,9 @@ impl<W: Way> Assigned<W> {
 
     fn asked_end(&mut self, connection: &Connection) -> Option<Offset> {
         if let AskedEnd::Asked(question) = self.asked_end
-            && let Some(end) = connection.end_answered(self.partition, question)
+            && let Some(end) = connection.watch.answer(self.partition, question)
         {
-            // The cluster says where the committed messages end. What it said with the messages
-            // counts those of transactions that are open, too.
-            self.asked_end = AskedEnd::Answered(end.max(self.high.unwrap_or(end)));
+            self.asked_end = AskedEnd::Answered(end);
         }
         match self.asked_end {
             AskedEnd::Answered(end) => Some(end),
@@ -214,7 +219,7 @@ impl<W: Way> Partitions<W> {
             let reason = format!("partition {} is not assigned to this reader", partition.0);
             return Err(self.connection.failed(reason));
         };
-        assigned.asked_end = AskedEnd::Asked(self.connection.ask_end(partition, &self.wake));
+        assigned.asked_end = AskedEnd::Asked(self.connection.watch.ask_end(partition, &self.wake));
         Ok(())
     }
 

@@ -1,12 +1,17 @@
 //! What is asked of the cluster again and again while a topic is read, beside the workers, by one
-//! thread: whether it is still the same topic, and where partitions end that are not fetched just now.
+//! thread for all readers of a process: whether it is still the same topic, and where partitions end.
 //!
 //! A topic that was deleted and made anew holds other messages at the same offsets, and the client goes
 //! on in them without a word. Its id tells.
+//!
+//! Where a partition ends is wanted for its lag, while nothing is fetched of it, and to decide whether it
+//! is idle: by an end that was asked for after a certain moment. The client only tells what the newest
+//! fetch said, not when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use strandline_operators::record::{Offset, Partition};
@@ -16,7 +21,7 @@ use super::lookup::Trouble;
 use crate::clock::Clock;
 use crate::source::Wake;
 
-/// How often the cluster is asked.
+/// How often the cluster is asked, where nobody waits for an answer.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -33,13 +38,24 @@ pub(super) struct Watch {
 
 #[derive(Default)]
 struct State {
-    /// Whether there is a thread that asks.
-    begun: bool,
+    /// The thread that asks, if there is one.
+    asker: Option<Thread>,
     /// Partitions whose ends are wanted.
-    wanted: BTreeSet<Partition>,
+    wanted: BTreeMap<Partition, Wanted>,
     /// Ends that were asked for, and when.
     ends: BTreeMap<Partition, HeardEnd>,
 }
+
+/// An end that is wanted.
+struct Wanted {
+    since: Question,
+    /// Who waits for it; the next round is soon enough for others.
+    waits: Option<Wake>,
+}
+
+/// The moment at which an end was asked for: what the cluster says later answers it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Question(Duration);
 
 /// Where a partition ended when that was heard.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -71,25 +87,61 @@ impl Watch {
             return Some(heard.end);
         }
         let mut state = self.state();
-        state.wanted.insert(partition);
+        state.wanted.entry(partition).or_insert(Wanted { since: Question(now), waits: None });
         let asked = state.ends.get(&partition).copied();
         let newest = [heard, asked].into_iter().flatten().max_by_key(|heard| heard.at);
         newest.filter(|heard| age(*heard) <= END_COUNTS_FOR).map(|heard| heard.end)
     }
 
-    /// Asks for the ends that are wanted.
-    fn ask(
+    /// Asks for the end of a partition, as it is from now on. Returns at once; `wake` is called when
+    /// there is an answer.
+    pub(super) fn ask_end(&self, partition: Partition, wake: &Wake) -> Question {
+        let question = Question(self.now());
+        let mut state = self.state();
+        let waits = Some(wake.clone());
+        state.wanted.insert(partition, Wanted { since: question, waits });
+        if let Some(asker) = &state.asker {
+            asker.unpark();
+        }
+        question
+    }
+
+    /// The answer to a question, or to a later one.
+    pub(super) fn answer(&self, partition: Partition, question: Question) -> Option<Offset> {
+        let heard = *self.state().ends.get(&partition)?;
+        (question <= Question(heard.at)).then_some(heard.end)
+    }
+
+    /// Whether somebody waits for an answer.
+    fn is_awaited(&self) -> bool {
+        self.state().wanted.values().any(|wanted| wanted.waits.is_some())
+    }
+
+    /// Asks for the ends that are wanted; those that are not answered stay wanted.
+    fn look(
         &self,
-        ask: impl FnOnce(std::ops::Range<u32>) -> Result<Vec<Offset>, Trouble>,
+        ask: impl FnOnce(Range<u32>) -> Result<Vec<Offset>, Trouble>,
     ) -> Result<(), Trouble> {
         let at = self.now();
-        let wanted = std::mem::take(&mut self.state().wanted);
-        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(()) };
-        let ends = ask(first.0..last.0 + 1)?;
+        let range = {
+            let state = self.state();
+            let (first, last) = (state.wanted.first_key_value(), state.wanted.last_key_value());
+            let (Some((first, _)), Some((last, _))) = (first, last) else { return Ok(()) };
+            first.0..last.0 + 1
+        };
+        let first = range.start;
+        let ends = ask(range)?;
         let mut state = self.state();
-        for (partition, end) in (first.0..).map(Partition).zip(ends) {
+        let mut awaited = Vec::new();
+        for (partition, end) in (first..).map(Partition).zip(ends) {
             state.ends.insert(partition, HeardEnd { end, at });
+            // A question that came meanwhile is another one.
+            if state.wanted.get(&partition).is_some_and(|wanted| wanted.since <= Question(at)) {
+                awaited.extend(state.wanted.remove(&partition).and_then(|wanted| wanted.waits));
+            }
         }
+        drop(state);
+        awaited.iter().for_each(Wake::wake);
         Ok(())
     }
 }
@@ -97,46 +149,54 @@ impl Watch {
 impl Connection {
     /// Begins to watch the topic, if nobody does. `wake` is called when reading has to end.
     pub(super) fn watch(self: &Arc<Self>, wake: &Wake) {
-        if std::mem::replace(&mut self.watch.state().begun, true) {
+        let mut state = self.watch.state();
+        if state.asker.is_some() {
             return;
         }
         let (connection, wake) = (Arc::downgrade(self), wake.clone());
         let thread = thread::Builder::new().name("kafka-watch".into());
-        if thread.spawn(move || watch(&connection, &wake)).is_err() {
-            self.watch.state().begun = false; // No thread to be had: the next reader tries again.
-        }
+        // If there is no thread to be had, the next reader tries again.
+        let thread = thread.spawn(move || watch(&connection, &wake));
+        state.asker = thread.ok().map(|thread| thread.thread().clone());
+    }
+
+    /// Whether the topic still is the one that is to be read.
+    fn is_same_topic(&self) -> Result<bool, Trouble> {
+        let id = self.lookup.topic_id(ANSWER_WITHIN)?;
+        let wanted = self.topic_id();
+        Ok(id.is_none() || wanted.is_none() || id == wanted)
     }
 }
 
 /// Until there is no reader any more.
 fn watch(connection: &Weak<Connection>, wake: &Wake) {
+    let mut due = Duration::ZERO;
     while let Some(connection) = connection.upgrade() {
-        if !connection.is_away() {
-            let lookup = &connection.lookup;
-            let asked = connection
-                .watch
-                .ask(|partitions| lookup.high_watermarks(partitions, ANSWER_WITHIN))
-                .and_then(|()| lookup.topic_id(ANSWER_WITHIN));
-            match asked {
-                Ok(id) => {
-                    let planned = connection.topic_id();
-                    if planned.is_some() && id.is_some() && planned != id {
-                        return connection.conclude_gone(wake);
-                    }
-                }
+        let now = connection.watch.now();
+        let is_due = due <= now;
+        if !connection.is_away() && (is_due || connection.watch.is_awaited()) {
+            let ask = |partitions| connection.lookup.high_watermarks(partitions, ANSWER_WITHIN);
+            let looked = connection.watch.look(ask);
+            match looked.and_then(|()| if is_due { connection.is_same_topic() } else { Ok(true) }) {
+                Ok(true) => {}
+                Ok(false) => return connection.conclude_gone(wake),
                 // The inquiry says what there is to say.
                 Err(_) => connection.inquire(wake),
             }
         }
+        if is_due {
+            due = now + WATCH_EVERY;
+        }
         drop(connection);
         // In steps, so that the thread ends soon after the last reader.
-        let steps = WATCH_EVERY.as_millis() / ASK_EVERY.as_millis();
-        (0..steps).for_each(|_| thread::park_timeout(ASK_EVERY));
+        thread::park_timeout(due.saturating_sub(now).min(ASK_EVERY));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use strandline_operators::time::EventTime;
 
     use super::*;
@@ -147,15 +207,14 @@ mod tests {
         let watch = Watch::new(clock);
         let one = Partition(1);
         let heard = Some(HeardEnd { end: Offset(5), at: watch.now() });
-        assert_eq!(watch.end(one, None), None, "nobody has said so yet");
-        watch.ask(|_| Err(Trouble::NotYet("slow".into()))).unwrap_err();
         assert_eq!(watch.end(one, heard), Some(Offset(5)));
-        watch.ask(|_| panic!("what is fetched is not asked for")).unwrap();
+        watch.look(|_| panic!("what is fetched is not asked for")).unwrap();
         hand.advance(Duration::from_millis(1_500));
         assert_eq!(watch.end(one, heard), Some(Offset(5)));
+        watch.look(|_| Err(Trouble::NotYet("slow".into()))).unwrap_err();
         watch
-            .ask(|partitions| {
-                assert_eq!(partitions, 1..2);
+            .look(|partitions| {
+                assert_eq!(partitions, 1..2, "it is asked for until there is an answer");
                 Ok(vec![Offset(9)])
             })
             .unwrap();
@@ -163,5 +222,43 @@ mod tests {
         assert_eq!(watch.end(one, heard), Some(Offset(9)));
         hand.advance(Duration::from_secs(1));
         assert_eq!(watch.end(one, heard), None, "it may have grown since");
+    }
+
+    #[test]
+    fn an_answer_counts_for_the_questions_before_it_and_for_no_later_one() {
+        let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
+        let watch = Watch::new(clock);
+        let woken = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&woken);
+        let wake = Wake::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let (one, three) = (Partition(1), Partition(3));
+        let first = watch.ask_end(one, &wake);
+        assert!(watch.is_awaited() && watch.answer(one, first).is_none());
+        let mut later = None;
+        watch
+            .look(|partitions| {
+                assert_eq!(partitions, 1..2);
+                // While the cluster is asked.
+                hand.advance(Duration::from_millis(1));
+                later = Some((watch.ask_end(one, &wake), watch.ask_end(three, &wake)));
+                Ok(vec![Offset(7)])
+            })
+            .unwrap();
+        let (second, third) = later.unwrap();
+        assert_eq!(watch.answer(one, first), Some(Offset(7)));
+        assert_eq!((watch.answer(one, second), watch.answer(three, third)), (None, None));
+        assert_eq!(woken.load(Ordering::SeqCst), 0, "another question took the place of the first");
+        watch.look(|_| Err(Trouble::NotYet("slow".into()))).unwrap_err();
+        watch
+            .look(|partitions| {
+                assert_eq!(partitions, 1..4);
+                Ok([8, 5, 9].map(Offset).to_vec())
+            })
+            .unwrap();
+        let answers = (watch.answer(one, second), watch.answer(three, third));
+        assert_eq!(answers, (Some(Offset(8)), Some(Offset(9))));
+        assert!(woken.load(Ordering::SeqCst) == 2 && !watch.is_awaited());
     }
 }
