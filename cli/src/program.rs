@@ -181,7 +181,7 @@ where
         let mut keeping = match world.is_embedded() {
             // The data dies with the process.
             true => None,
-            false => Keeping::open(options, &out, clock)?,
+            false => Keeping::open(options, &out, clock, voice)?,
         };
         let existing = match (&keeping, leads) {
             (Some(keeping), true) if keeping.continues => Existing::Continue,
@@ -205,11 +205,7 @@ where
         }
         .map_err(|error| unusable(&error))?;
         if out.refuses_sync() {
-            voice.warn(&format!(
-                "{}: this file system does not sync directories: after a loss of power, files may \
-                 be missing there",
-                options.out.display()
-            ));
+            voice.warn(&unsynced(&options.out.display().to_string(), "files"));
         }
         let run = RunId::fresh(clock);
         if let Some(Keeping { checkpoints: Some(checkpoints), .. }) = &mut keeping {
@@ -427,9 +423,22 @@ struct Keeping {
     _lock: Option<Lock>,
 }
 
+/// What is said of a place whose file system does not sync directories.
+fn unsynced(place: &str, what: &str) -> String {
+    format!(
+        "{place}: this file system does not sync directories: after a loss of power, {what} may be \
+         missing there"
+    )
+}
+
 impl Keeping {
     /// What the options ask for, if they do. Only the process that leads takes the lock.
-    fn open(options: &Options, out: &Directory, clock: &Clock) -> Result<Option<Keeping>, Trouble> {
+    fn open(
+        options: &Options,
+        out: &Directory,
+        clock: &Clock,
+        voice: &Voice,
+    ) -> Result<Option<Keeping>, Trouble> {
         let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
         let Checkpoint::At(place) = &options.checkpoint else { return Ok(None) };
         if !place.contains("://") {
@@ -442,6 +451,9 @@ impl Keeping {
         let mut continues = false;
         if leads {
             blobs.check_writable().map_err(|error| away(error.into()))?;
+            if blobs.refuses_sync() {
+                voice.warn(&unsynced(place, "checkpoints"));
+            }
             blobs.remove_leftovers().map_err(|error| away(error.into()))?;
             let all = catalog::list(&blobs).map_err(away)?;
             let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());

@@ -1,11 +1,11 @@
 //! Blobs in a directory, or in S3 and what speaks its protocol.
 //!
-//! Both are the crate `object_store`'s. In a directory a blob is written beside its place, synced,
+//! Into a directory a blob is put by [`Directory::publish_new`]: written beside its place, synced,
 //! hard-linked to its name (which the operating system refuses if the name is taken), and the
-//! directory is synced. In S3 it is one request with `If-None-Match: *`. What this module adds is
-//! the difference between what these promise and what [`Blobs`] does: who is told that a name is
-//! taken can rely on what is there, a listing that nothing foreign breaks, and errors that say
-//! what to do.
+//! directory is synced. Into S3 it is put by one request with `If-None-Match: *`. That and all reading
+//! are the crate `object_store`'s. What this module adds is the difference between what that
+//! promises and what [`Blobs`] does: who is told that a name is taken can rely on what is there, a
+//! listing that nothing foreign breaks, and errors that say what to do.
 
 mod local;
 #[cfg(feature = "s3")]
@@ -18,12 +18,12 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
 use self::local::Local;
 use super::blobs::{BlobEntry, BlobError, Blobs};
-use crate::store::{Directory, Disk, LocalDisk, StoreError};
+use crate::store::{Directory, StoreError};
 
 /// How much of what a server says is passed on, characters.
 const SAID_CHARS_MAX: usize = 300;
@@ -89,7 +89,10 @@ impl ObjectBlobs {
     ///
     /// [`BlobError::Failed`] where the system is out of resources.
     pub fn local(path: impl Into<PathBuf>) -> Result<ObjectBlobs, BlobError> {
-        let directory = Directory::local(path);
+        ObjectBlobs::within(Directory::local(path))
+    }
+
+    fn within(directory: Directory) -> Result<ObjectBlobs, BlobError> {
         let place = directory.path().display().to_string();
         // The file operations leave for threads that are there while they are needed.
         let runtime = started(&place, tokio::runtime::Builder::new_current_thread().build())?;
@@ -152,16 +155,26 @@ impl ObjectBlobs {
         }
     }
 
+    /// Whether the file system has refused to sync a directory: see [`Directory::refuses_sync`].
+    pub fn refuses_sync(&self) -> bool {
+        match &self.kind {
+            Kind::Local(local) => local.directory.refuses_sync(),
+            #[cfg(feature = "s3")]
+            Kind::S3(_) => false,
+        }
+    }
+
     /// Removes what a process left behind that died while it stored a blob; returns how many files
-    /// it was. What a living process is storing would fail, so hold the [lock](super::lock::Lock),
-    /// and do it before the job runs. Nothing to do in an object store.
+    /// it was. Nothing to do in an object store.
     ///
     /// # Errors
     ///
     /// The first that could not be removed.
     pub fn remove_leftovers(&self) -> Result<usize, BlobError> {
         match &self.kind {
-            Kind::Local(local) => local.remove_leftovers().map_err(|error| self.failed_as(&error)),
+            Kind::Local(local) => {
+                local.directory.remove_leftovers().map_err(|error| self.failed_as(&error))
+            }
             #[cfg(feature = "s3")]
             Kind::S3(_) => Ok(0),
         }
@@ -184,28 +197,13 @@ impl ObjectBlobs {
         }
     }
 
-    /// The store that puts, and the path of a blob in it. Makes the directory.
-    fn putting(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path), BlobError> {
-        match &self.kind {
-            Kind::Local(local) => {
-                local.directory.create().map_err(|error| self.failed_as(&error))?;
-                self.reading(name)
-            }
-            #[cfg(feature = "s3")]
-            Kind::S3(bucket) => {
-                let (_, path) = self.reading(name)?;
-                Ok((bucket.putting(), path))
-            }
-        }
-    }
-
     /// What follows when the store says that `name` is taken.
     fn taken(&self, name: &str) -> BlobError {
         match &self.kind {
             // Whoever took it may not have got to syncing the directory, or failed in it.
             Kind::Local(local) => {
-                if let Err(error) = LocalDisk.sync_dir(local.directory.path()) {
-                    return self.failed_as(&store_error("sync", local.directory.path(), &error));
+                if let Err(error) = local.directory.sync() {
+                    return self.failed_as(&error);
                 }
             }
             // S3 says nearly the same where two requests collided, and neither may have won.
@@ -268,12 +266,21 @@ impl Blobs for ObjectBlobs {
     }
 
     fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
-        let (store, path) = self.putting(name)?;
-        let put = store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
-        match self.runtime.block_on(put) {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::AlreadyExists { .. }) => Err(self.taken(name)),
-            Err(error) => Err(self.failed("write", name, &error)),
+        if !is_plain(name) {
+            return Err(self.not_plain(name));
+        }
+        match &self.kind {
+            Kind::Local(local) => match local.directory.publish_new(name, &bytes) {
+                Ok(()) => Ok(()),
+                Err(StoreError::Exists { .. }) => Err(self.taken(name)),
+                Err(error) => Err(self.failed_as(&error)),
+            },
+            #[cfg(feature = "s3")]
+            Kind::S3(bucket) => match self.runtime.block_on(bucket.put_new(name, bytes)) {
+                Ok(()) => Ok(()),
+                Err(object_store::Error::AlreadyExists { .. }) => Err(self.taken(name)),
+                Err(error) => Err(self.failed("write", name, &error)),
+            },
         }
     }
 

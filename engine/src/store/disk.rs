@@ -72,6 +72,11 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Gives a file another name, atomically, in place of a file that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, unless there is something of that name. A disk that knows no
+    /// second names is [unsupported](io::ErrorKind::Unsupported).
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Removes a file, or a link (not what it points to).
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory that is empty.
@@ -154,6 +159,10 @@ impl Disk for LocalDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

@@ -18,6 +18,7 @@ pub enum Operation {
     InUse,
     Read,
     Rename,
+    Link,
     RemoveFile,
     RemoveDir,
     SyncDir,
@@ -99,6 +100,10 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.check(Operation::Rename, to)?;
         self.inner.rename(from, to)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(Operation::Link, to)?;
+        self.inner.link(from, to)
     }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.check(Operation::RemoveFile, path)?;

@@ -230,7 +230,8 @@ impl Directory {
         }
     }
 
-    /// Tries whether files can be made here, creating the directory if it is missing.
+    /// Tries whether files can be made here, creating the directory if it is missing, and whether it
+    /// [can be synced](Self::refuses_sync).
     ///
     /// # Errors
     ///
@@ -242,7 +243,8 @@ impl Directory {
             let written = file.write_all(b"probe");
             written.and(self.disk.remove_file(&path))
         });
-        written.map_err(|error| StoreError::new("write in", &self.path, error))
+        written.map_err(|error| StoreError::new("write in", &self.path, error))?;
+        self.sync()
     }
 
     /// What is in the directory, sorted by name; staged files too. Nothing, if it does not exist.
@@ -344,6 +346,19 @@ impl Directory {
             .map_err(|error| StoreError::new("write", &path, error))?;
         self.sync()?;
         Ok(true)
+    }
+
+    /// Makes a file, if there is none of that name: whoever looks meanwhile finds all of it or
+    /// nothing, and of several processes that do this at once, one does. Returns when it is on the
+    /// medium.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Exists`] if there is a file of that name, whose name may not be on the medium yet.
+    /// After any other error there may be none, or the whole file.
+    pub fn publish_new(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.staged_with(name, bytes)?.commit_new()?;
+        self.sync()
     }
 
     /// A staged file that may take the place of another.

@@ -66,11 +66,26 @@ impl StagedFile {
     /// Makes the file visible, in place of one that has its name, when its bytes are on the medium.
     /// After an error the file is gone, unless it is visible.
     pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        self.names.rename()
+    }
+
+    /// Makes the file visible, when its bytes are on the medium, if there is none that has its name.
+    pub(super) fn commit_new(mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        // The hidden name is removed when this is dropped.
+        let Names { disk, staged, visible, .. } = &self.names;
+        disk.link(staged, visible).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::Exists { path: visible.clone() },
+            _ => StoreError::new("give a file the name", visible, error),
+        })
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
         self.file
             .flush()
             .and_then(|()| self.file.sync())
-            .map_err(|error| StoreError::new("sync", &self.names.visible, error))?;
-        self.names.rename()
+            .map_err(|error| StoreError::new("sync", &self.names.visible, error))
     }
 }
 

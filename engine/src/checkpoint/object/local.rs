@@ -8,7 +8,7 @@ use object_store::local::LocalFileSystem;
 use super::{io_error, is_plain};
 use crate::store::{Directory, EntryKind, StoreError};
 
-/// A directory, opened when it exists.
+/// A directory, opened for reading when it exists.
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) directory: Directory,
@@ -26,10 +26,7 @@ impl Local {
             return Ok(Some(Arc::clone(opened)));
         }
         match LocalFileSystem::new_with_prefix(self.directory.path()) {
-            Ok(opened) => {
-                let opened = Arc::new(opened.with_fsync(true));
-                Ok(Some(Arc::clone(self.opened.get_or_init(|| opened))))
-            }
+            Ok(opened) => Ok(Some(Arc::clone(self.opened.get_or_init(|| Arc::new(opened))))),
             Err(error) => match io_error(&error) {
                 Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 _ => Err(error),
@@ -44,23 +41,4 @@ impl Local {
             self.directory.list()?.into_iter().filter(|entry| entry.kind == EntryKind::File);
         Ok(files.map(|entry| entry.name).filter(|name| is_plain(name)))
     }
-
-    /// Removes what a process left behind; returns how many files it was.
-    pub(super) fn remove_leftovers(&self) -> Result<usize, StoreError> {
-        let mut removed = self.directory.remove_leftovers()?;
-        for entry in self.directory.list()? {
-            if entry.kind == EntryKind::File && is_staged(&entry.name) {
-                self.directory.remove_file(&entry.name)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-}
-
-/// Whether the crate calls a file that while it writes a blob: its name, `#` and a number.
-pub(super) fn is_staged(name: &str) -> bool {
-    name.split_once('#').is_some_and(|(blob, number)| {
-        is_plain(blob) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
-use object_store::{ClientConfigKey, Error, ObjectStore, RetryConfig};
+use object_store::{ClientConfigKey, Error, ObjectStore, PutMode, PutPayload, RetryConfig};
 
 use crate::checkpoint::blobs::BlobEntry;
 
@@ -64,8 +64,10 @@ impl Bucket {
         Ok(Bucket { putting: Arc::new(putting), reading: Arc::new(reading), prefix })
     }
 
-    pub(super) fn putting(&self) -> Arc<dyn ObjectStore> {
-        Arc::<AmazonS3>::clone(&self.putting)
+    /// Stores an object of that name, unless there is one.
+    pub(super) async fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let mode = PutMode::Create.into();
+        self.putting.put_opts(&self.path(name), PutPayload::from(bytes), mode).await.map(drop)
     }
 
     pub(super) fn reading(&self) -> Arc<dyn ObjectStore> {
