@@ -52,8 +52,11 @@ pub struct KafkaMeasures {
     pub is_connected: Option<bool>,
     /// Errors that a client or a connection has met, whether or not a later try succeeded.
     pub errors: u64,
-    /// How long brokers have asked to wait, in all.
+    /// How long brokers have asked to wait, in all. The client tells it once in some seconds.
     pub throttled: Duration,
+    /// Bytes of messages that wait between Kafka and the workers. Of the client these are its queues, and
+    /// it tells them once in some seconds.
+    pub bytes_in_flight: u64,
 }
 
 /// How checkpoints come about.

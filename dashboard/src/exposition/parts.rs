@@ -44,6 +44,12 @@ fn kafka(out: &mut Exposition, measures: &Measures) {
         "How long brokers have asked this process to wait.",
     )
     .sample(&[], Float(kafka.throttled.as_secs_f64()));
+    out.family(
+        "strandline_kafka_in_flight_bytes",
+        Kind::Gauge,
+        "Bytes of messages that wait between Kafka and the workers of this process.",
+    )
+    .sample(&[], kafka.bytes_in_flight);
 }
 
 fn checkpoints(out: &mut Exposition, measures: &Measures) {

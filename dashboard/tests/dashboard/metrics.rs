@@ -120,6 +120,7 @@ fn measure_everything(view: &View) {
             is_connected: Some(true),
             errors: 3,
             throttled: Duration::from_millis(1500),
+            bytes_in_flight: 65_536,
         };
         measures.checkpoints = CheckpointMeasures {
             completed: 7,

@@ -1,6 +1,8 @@
 //! Readers that wait, share partitions, and say how far they are.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -11,6 +13,7 @@ use rdkafka::topic_partition_list::{
 use strandline_engine::clock::Clock;
 use strandline_engine::source::kafka::{Fetch, KafkaSource, Start};
 use strandline_engine::source::{Reader, Source};
+use strandline_engine::telemetry::Telemetry;
 use strandline_operators::record::{Offset, Partition};
 
 use crate::kafka_support::{LIMIT, Lines, Reading, fill, fresh, plan, producer, settings};
@@ -20,6 +23,8 @@ in_both_ways!(
     a_reader_is_woken_soon_after_a_message_was_acknowledged,
     workers_together_read_everything_once,
     the_end_of_a_partition_that_is_not_read_is_known,
+    what_waits_to_be_read_is_measured,
+    how_long_a_broker_throttles_is_measured,
 );
 
 fn a_reader_is_woken_soon_after_a_message_was_acknowledged(fetch: Fetch) {
@@ -86,6 +91,78 @@ fn the_end_of_a_partition_that_is_not_read_is_known(fetch: Fetch) {
     until(&mut reading, 0, 30);
     until(&mut reading, 1, 61_000);
     reading.until_messages(61_030);
+}
+
+fn what_waits_to_be_read_is_measured(fetch: Fetch) {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "measured", 1, &[]);
+    fill(&producer(&bootstrap, &[]), &topic, 0, 0, 20_000);
+    let (source, telemetry) = measured(fetch, &bootstrap, &topic);
+    let in_flight = || telemetry.measures().kafka.bytes_in_flight;
+    let mut reading = Reading::new(&source, &plan(&source));
+    let clock = Clock::system();
+    while in_flight() == 0 {
+        reading.read(0, 0).unwrap();
+        assert!(clock.elapsed() < LIMIT);
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    reading.until_messages(20_000);
+    reading.until("nothing waits", |_| in_flight() == 0).unwrap();
+}
+
+/// By a quota for clients of this name alone.
+fn how_long_a_broker_throttles_is_measured(fetch: Fetch) {
+    let bootstrap = bootstrap();
+    let topic = create(&bootstrap, "throttled", 1, &[]);
+    fill(&producer(&bootstrap, &[]), &topic, 0, 0, 200_000);
+    let (source, telemetry) = measured(fetch, &bootstrap, &topic);
+    set_quota(&bootstrap, &topic, 10_000.0);
+    let mut reading = Reading::new(&source, &plan(&source));
+    let throttled = |_: &Reading| !telemetry.measures().kafka.throttled.is_zero();
+    reading.until("throttled", throttled).unwrap();
+}
+
+/// A source whose client has the topic's name, and tells often what it counts.
+fn measured(fetch: Fetch, bootstrap: &str, topic: &str) -> (KafkaSource, Telemetry) {
+    let mut settings = settings(fetch, bootstrap, topic, &Lines::default());
+    settings.options.push(("client.id".to_owned(), topic.to_owned()));
+    if fetch == Fetch::Client {
+        settings.options.push(("statistics.interval.ms".to_owned(), "100".to_owned()));
+    }
+    let telemetry = settings.telemetry.clone();
+    (KafkaSource::new(settings).unwrap(), telemetry)
+}
+
+/// Bounds how many bytes a second a client may fetch: a request AlterClientQuotas, by hand.
+fn set_quota(bootstrap: &str, client: &str, bytes: f64) {
+    let string = |text: &str| {
+        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+        [&length[..], text.as_bytes()].concat()
+    };
+    let (alter_quotas, version, correlation, one) = (49_u16, 0_u16, 7_u32, 1_u32.to_be_bytes());
+    let (no, validate_only) = (0_u8, 0_u8);
+    let request = [
+        &alter_quotas.to_be_bytes()[..],
+        &version.to_be_bytes(),
+        &correlation.to_be_bytes(),
+        &string("test"),
+        &one,
+        &one,
+        &string("client-id"),
+        &string(client),
+        &one,
+        &string("consumer_byte_rate"),
+        &bytes.to_be_bytes(),
+        &[no, validate_only],
+    ]
+    .concat();
+    let mut stream = TcpStream::connect(bootstrap).unwrap();
+    stream.write_all(&u32::try_from(request.len()).unwrap().to_be_bytes()).unwrap();
+    stream.write_all(&request).unwrap();
+    // Length, correlation id, pause, number of entries, error code of the first.
+    let mut answer = [0; 18];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer[16..], [0, 0], "AlterClientQuotas: {answer:?}");
 }
 
 /// Kafka refuses offsets of a group that has members of its own.

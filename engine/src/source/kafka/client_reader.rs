@@ -50,11 +50,13 @@ pub(super) enum ClientReading {
 }
 
 fn consumer(
-    config: &ClientConfig,
+    mut config: ClientConfig,
     connection: &Arc<Connection>,
     wake: &Wake,
 ) -> Result<Rc<TopicConsumer<Ears>>, SourceError> {
     let settings = &connection.settings;
+    // Of a client that is not served, they would pile up.
+    config.set("statistics.interval.ms", settings.statistics_every_ms());
     let client = config.create_with_context(Ears::new(settings)).map_err(config_error)?;
     TopicConsumer::new(client, &settings.topic, wake.clone())
         .map_err(|reason| connection.failed(reason))
@@ -75,7 +77,7 @@ impl Way for ClientWay {
             Some(consumer) => consumer,
             None => {
                 let config = connection.settings.config(connection.partitions());
-                self.consumer.insert(consumer(&config, connection, wake)?)
+                self.consumer.insert(consumer(config, connection, wake)?)
             }
         };
         let queue = consumer.start(partition, next_offset);
@@ -110,7 +112,7 @@ impl Way for ClientWay {
                 Some(apart) => apart,
                 None => {
                     let config = connection.settings.config_apart();
-                    self.apart.insert(consumer(&config, connection, wake)?)
+                    self.apart.insert(consumer(config, connection, wake)?)
                 }
             };
             let queue = apart.start(assigned.partition, assigned.cursor.position());

@@ -3,14 +3,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{ClientContext, Statistics};
 
 use crate::report::Report;
+use crate::source::kafka::in_flight::InFlight;
 use crate::source::kafka::security;
 use crate::source::kafka::settings::KafkaSettings;
+use crate::source::kafka::statistics;
+use crate::telemetry::Telemetry;
 
 /// What it comes down to where the other side closes the connection, which the client does not
 /// mention without TLS.
@@ -28,6 +31,8 @@ pub(super) struct Ears {
     log: Option<Report>,
     /// What is said where the other side closes the connection.
     closes: &'static str,
+    telemetry: Telemetry,
+    in_flight: InFlight,
     uneasy: AtomicBool,
     heard: Mutex<Heard>,
 }
@@ -47,6 +52,8 @@ impl Ears {
         Ears {
             log: settings.shows_log().then(|| settings.report.clone()),
             closes: if security::uses_tls(&settings.options) { CLOSES_WITH_TLS } else { CLOSES },
+            telemetry: settings.telemetry.clone(),
+            in_flight: InFlight::new(&settings.telemetry),
             uneasy: AtomicBool::new(false),
             heard: Mutex::default(),
         }
@@ -115,9 +122,13 @@ impl ClientContext for Ears {
         }
     }
 
-    fn stats(&self, _: Statistics) {}
-
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats_raw(&self, document: &[u8]) {
+        let Some(counted) = statistics::counted(document) else { return };
+        self.in_flight.set(counted.queued_bytes);
+        if !counted.throttled.is_zero() {
+            self.telemetry.measure(|measures| measures.kafka.throttled += counted.throttled);
+        }
+    }
 }
 
 impl ConsumerContext for Ears {}

@@ -35,6 +35,7 @@ mod cursor;
 mod direct;
 mod ears;
 mod group;
+mod in_flight;
 mod lookup;
 mod native;
 mod out_of_range;
@@ -42,6 +43,7 @@ mod plan;
 mod reader;
 mod security;
 pub mod settings;
+mod statistics;
 mod watch;
 
 use std::sync::Arc;

@@ -8,9 +8,17 @@
 //! Each partition has a queue of its own, so that a partition which is not read is not fetched
 //! either. What waits in the queues of one process is bounded by half of
 //! [`memory_in_flight`](KafkaSettings::memory_in_flight) and by [`QUEUED_MESSAGES_PER_PROCESS`],
-//! divided by the number of partitions. On top of that comes at
-//! most one fetch for each partition, and the client's bookkeeping, about 0.4 kB a message. The
-//! properties `queued.max.messages.kbytes`, `queued.min.messages` and `fetch.message.max.bytes`,
+//! divided by the number of partitions: a queue that has its share is not fetched for.
+//!
+//! The client unpacks what it has fetched, all of a batch at once. So the peak is above that, by what
+//! one fetch for each partition becomes: a fetch is bounded by the share of the partition too, as it
+//! comes, but its first batch comes whole. Of uncompressed messages the peak is therefore the budget, as
+//! long as no batch is larger than a share; compressed ones are larger by as much as they were
+//! compressed, and a batch of zstd at most `receive.message.max.bytes` (one that becomes more is read
+//! apart, by itself). On top comes the client's bookkeeping, about 0.4 kB a message. What waits in the
+//! queues is told by the client, and is [measured](crate::telemetry::KafkaMeasures::bytes_in_flight).
+//!
+//! The properties `queued.max.messages.kbytes`, `queued.min.messages` and `fetch.message.max.bytes`,
 //! which are for one partition each, replace these defaults.
 
 use std::fmt;
@@ -23,7 +31,7 @@ use crate::report::Report;
 use crate::source::SourceError;
 use crate::source::kafka::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
 use crate::source::kafka::native::properties::{PropertyType, properties};
-use crate::source::kafka::{bootstrap, direct, security};
+use crate::source::kafka::{bootstrap, direct, security, statistics};
 use crate::telemetry::Telemetry;
 
 /// Messages that wait in all queues of a process, by default, beside one fetch for each partition.
@@ -31,13 +39,16 @@ use crate::telemetry::Telemetry;
 /// until they are read.
 pub const QUEUED_MESSAGES_PER_PROCESS: u64 = 50_000;
 /// Messages that a partition's queue holds even if there are very many partitions.
-const QUEUED_MESSAGES_MIN: u64 = 250;
-/// Bytes that a partition's queue and a fetch for it hold even if there are very many partitions.
-const QUEUED_BYTES_MIN: u64 = 256 << 10;
+const QUEUED_MESSAGES_MIN: u64 = 50;
+/// Bytes that a partition's queue and a fetch for it hold even if there are very many partitions: of
+/// the default budget, more than 8192 in one process.
+const QUEUED_BYTES_MIN: u64 = 16 << 10;
 /// Bytes that one partition's queue holds at most.
 const QUEUED_BYTES_MAX: u64 = 64 << 20;
 /// Bytes that are asked for in one fetch of one partition at most.
 const FETCH_BYTES_MAX: u64 = 4 << 20;
+/// The property that says how often the client tells what it counts.
+const STATISTICS: &str = "statistics.interval.ms";
 /// How many partitions are assumed where nobody asked the broker yet.
 const PARTITIONS_ASSUMED: u32 = 16;
 
@@ -152,7 +163,9 @@ impl KafkaSettings {
             direct::check(&self.options)?;
         }
         security::check(&self.options)?;
-        let checked = self.config(None).create_native_config().map(drop).map_err(config_error);
+        let mut checked = self.config(None);
+        checked.set(STATISTICS, self.statistics_every_ms());
+        let checked = checked.create_native_config().map(drop).map_err(config_error);
         checked.map_err(|error| match error {
             SourceError::Config(line) => {
                 SourceError::Config(security::without_secrets(&line, &self.options))
@@ -218,6 +231,9 @@ impl KafkaSettings {
         }
         let mut log_level = RDKafkaLogLevel::Error;
         for (name, value) in &self.options {
+            if name == STATISTICS {
+                continue;
+            }
             config.set(name, value);
             if name == "debug" {
                 log_level = RDKafkaLogLevel::Debug;
@@ -238,6 +254,12 @@ impl KafkaSettings {
             .set("queued.min.messages", "1")
             .set("receive.message.max.bytes", i32::MAX.to_string());
         config
+    }
+
+    /// How often clients that read tell what they count.
+    pub(super) fn statistics_every_ms(&self) -> &str {
+        let given = self.options.iter().rev().find(|(name, _)| name == STATISTICS);
+        given.map_or(statistics::EVERY_MS, |(_, every)| every)
     }
 
     /// Whether the client's own log lines are to be shown.
@@ -465,7 +487,12 @@ mod tests {
 
     #[test]
     fn a_wrong_name_or_value_is_one_line_that_names_the_option() {
-        for (name, value) in [("no.such.thing", "1"), ("fetch.min.bytes", "many"), ("acks", "-9")] {
+        for (name, value) in [
+            ("no.such.thing", "1"),
+            ("fetch.min.bytes", "many"),
+            ("statistics.interval.ms", "often"),
+            ("acks", "-9"),
+        ] {
             let line = refusal(&[(name, value)]);
             assert!(line.contains(name) && !line.contains('\n'), "{line}");
         }
@@ -514,18 +541,29 @@ mod tests {
 
     #[test]
     fn queues_of_a_process_share_one_budget() {
-        for partitions in [1, 4, 16, 200] {
+        for partitions in [1, 4, 16, 200, 1_000, 8_000] {
             let config = with(&[]).config(Some(partitions));
             let number = |name| config.get(name).unwrap().parse::<u64>().unwrap();
             let partitions = u64::from(partitions);
             let queued_bytes = number("queued.max.messages.kbytes") << 10;
             assert!(queued_bytes * partitions <= MEMORY_IN_FLIGHT / 2);
+            let queued_messages = number("queued.min.messages");
             assert!(
-                number("queued.min.messages") * partitions <= QUEUED_MESSAGES_PER_PROCESS,
+                queued_messages * partitions <= QUEUED_MESSAGES_PER_PROCESS
+                    || queued_messages == QUEUED_MESSAGES_MIN,
                 "{partitions}"
             );
             assert!(number("fetch.message.max.bytes") <= queued_bytes);
         }
+    }
+
+    /// Those of a client that nobody serves would pile up.
+    #[test]
+    fn statistics_are_for_clients_that_read_alone() {
+        let settings = with(&[("statistics.interval.ms", "700")]);
+        assert_eq!(settings.config(Some(4)).get("statistics.interval.ms"), None);
+        assert_eq!(settings.statistics_every_ms(), "700");
+        assert_eq!(with(&[]).statistics_every_ms(), statistics::EVERY_MS);
     }
 
     #[test]

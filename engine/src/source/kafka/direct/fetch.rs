@@ -89,6 +89,7 @@ fn serve(shared: &Shared, broker: i32, address: &str) -> Result<(), WireError> {
         let answer = wire.receive::<FetchRequest>(version)?;
         let throttle = answer.throttle_time_ms;
         take_over(shared, broker, &asked, answer, wire.held_bytes());
+        shared.measure_in_flight();
         if let Ok(throttle @ 1..) = u64::try_from(throttle) {
             let pause = Duration::from_millis(throttle).min(THROTTLE_MAX);
             let telemetry = &shared.connection.settings.telemetry;

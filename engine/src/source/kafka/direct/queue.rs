@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::source::Wake;
 use crate::source::kafka::budget::Share;
 use crate::source::kafka::connection::Connection;
+use crate::source::kafka::in_flight::InFlight;
 use crate::source::kafka::watch::HeardEnd;
 
 /// An answer of less is not worth a request.
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) share: Share,
     /// What its partitions keep unpacked.
     pub(super) unpacked_bytes: Arc<AtomicUsize>,
+    in_flight: InFlight,
     pub(super) wake: Wake,
     pub(super) clock: Clock,
     state: Mutex<State>,
@@ -166,12 +168,14 @@ impl Shared {
         };
         let (buffers, state, changed) = (Buffers::default(), Mutex::new(state), Condvar::new());
         let (share, unpacked_bytes) = (connection.budget.share(), Arc::default());
+        let in_flight = InFlight::new(&connection.settings.telemetry);
         Arc::new(Shared {
             connection,
             options,
             buffers,
             share,
             unpacked_bytes,
+            in_flight,
             wake,
             clock,
             state,
@@ -181,6 +185,12 @@ impl Shared {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Measures what is held just now.
+    pub(super) fn measure_in_flight(&self) {
+        let unpacked = self.unpacked_bytes.load(Ordering::Relaxed);
+        self.in_flight.set((self.buffers.lent_bytes() + unpacked) as u64);
     }
 
     /// Whether answers are held that are more than all queues together may be.
