@@ -7,10 +7,15 @@ mod kafka_support;
 #[path = "../kafka_support/secure_broker.rs"]
 mod secure_broker;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use strandline_engine::clock::Clock;
 use strandline_engine::source::Source;
 use strandline_engine::source::kafka::{Fetch, KafkaSource};
+use strandline_engine::store::Directory;
+use strandline_operators::record::{Offset, Partition};
 
 use self::kafka_support::{Lines, Reading, fill, fresh, plan, producer, settings};
 use self::secure_broker::{LOOKER, Listener, PASSWORD, READER, STRANGER, SecureBroker};
@@ -111,6 +116,83 @@ fn a_topic_is_read_with_a_token() {
         ("sasl.oauthbearer.config", format!("principal={READER}")),
     ];
     reads_all(&broker, Listener::SaslPlaintext, token);
+}
+
+/// A token that nobody has signed, which counts for so many seconds from now on.
+fn token(user: &str, seconds: i64) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let base64 = |text: &str| {
+        let digits = |chunk: &[u8]| {
+            let byte = |at| u32::from(chunk.get(at).copied().unwrap_or(0));
+            let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+            let digit = |at: usize| char::from(DIGITS[((bits >> (18 - 6 * at)) & 63) as usize]);
+            (0..=chunk.len()).map(digit).collect::<String>()
+        };
+        text.as_bytes().chunks(3).map(digits).collect::<String>()
+    };
+    let now = Clock::system().wall().as_millis() / 1000;
+    let claims = format!(r#"{{"sub":"{user}","iat":{now},"exp":{}}}"#, now + seconds);
+    format!("{}.{}.", base64(r#"{"alg":"none"}"#), base64(&claims))
+}
+
+/// Options of a login with the token in the file `token` of a directory.
+fn by_token(tls: Options, directory: &Path) -> Options {
+    let mut options = tls;
+    options.push(("security.protocol", "SASL_SSL".into()));
+    options.push(("sasl.mechanism", "OAUTHBEARER".into()));
+    let file = directory.join("token").display().to_string();
+    options.push(("sasl.oauthbearer.token.file", file));
+    options
+}
+
+#[test]
+fn a_topic_is_read_with_a_token_from_a_file_which_is_read_again_before_it_expires() {
+    let broker = SecureBroker::shared();
+    let there = tempfile::tempdir().unwrap();
+    let write = |token: &str| {
+        Directory::local(there.path()).replace("token", format!("{token}\n").as_bytes()).unwrap();
+    };
+    write(&token(READER, 3_600));
+    let options = without_tls(by_token(tls(&broker), there.path()));
+    reads_all(&broker, Listener::SaslPlaintext, options);
+
+    let expires_after = Duration::from_secs(6);
+    write(&token(READER, 6));
+    let (topic, lines, clock) = (topic(&broker), Lines::default(), Clock::system());
+    let bootstrap = broker.bootstrap(Listener::SaslTls);
+    let mut settings = settings(Fetch::Client, &bootstrap, &topic, &lines);
+    let options = by_token(tls(&broker), there.path());
+    settings.options = options.into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+    settings.group = Some(fresh("group"));
+    let source = KafkaSource::new(settings).unwrap();
+    let mut reading = Reading::new(&source, &plan(&source));
+    reading.until_messages(50);
+    write(&token(READER, 3_600));
+    while clock.elapsed() < expires_after + Duration::from_secs(2) {
+        reading.read(0, 1_000).unwrap();
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    source.committed(&[(Partition(0), Offset(50))]);
+    let producer = producer(&broker.bootstrap(Listener::Plaintext), &[]);
+    fill(&producer, &topic, 0, 50, 60);
+    reading.until_messages(60);
+    assert_eq!(lines.all(), [""; 0]);
+}
+
+#[test]
+fn a_file_without_a_valid_token_is_said() {
+    let broker = SecureBroker::shared();
+    let there = tempfile::tempdir().unwrap();
+    for (text, why) in [(String::new(), "no token in"), (token(READER, -60), "has expired")] {
+        Directory::local(there.path()).replace("token", text.as_bytes()).unwrap();
+        let options = by_token(tls(&broker), there.path());
+        let line = refusal(&broker, Listener::SaslTls, options);
+        assert!(line.contains("there is no token for it: sasl.oauthbearer.token.file"), "{line}");
+        assert!(line.contains(why), "{line}");
+    }
+    Directory::local(there.path()).replace("token", token("nobody", 60).as_bytes()).unwrap();
+    let line = refusal(&broker, Listener::SaslTls, by_token(tls(&broker), there.path()));
+    assert!(line.contains("does not allow this user"), "{line}");
 }
 
 #[test]

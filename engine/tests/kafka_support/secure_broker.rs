@@ -151,6 +151,10 @@ impl SecureBroker {
             text += &jaas("scram-sha-256", "scram.ScramLoginModule", "");
             text += &jaas("scram-sha-512", "scram.ScramLoginModule", "");
             text += &jaas("oauthbearer", "oauthbearer.OAuthBearerLoginModule", "");
+            // A connection ends with the token that opened it, unless it brings another one.
+            text += &format!(
+                "listener.name.{listener}.oauthbearer.connections.max.reauth.ms=3600000\n"
+            );
         }
         text
     }

@@ -1,18 +1,22 @@
 //! What a client of the library says about itself: errors and log lines.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::clock::Clock;
 use crate::report::Report;
 use crate::source::kafka::in_flight::InFlight;
 use crate::source::kafka::security;
 use crate::source::kafka::settings::KafkaSettings;
 use crate::source::kafka::statistics;
+use crate::source::kafka::token::TokenFile;
 use crate::telemetry::Telemetry;
 
 /// What it comes down to where the other side closes the connection, which the client does not
@@ -31,6 +35,7 @@ pub(super) struct Ears {
     log: Option<Report>,
     /// What is said where the other side closes the connection.
     closes: &'static str,
+    token: Option<TokenFile>,
     telemetry: Telemetry,
     in_flight: InFlight,
     uneasy: AtomicBool,
@@ -52,6 +57,7 @@ impl Ears {
         Ears {
             log: settings.shows_log().then(|| settings.report.clone()),
             closes: if security::uses_tls(&settings.options) { CLOSES_WITH_TLS } else { CLOSES },
+            token: TokenFile::of(&settings.options),
             telemetry: settings.telemetry.clone(),
             in_flight: InFlight::new(&settings.telemetry),
             uneasy: AtomicBool::new(false),
@@ -86,6 +92,8 @@ impl Ears {
 }
 
 impl ClientContext for Ears {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if let Some(log) = &self.log {
             log.say(&format!("librdkafka: {facility}: {line}"));
@@ -127,6 +135,13 @@ impl ClientContext for Ears {
         self.in_flight.set(counted.queued_bytes);
         if !counted.throttled.is_zero() {
             self.telemetry.measure(|measures| measures.kafka.throttled += counted.throttled);
+        }
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        match &self.token {
+            Some(token) => Ok(token.read(Clock::system().wall())?),
+            None => Err("no file of tokens is named".into()),
         }
     }
 }

@@ -105,9 +105,10 @@ impl Committer {
                 return;
             }
         }
+        self.consumer.serve();
         let answer = self.consumer.commit(&list, CommitMode::Sync);
         // What the client says beside it.
-        while self.consumer.poll(Duration::ZERO).is_some() {}
+        self.consumer.serve();
         self.answers.heard(answer.err());
     }
 }

@@ -18,9 +18,6 @@ use crate::source::kafka::security;
 use crate::source::kafka::settings::{KafkaSettings, config_error};
 use crate::source::{SourceError, TopicIdentity};
 
-/// Events of the client that are heard before a question.
-const EVENTS_PER_QUESTION: usize = 64;
-
 /// Asks; reads nothing. Any thread may use it.
 pub(super) struct Lookup {
     consumer: Client<Ears>,
@@ -70,10 +67,16 @@ impl Lookup {
         Ok(Lookup { consumer: Client::new(consumer), config, explained, topic, embedded })
     }
 
+    /// The client, which may want a token before it can ask.
+    fn client(&self) -> &Client<Ears> {
+        self.consumer.serve();
+        &self.consumer
+    }
+
     /// How many partitions the topic has. Blocks for at most about `timeout`.
     pub(super) fn partitions(&self, timeout: Duration) -> Result<u32, Trouble> {
         let metadata = self
-            .consumer
+            .client()
             .fetch_metadata(Some(&self.topic), timeout)
             .map_err(|error| self.trouble(&error))?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == self.topic) else {
@@ -92,7 +95,7 @@ impl Lookup {
 
     /// The brokers of the cluster, number and address. Blocks for at most about `timeout`.
     pub(super) fn brokers(&self, timeout: Duration) -> Result<Vec<(i32, String)>, Trouble> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), timeout);
+        let metadata = self.client().fetch_metadata(Some(&self.topic), timeout);
         let metadata = metadata.map_err(|error| self.trouble(&error))?;
         let brokers = metadata.brokers().iter();
         Ok(brokers.map(|b| (b.id(), format!("{}:{}", b.host(), b.port()))).collect())
@@ -103,7 +106,7 @@ impl Lookup {
     pub(super) fn identity(&self, timeout: Duration) -> Result<TopicIdentity, Trouble> {
         let mut topic = TopicIdentity::named(&self.topic);
         if !self.embedded {
-            topic.id = self.consumer.topic_id(&self.topic, timeout).map_err(|code| {
+            topic.id = self.client().topic_id(&self.topic, timeout).map_err(|code| {
                 match self.trouble(&KafkaError::MetadataFetch(code)) {
                     // It was there a moment ago: another broker may not know it yet.
                     Trouble::Absent => Trouble::NotYet("a broker does not know the topic".into()),
@@ -142,7 +145,7 @@ impl Lookup {
                 .map_err(|error| self.trouble(&error))?;
         }
         let answer =
-            self.consumer.offsets_for_times(list, timeout).map_err(|error| self.trouble(&error))?;
+            self.client().offsets_for_times(list, timeout).map_err(|error| self.trouble(&error))?;
         self.consumer.context().forget();
         let mut offsets = Vec::with_capacity(partitions.len());
         for partition in partitions {
@@ -179,7 +182,7 @@ impl Lookup {
             let ends = self.offsets(partitions, At::End, timeout)?;
             return Ok(ends.into_iter().map(Option::unwrap_or_default).collect());
         }
-        let ends = self.consumer.high_watermarks(&self.topic, partitions, timeout);
+        let ends = self.client().high_watermarks(&self.topic, partitions, timeout);
         let ends = ends.map_err(|code| self.trouble(&KafkaError::OffsetFetch(code)))?;
         self.consumer.context().forget();
         Ok(ends)
@@ -190,7 +193,7 @@ impl Lookup {
         match self.embedded {
             true => Ok(None),
             false => self
-                .consumer
+                .client()
                 .topic_id(&self.topic, timeout)
                 .map_err(|code| self.trouble(&KafkaError::MetadataFetch(code))),
         }
@@ -220,10 +223,7 @@ impl Lookup {
 
     /// What stands behind an error, with what the client has said meanwhile.
     fn trouble(&self, error: &KafkaError) -> Trouble {
-        for _ in 0..EVENTS_PER_QUESTION {
-            // `None` may mean a log line, so that it does not end this.
-            drop(self.consumer.poll(Duration::ZERO));
-        }
+        self.consumer.serve();
         let ears = self.consumer.context();
         match error.rdkafka_error_code() {
             Some(

@@ -44,6 +44,7 @@ mod reader;
 mod security;
 pub mod settings;
 mod statistics;
+mod token;
 mod watch;
 
 use std::sync::Arc;

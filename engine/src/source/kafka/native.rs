@@ -47,6 +47,27 @@ impl<C: ConsumerContext + 'static> Client<C> {
     pub(super) fn new(consumer: BaseConsumer<C>) -> Client<C> {
         Client(ManuallyDrop::new(consumer))
     }
+
+    /// Hands what happened to the client itself to its context: errors, log lines, that it wants a
+    /// token. Costs little where nothing happened.
+    pub(super) fn serve(&self) {
+        let client = self.client().native_ptr();
+        // SAFETY: `client` is a live handle. The queue is counted, and this reference is given back
+        // after its last use.
+        unsafe {
+            let main = sys::rd_kafka_queue_get_main(client);
+            if main.is_null() {
+                return;
+            }
+            for _ in 0..EVENTS_PER_SERVE {
+                if sys::rd_kafka_queue_length(main) == 0 {
+                    break;
+                }
+                drop(self.poll(Duration::ZERO));
+            }
+            sys::rd_kafka_queue_destroy(main);
+        }
+    }
 }
 
 impl<C: ConsumerContext + 'static> Deref for Client<C> {

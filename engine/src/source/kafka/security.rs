@@ -8,6 +8,7 @@ use std::path::Path;
 use rdkafka::config::ClientConfig;
 
 use crate::source::SourceError;
+use crate::source::kafka::token::TOKEN_FILE;
 
 /// What stands in a line instead of a secret.
 const HIDDEN: &str = "***";
@@ -62,7 +63,7 @@ pub(super) fn check(options: &[(String, String)]) -> Result<(), SourceError> {
         ));
     }
     for (name, path) in options {
-        let is_file = name.starts_with("ssl.") && name.ends_with(".location");
+        let is_file = name.starts_with("ssl.") && name.ends_with(".location") || name == TOKEN_FILE;
         // `probe` is the client's word for the usual places.
         if is_file && path != "probe" && !Path::new(path).exists() {
             return refuse(format!("Kafka option `{name}`: there is no file {path}"));
@@ -89,15 +90,15 @@ fn check_login(given: &Given<'_>) -> Result<(), SourceError> {
                 None => Ok(()),
             }
         }
+        "OAUTHBEARER" if has(TOKEN_FILE) => Ok(()),
+        "OAUTHBEARER" if given.of("enable.sasl.oauthbearer.unsecure.jwt") == Some("true") => Ok(()),
         // The client asks an endpoint for tokens by libcurl, which is not in this program.
-        "OAUTHBEARER" if given.of("enable.sasl.oauthbearer.unsecure.jwt") != Some("true") => {
-            refuse(
-                "sasl.mechanism=OAUTHBEARER: this program cannot ask an endpoint for tokens; log in by \
+        "OAUTHBEARER" => refuse(
+            "sasl.mechanism=OAUTHBEARER: this program cannot ask an endpoint for tokens: name a file that \
+             another program keeps a valid one in, by sasl.oauthbearer.token.file; or log in by \
              SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN (or by a client certificate), which managed Kafkas \
              offer too",
-            )
-        }
-        "OAUTHBEARER" => Ok(()),
+        ),
         "GSSAPI" => refuse(
             "sasl.mechanism=GSSAPI: there is no Kerberos in this program; use SCRAM-SHA-512, \
              PLAIN or a client certificate",
@@ -185,6 +186,9 @@ pub(super) fn explain(said: &str, config: &ClientConfig) -> String {
             ),
         };
     }
+    if let Some((_, why)) = said.split_once("acquire SASL OAUTHBEARER token: ") {
+        return format!("there is no token for it: {why}");
+    }
     if mechanism.eq_ignore_ascii_case("oauthbearer") && said.contains("SASL") {
         return format!(
             "it does not accept the token ({said}): check sasl.oauthbearer.* and the broker's \
@@ -262,7 +266,15 @@ mod tests {
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "MD5")], "SCRAM-SHA-512"),
             (
                 &[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "OAUTHBEARER")],
-                "cannot ask an endpoint for tokens",
+                "by sasl.oauthbearer.token.file",
+            ),
+            (
+                &[
+                    ("security.protocol", "SASL_SSL"),
+                    ("sasl.mechanism", "OAUTHBEARER"),
+                    ("sasl.oauthbearer.token.file", "/no/such/token"),
+                ],
+                "there is no file /no/such/token",
             ),
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanisms", "PLAIN")], "`sasl.username`"),
             (

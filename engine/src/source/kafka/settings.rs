@@ -31,6 +31,7 @@ use crate::report::Report;
 use crate::source::SourceError;
 use crate::source::kafka::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
 use crate::source::kafka::native::properties::{PropertyType, properties};
+use crate::source::kafka::token::TOKEN_FILE;
 use crate::source::kafka::{bootstrap, direct, security, statistics};
 use crate::telemetry::Telemetry;
 
@@ -231,7 +232,7 @@ impl KafkaSettings {
         }
         let mut log_level = RDKafkaLogLevel::Error;
         for (name, value) in &self.options {
-            if name == STATISTICS {
+            if [STATISTICS, TOKEN_FILE].contains(&&name[..]) {
                 continue;
             }
             config.set(name, value);
@@ -369,7 +370,7 @@ pub fn check_number(name: &str, value: &str) -> Result<(), SourceError> {
 
 /// Whether the client has a property of this name.
 pub fn is_property(name: &str) -> bool {
-    properties().contains_key(name)
+    properties().contains_key(name) || name == TOKEN_FILE
 }
 
 /// Whether the client can do this only with OpenSSL compiled in.
