@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use self::bench::{Bench, JOB, Out, late, visible};
 use super::*;
-use crate::checkpoint::catalog::{rows_name, state_name, verified};
+use crate::checkpoint::catalog::{ROWS_PREFIX, STATE_PREFIX, rows_name, state_name, verified};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
 use crate::condition::ConditionKind;
 use crate::source::TopicIdentity;
@@ -103,6 +103,42 @@ fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     bench.hand(Letter::Commit { epoch: 3 });
     bench.run();
     assert_eq!(visible(out.path()), ((0..6).collect(), 0));
+}
+
+#[test]
+fn a_start_reads_waiting_rows_by_section_once_no_old_state_and_keeps_nothing_that_it_read() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    for epoch in 1..=5 {
+        bench.rows(epoch, 10 * epoch..10 * epoch + 3);
+        bench.cut(epoch, false);
+        bench.run();
+    }
+    let manifest = manifest(2, 5, bench.sealed(5).unwrap());
+    let blobs = manifest.blobs();
+    let of = |prefix: &str| {
+        let of = blobs.iter().filter(|blob| blob.starts_with(prefix));
+        of.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(of(STATE_PREFIX), [state_name(1, 5, 0)], "of its own cut only");
+    assert_eq!((of(ROWS_PREFIX).len(), blobs.len()), (5, 6));
+
+    let blobs = Arc::clone(&bench.blobs);
+    blobs.reads.lock().unwrap().clear();
+    let mut bench = Bench::continuing(out.path(), true, Arc::clone(&blobs), Some(&manifest));
+    bench.recover_as(2, Some(5), Vec::new());
+    bench.run();
+    let mut reads = std::mem::take(&mut *blobs.reads.lock().unwrap());
+    reads.sort_by(|a, b| a.0.cmp(&b.0));
+    let pending = &manifest.cut.as_ref().unwrap().processes[0].outputs.pending;
+    let sections = pending.iter().flat_map(|pending| &pending.rows);
+    // With the header, which lies before the first section.
+    let expected = sections.map(|section| (section.blob.to_string(), 0..section.end()));
+    assert_eq!(reads, expected.collect::<Vec<_>>());
+    let waits = &bench.scribe.options.checkpoints.as_ref().unwrap().pending;
+    assert!(waits.is_empty(), "what was read is the outputs' now");
+    let held = bench.scribe.options.outputs.final_rows.measures();
+    assert_eq!(held.iter().map(|(_, measures)| measures.rows_waiting).sum::<u64>(), 15);
 }
 
 #[test]

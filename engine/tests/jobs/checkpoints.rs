@@ -17,6 +17,7 @@ use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{FileOutputs, ParquetCodec, Roll, RunId};
+use strandline_engine::source::Source;
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::store::Directory;
 use strandline_engine::table::Table;
@@ -34,7 +35,7 @@ pub(crate) type Measured = (u64, Option<f64>, Option<f64>, Option<f64>);
 pub(crate) type PlainRow = (String, i64, i64, Option<u64>);
 
 pub(crate) const PARTITIONS: u32 = 3;
-const RECORDS: u64 = 3_000;
+pub(crate) const RECORDS: u64 = 3_000;
 
 fn record(number: u64) -> (Partition, EventTime, Vec<u8>) {
     let partition = Partition(u32::try_from(number).unwrap() % PARTITIONS);
@@ -60,7 +61,7 @@ pub(crate) fn append(log: &SimulatedLog, numbers: std::ops::Range<u64>) {
 }
 
 /// A directory for outputs and one for checkpoints.
-struct Place {
+pub(crate) struct Place {
     there: TempDir,
     said: Arc<Mutex<Vec<String>>>,
     options: JobOptions,
@@ -68,7 +69,7 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let options = JobOptions {
             watermark: Duration::from_secs(5),
             epoch_every: Duration::from_millis(5),
@@ -83,17 +84,22 @@ impl Place {
         self.there.path().join("out")
     }
 
-    fn checkpoints(&self) -> PathBuf {
+    pub(crate) fn checkpoints(&self) -> PathBuf {
         self.there.path().join("checkpoints")
     }
 
-    fn run(&self, log: &SimulatedLog, workers: usize, stop: &Stop) -> Result<Summary, JobError> {
+    pub(crate) fn run(
+        &self,
+        log: &impl Source,
+        workers: usize,
+        stop: &Stop,
+    ) -> Result<Summary, JobError> {
         self.run_showing(log, workers, stop, &view())
     }
 
     fn run_showing(
         &self,
-        log: &SimulatedLog,
+        log: &impl Source,
         workers: usize,
         stop: &Stop,
         view: &View,
@@ -136,7 +142,7 @@ impl Place {
     }
 
     /// Runs until this many records have been read, and stops in order.
-    fn run_until(&self, log: &SimulatedLog, workers: usize, records: u64) -> Summary {
+    pub(crate) fn run_until(&self, log: &SimulatedLog, workers: usize, records: u64) -> Summary {
         let (stop, view) = (Stop::default(), view());
         std::thread::scope(|scope| {
             let running = scope.spawn(|| self.run_showing(log, workers, &stop, &view));
@@ -155,7 +161,7 @@ impl Place {
         self.said.lock().unwrap().clone()
     }
 
-    fn rows(&self) -> BTreeSet<PlainRow> {
+    pub(crate) fn rows(&self) -> BTreeSet<PlainRow> {
         rows_in([&*self.out()])
     }
 
@@ -218,7 +224,7 @@ fn parquet_files(path: &Path) -> Vec<PathBuf> {
 }
 
 /// What a run that nothing disturbs gives.
-fn undisturbed() -> (Summary, BTreeSet<PlainRow>) {
+pub(crate) fn undisturbed() -> (Summary, BTreeSet<PlainRow>) {
     let place = Place::new();
     let log = SimulatedLog::new("t", PARTITIONS);
     append(&log, 0..RECORDS);
@@ -252,7 +258,6 @@ fn a_run_goes_on_where_another_was_stopped_also_with_other_workers() {
 
 /// How many records were appended.
 fn log_length(log: &SimulatedLog) -> u64 {
-    use strandline_engine::source::Source;
     let starts = log.clone().bounded().plan(&[], &|| false).unwrap().partitions;
     starts.iter().map(|start| start.end.unwrap().0).sum()
 }
@@ -302,7 +307,6 @@ fn a_finished_run_shows_what_is_hidden_and_says_what_it_came_to_again() {
 
 /// A bounded run of 2000 records that was interrupted when it had read 1500, as its manifest says it.
 fn interrupted() -> (Place, SimulatedLog) {
-    use strandline_engine::source::Source;
     let place = Place::new();
     let log = SimulatedLog::new("t", PARTITIONS);
     append(&log, 0..1_500);

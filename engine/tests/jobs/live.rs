@@ -319,7 +319,7 @@ fn live_rows_show_the_newest_window_that_holds_the_fleet() {
         }
     }
     text(&log, 0, "fast-clock 99000");
-    let running = Running::start(log.clone(), 2, options());
+    let running = Running::start(log.clone(), 2, JobOptions { idle_after: NEVER, ..options() });
     let count = |cells: &[Cell]| cells.to_vec();
     let seen = running.wait("the second window is shown", |s| {
         s.window.as_ref().is_some_and(|view| {

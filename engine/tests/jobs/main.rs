@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod checkpoints;
+mod cuts;
 mod exact;
 mod follow;
 mod live;
@@ -9,5 +10,6 @@ mod many_dates;
 mod places;
 mod processes;
 mod readers;
+mod slow_worker;
 mod toy;
 mod wrong_clocks;

@@ -4,11 +4,12 @@
 //! Each process is this test's own program, run again.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use strandline_engine::checkpoint::manifest::{Manifest, OutputIdentity};
@@ -33,6 +34,8 @@ const PORTS: &str = "STRANDLINE_TEST_PLACE_PORTS";
 const THERE: &str = "STRANDLINE_TEST_PLACE_THERE";
 const OUT: &str = "STRANDLINE_TEST_PLACE_OUT";
 const KILLED: &str = "STRANDLINE_TEST_PLACE_KILLED";
+/// Held before it shows anything, until its standard input stream ends.
+const HELD: &str = "STRANDLINE_TEST_PLACE_HELD";
 /// Not bounded: the first process stops when everything has been read.
 const LIVE: &str = "STRANDLINE_TEST_PLACE_LIVE";
 const ABANDONED: &str = "STRANDLINE_TEST_PLACE_ABANDONED";
@@ -46,11 +49,17 @@ fn a_process() {
     let there = PathBuf::from(set(THERE));
     let log = SimulatedLog::new("t", PARTITIONS);
     append(&log, 0..RECORDS);
-    let killed = std::env::var(KILLED).is_ok();
+    let (killed, held) = (std::env::var(KILLED).is_ok(), std::env::var(HELD).is_ok());
     let disk = FaultyDisk::new(LocalDisk, move |operation, path| {
         let shows = path.extension().is_some_and(|extension| extension == "parquet");
-        if killed && operation == Operation::Rename && shows {
-            std::process::abort();
+        if operation == Operation::Rename && shows {
+            if killed {
+                std::process::abort();
+            }
+            if held {
+                println!("says: held");
+                std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            }
         }
         None
     });
@@ -135,8 +144,8 @@ fn a_process() {
     std::process::exit(0);
 }
 
-/// Runs processes with these outputs to their ends: what each said.
-fn run(there: &Path, outs: &[&str], more: &[(&str, &str)]) -> Vec<String> {
+/// Starts processes with these outputs.
+fn start(there: &Path, outs: &[&str], more: &[(&str, &str)]) -> Vec<Child> {
     let listeners: Vec<_> =
         outs.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let ports = listeners.into_iter().map(|free| free.local_addr().unwrap().port().to_string());
@@ -147,16 +156,21 @@ fn run(there: &Path, outs: &[&str], more: &[(&str, &str)]) -> Vec<String> {
             .args(["--exact", "places::a_process", "--ignored", "--nocapture"])
             .envs([(PROCESS, &*process.to_string()), (PORTS, &ports), (OUT, out)])
             .env(THERE, there)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        // Only the last one is killed.
-        let all = more.iter().filter(|(name, _)| *name != KILLED || process + 1 == outs.len());
+        // Only the last one is killed, or held.
+        let is_last = process + 1 == outs.len();
+        let all = more.iter().filter(|(name, _)| ![KILLED, HELD].contains(name) || is_last);
         command.envs(all.copied());
         command.spawn().unwrap()
     });
-    let children: Vec<_> = children.collect();
-    let ended = children.into_iter().map(|mut child| {
+    children.collect()
+}
+
+/// Runs processes with these outputs to their ends: what each said.
+fn run(there: &Path, outs: &[&str], more: &[(&str, &str)]) -> Vec<String> {
+    let ended = start(there, outs, more).into_iter().map(|mut child| {
         let mut said = String::new();
         child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
         child.wait().unwrap();
@@ -199,6 +213,39 @@ fn rows_that_a_killed_process_left_hidden_are_shown_by_the_next_start_of_a_finis
     assert_eq!(ended(&said[0]), end, "{said:?}");
     assert!(said.iter().all(|said| !said.contains("taken it away")), "{said:?}");
     assert_eq!(rows_in([&*there.path().join("a"), &*there.path().join("b")]).len(), rows);
+}
+
+#[test]
+fn the_first_process_ends_only_when_all_have_shown_their_files() {
+    let there = tempfile::tempdir().unwrap();
+    let (a, b) = (there.path().join("a"), there.path().join("b"));
+    let mut children = start(there.path(), &["a", "b"], &[(HELD, "1")]);
+    let (mut held, mut first) = (children.pop().unwrap(), children.pop().unwrap());
+    let mut says = BufReader::new(held.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // The last manifest is durable: what is left is to show the files.
+    assert!(says.any(|line| line == "says: held"));
+    let (tell, hear) = channel();
+    let mut stdout = first.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).unwrap();
+        tell.send(said).unwrap();
+    });
+    let clock = Clock::system();
+    while rows_in([&*a]).is_empty() {
+        assert!(clock.elapsed() < Duration::from_secs(20));
+    }
+    // Of itself it has nothing to wait for any more.
+    let ended_early = hear.recv_timeout(Duration::from_secs(1));
+    assert!(ended_early.is_err() && rows_in([&*b]).is_empty(), "{ended_early:?}");
+    drop(held.stdin.take());
+    let said = hear.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(ended(&said).starts_with("true of 3000, "), "{said}");
+    assert!(says.any(|line| line.starts_with("ended: ")));
+    assert!(!rows_in([&*b]).is_empty());
+    for mut child in [first, held] {
+        child.wait().unwrap();
+    }
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(super) type Out = (u64,);
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     blobs: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// What was read of blobs, piece by piece.
+    pub(super) reads: Mutex<Vec<(String, Range<u64>)>>,
     pub(super) failing: AtomicBool,
     /// The next put succeeds, and says that it failed.
     pub(super) lying: AtomicBool,
@@ -59,6 +61,7 @@ impl Blobs for Memory {
         self.blobs.lock().unwrap().get(name).cloned().ok_or_else(absent)
     }
     fn get_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
+        self.reads.lock().unwrap().push((name.to_owned(), range.clone()));
         Ok(self.get(name)?[range.start as usize..range.end as usize].to_vec())
     }
     fn list(&self) -> Result<Vec<BlobEntry>, BlobError> {

@@ -1,0 +1,134 @@
+//! A worker that does not keep up slows down who reads for it, and blocks nothing else.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use strandline_engine::clock::Clock;
+use strandline_engine::job::{Job, JobOptions, Stop};
+use strandline_engine::source::simulated::SimulatedLog;
+use strandline_engine::table::Table;
+use strandline_operators::aggregate::Aggregate;
+
+use crate::toy::{Count, Kept, Words, new_view, options, text};
+
+const WORKERS: usize = 3;
+const RECORDS_PER_PARTITION: u64 = 20_000;
+/// A tenth of what the workers send each other, or less.
+const UNMERGED_BYTES_MAX: u64 = 200_000;
+/// In timely, the threads of workers have names.
+const SLOW: &str = "timely:work-1";
+
+/// Counts. One worker is held where it makes its first row, while the gate is shut.
+#[derive(Clone, Default)]
+struct Gated(Arc<Gate>);
+
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    is_open: bool,
+    holds: bool,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.holds |= !state.is_open;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |state| !state.is_open).unwrap());
+    }
+
+    fn wait_until_it_holds(&self) {
+        let (limit, state) = (Duration::from_secs(20), self.state.lock().unwrap());
+        let waited = self.changed.wait_timeout_while(state, limit, |state| !state.holds).unwrap();
+        assert!(waited.0.holds, "the worker made no row");
+    }
+}
+
+/// Opens the gate at last, also when a test fails.
+struct Opens(Arc<Gate>);
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap().is_open = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Aggregate<()> for Gated {
+    type Partial = u64;
+    type Output = (u64,);
+    fn lift(&self, (): &()) -> u64 {
+        1
+    }
+    fn combine(&self, into: &mut u64, other: &u64) {
+        *into += other;
+    }
+    fn lower(&self, partial: &u64) -> (u64,) {
+        // Here a worker shows or closes a window. Nothing that it is sent is merged meanwhile.
+        if std::thread::current().name() == Some(SLOW) {
+            self.0.pass();
+        }
+        (*partial,)
+    }
+}
+
+/// A window each record, so that what is over is sent at once.
+fn log() -> SimulatedLog {
+    let log = SimulatedLog::new("toy", WORKERS as u32);
+    for partition in 0..WORKERS as u32 {
+        for number in 0..RECORDS_PER_PARTITION {
+            text(&log, partition, &format!("key-{} {}", number % 50, number * 10_000));
+        }
+    }
+    log.bounded()
+}
+
+fn job<A>(aggregate: A, kept: &Kept) -> Job<SimulatedLog, Words, A, Kept>
+where
+    A: Aggregate<(), Partial = u64, Output = (u64,)> + Send + Sync,
+{
+    let options = JobOptions {
+        unmerged_bytes_max: UNMERGED_BYTES_MAX,
+        // Event time is no bound here.
+        max_drift: Duration::from_secs(10 * 2 * RECORDS_PER_PARTITION),
+        ..options()
+    };
+    let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
+    Job::new(log(), Words, aggregate, table, kept.clone(), options)
+}
+
+#[test]
+fn the_others_stop_reading_while_a_worker_merges_nothing_and_go_on_when_it_does() {
+    let (clock, stop) = (Clock::system(), Stop::default());
+    let workers = || timely::Config::process(WORKERS);
+    let undisturbed = Kept::default();
+    job(Count, &undisturbed).run(workers(), &clock, &new_view(), &stop).unwrap();
+
+    let (kept, view, gated) = (Kept::default(), new_view(), Gated::default());
+    let gate = Arc::clone(&gated.0);
+    let job = job(gated, &kept);
+    let summary = std::thread::scope(|scope| {
+        let running = scope.spawn(|| job.run(workers(), &clock, &view, &stop));
+        let opens = Opens(Arc::clone(&gate));
+        gate.wait_until_it_holds();
+        let clock = Clock::system();
+        let (mut read, mut unchanged) = (0, 0);
+        while unchanged < 20 {
+            assert!(clock.elapsed() < Duration::from_secs(20), "they read on and on");
+            let now = view.newer_than(view.latest().number, Duration::from_secs(1));
+            let before = std::mem::replace(&mut read, now.ledger.read + now.in_flight);
+            unchanged = if read == before { unchanged + 1 } else { 0 };
+        }
+        let all = WORKERS as u64 * RECORDS_PER_PARTITION;
+        assert!(0 < read && read < all / 2, "{read} of {all} were read");
+        drop(opens);
+        running.join().unwrap().unwrap()
+    });
+    assert!(summary.finished && summary.ledger.balances(), "{summary:?}");
+    assert!(kept.plain_rows() == undisturbed.plain_rows(), "other rows");
+}
