@@ -31,6 +31,8 @@ pub(crate) struct Turn {
     pub(crate) bounded: bool,
     /// What to do besides.
     pub(crate) order: Order,
+    /// The epochs before this one are complete: what was sent in them is merged everywhere.
+    pub(crate) complete_before: u64,
     /// The last epoch whose cut has become a checkpoint, for those who leave and may not hear of
     /// it otherwise.
     pub(crate) committed: Option<u64>,
@@ -98,6 +100,9 @@ pub(crate) enum Report {
     StopAsked,
     /// A partition has run ahead and waits for the others.
     Waits,
+    /// So much that was sent is not known to be merged that the next epoch should begin at once: it is
+    /// merged when its epoch is complete.
+    Laden,
     /// A source has noticed something that a person should hear.
     Noticed(Notice),
 }

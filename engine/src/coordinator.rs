@@ -62,6 +62,8 @@ struct State {
     stop_asked: bool,
     /// How many turns it takes to lift the idle partitions that some partition waits for.
     turns_wanted: u32,
+    /// Whether some source waits, or will wait soon, until epochs are complete.
+    is_laden: bool,
     /// What sources have noticed in this run, and how many of it has been said.
     notices: Vec<Notice>,
     notices_said: usize,
@@ -103,6 +105,7 @@ impl Coordinator {
             ended: false,
             stop_asked: false,
             turns_wanted: 0,
+            is_laden: false,
             notices: Vec::new(),
             notices_said: 0,
             cuts: BTreeMap::new(),
@@ -227,11 +230,18 @@ impl Coordinator {
         0 < state.turns_wanted && state.partitions.values().any(is_idle)
     }
 
+    /// Whether some source waits, or will wait soon, until the epoch that it is in is complete.
+    pub(crate) fn is_laden(&self) -> bool {
+        self.0.borrow().is_laden
+    }
+
     /// An epoch is left. Whether that was the last of the turns that a lift takes.
     pub(crate) fn turned(&self) -> bool {
         let mut state = self.0.borrow_mut();
         let wanted = state.turns_wanted;
         state.turns_wanted = wanted.saturating_sub(1);
+        // Whoever still is in the next epoch says so again.
+        state.is_laden = false;
         wanted == 1
     }
 
@@ -334,6 +344,10 @@ impl State {
                 }
                 return;
             }
+            Report::Laden => {
+                self.is_laden = true;
+                return;
+            }
             Report::Waits => {
                 // Whoever still waits after them says so again.
                 if self.turns_wanted == 0 {
@@ -361,7 +375,7 @@ impl State {
                     Report::Counted(EpochCount { partition, records, .. }) => {
                         *self.windowed.entry(partition).or_default() += records;
                     }
-                    Report::StopAsked | Report::Waits | Report::Noticed(_) => {}
+                    Report::StopAsked | Report::Waits | Report::Laden | Report::Noticed(_) => {}
                 }
             }
         }

@@ -156,6 +156,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         let mut next_line = 0;
         // The epoch in which it was last said that a partition waits for the others.
         let mut waited_in = None;
+        // Likewise, that much is not merged.
+        let mut laden_in = None;
         let fold = Fold::new(worker, options.windows, aggregate);
         let fold = fold.with_placement(options.placement);
         let (rejected, notices) = (Vec::new(), Vec::new());
@@ -189,7 +191,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                     Some(watermark) => fold.flush_until(watermark, &mut give),
                     None => fold.flush(&mut give),
                 }
-                unmerged.sent(bytes);
+                unmerged.sent(capability.time().epoch, bytes);
             };
 
             let mut reject = |capability: &Capability<Time>, rejected: &mut Vec<Rejected>| {
@@ -201,6 +203,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
 
             let now = Now::of(&clock);
             for turn in news {
+                unmerged.complete_before(turn.complete_before);
                 // First, because it is part of the cut: with the next epoch's capability, windows
                 // close by it.
                 for line in &mut lines {
@@ -288,6 +291,12 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 more |= line.progress.messages > 0;
             }
             let epoch = capabilities.epoch();
+            // By the time that it is too much, the epoch before may be complete.
+            let is_laden =
+                unmerged.waits_for_epochs() && unmerged.exceeds(options.unmerged_bytes_max / 2);
+            if is_laden && laden_in.replace(epoch) != Some(epoch) {
+                reports.session(&capabilities.ack).give(Report::Laden);
+            }
             if waiting && waited_in.replace(epoch) != Some(epoch) {
                 reports.session(&capabilities.ack).give(Report::Waits);
             }

@@ -259,7 +259,7 @@ impl<P, O> Leader<P, O> {
             return Ok(self.lead_showing(epoch, now));
         }
         self.lead_stop(now)?;
-        let due = self.next_turn_at <= now || self.wants_turn(now);
+        let due = self.next_turn_at <= now || self.wants_turn(now) || self.coordinator.is_laden();
         if due && self.stopping == Stopping::No && self.may_turn() {
             self.turn(Order::Read, now);
             self.next_turn_at = now + self.options.job.epoch_every;
@@ -368,7 +368,18 @@ impl<P, O> Leader<P, O> {
         inputs.cuts.pass(self.epoch);
         let epoch = self.epoch;
         let committed = self.keeper.as_ref().and_then(Keeper::committed_epoch);
-        let turn = Turn { epoch, floor, assign, topic, closed_before, bounded, order, committed };
+        let complete_before = self.coordinator.complete_epoch().map_or(0, |epoch| epoch + 1);
+        let turn = Turn {
+            epoch,
+            floor,
+            assign,
+            topic,
+            closed_before,
+            bounded,
+            order,
+            complete_before,
+            committed,
+        };
         inputs.turns.say(turn);
         if self.coordinator.turned()
             && let Some(floor) = floor

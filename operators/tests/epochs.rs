@@ -305,7 +305,7 @@ fn the_end_of_the_stream_applies_what_is_set_aside_epoch_by_epoch() {
 fn what_is_set_aside_counts_as_not_merged_until_its_epoch_begins() {
     timely::execute_directly(|worker| {
         let (mut bench, mut source) = Bench::new(worker);
-        bench.unmerged.sent(1_000_000);
+        bench.unmerged.sent(1, 1_000_000);
         source.downgrade(&Time::new(1, seconds(0)));
         bench.settle(worker);
         let later = source.delayed(&Time::new(2, seconds(0)));

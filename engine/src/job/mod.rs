@@ -59,8 +59,9 @@ pub struct JobOptions {
     /// How far, in event time, a partition may run ahead of the frontier: a minute, or two windows
     /// if that is more. It bounds the windows that are open while a backlog is read.
     pub max_drift: Duration,
-    /// Bytes of partial results between the workers of a process that are not merged yet, beyond which
-    /// nothing is read: 256 MiB. Not with several processes.
+    /// Bytes of partial results that the workers of a process have sent and that are not merged yet,
+    /// beyond which it reads nothing: 256 MiB. With several processes, what was sent in an epoch counts
+    /// as not merged until that is complete.
     pub unmerged_bytes_max: u64,
     /// How often a new epoch begins: a second.
     pub epoch_every: Duration,

@@ -52,8 +52,9 @@ where
     view: View,
     stop: Stop,
     meter: Meter,
-    /// What its workers have sent each other and not merged.
+    /// What its workers have sent and is not merged: where they are all, and where there are others.
     unmerged: Unmerged,
+    unmerged_by_epochs: Unmerged,
     /// What only worker 0 has; it takes it.
     lead: Mutex<Option<Lead>>,
     /// What the run continues, in the process that leads.
@@ -143,6 +144,7 @@ where
             stop: stop.clone(),
             meter: Meter::new(view.telemetry().clone()),
             unmerged: Unmerged::counted(),
+            unmerged_by_epochs: Unmerged::counted_by_epochs(),
             lead: Mutex::new(lead),
             continued,
             refused: Mutex::new(refused),
@@ -182,6 +184,11 @@ where
     /// this is for whoever drives the workers.
     pub fn peer_gone(&self, process: usize, reason: &str) {
         self.failure.report(JobError::PeerGone { process, reason: reason.to_owned() });
+    }
+
+    /// Whether it has failed: whoever drives the workers of the other processes tells them.
+    pub fn has_failed(&self) -> bool {
+        self.failure.happened()
     }
 
     /// What a worker with a thread of its own does: everything, until there is no more to do.
@@ -226,10 +233,9 @@ where
                 let (cuts, cut_stream) = Say::open(scope);
                 let (words, word_stream) = Say::open(scope);
                 let (restored, restored_stream) = Say::open(scope);
-                // What goes to another process is not heard of again.
                 let unmerged = match scope.peers() == self.place.threads {
                     true => self.unmerged.clone(),
-                    false => Unmerged::default(),
+                    false => self.unmerged_by_epochs.clone(),
                 };
                 let ingested = ingest(
                     scope,

@@ -4,14 +4,28 @@
 //! are counted too, and whoever reads waits while there are too many. Only reading waits: an epoch is
 //! left, and completed, without it, and then what was set aside for the next one is merged. So the
 //! count goes down again whatever it is, as long as the workers run.
+//!
+//! Within a process it goes down as bytes are merged. What another process merges is not heard of, but
+//! an epoch is complete when all of it is merged everywhere: so with several processes, what was sent
+//! in an epoch counts until that is complete.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module. Clones share one count; by default, nothing is counted.
 #[derive(Clone, Debug, Default)]
-pub struct Unmerged(Option<Arc<Count>>);
+pub struct Unmerged(Counted);
+
+#[derive(Clone, Debug, Default)]
+enum Counted {
+    #[default]
+    Nothing,
+    Merged(Arc<Count>),
+    /// By epoch.
+    Epochs(Arc<Mutex<BTreeMap<u64, u64>>>),
+}
 
 #[derive(Default)]
 struct Count {
@@ -33,25 +47,50 @@ impl Unmerged {
     /// Counts what the workers of one process send each other. They have to be all workers: what goes
     /// to another process is merged there.
     pub fn counted() -> Unmerged {
-        Unmerged(Some(Arc::default()))
+        Unmerged(Counted::Merged(Arc::default()))
+    }
+
+    /// Counts what the workers of one process send to all workers, of this process and of others, until
+    /// its epoch is [complete](Self::complete_before).
+    pub fn counted_by_epochs() -> Unmerged {
+        Unmerged(Counted::Epochs(Arc::default()))
+    }
+
+    /// Whether the count goes down when epochs are complete, and by nothing else.
+    pub fn waits_for_epochs(&self) -> bool {
+        matches!(self.0, Counted::Epochs(_))
     }
 
     /// Bytes that were sent and not merged.
     pub fn bytes(&self) -> u64 {
-        let count = self.0.as_ref().map_or(0, |count| count.bytes.load(Ordering::SeqCst));
-        u64::try_from(count).unwrap_or(0)
+        match &self.0 {
+            Counted::Nothing => 0,
+            Counted::Merged(count) => {
+                u64::try_from(count.bytes.load(Ordering::SeqCst)).unwrap_or(0)
+            }
+            Counted::Epochs(epochs) => lock(epochs).values().sum(),
+        }
     }
 
-    /// So many bytes were sent.
-    pub fn sent(&self, bytes: usize) {
-        if let Some(count) = &self.0 {
-            count.bytes.fetch_add(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::SeqCst);
+    /// So many bytes were sent, of an epoch.
+    pub fn sent(&self, epoch: u64, bytes: usize) {
+        match &self.0 {
+            Counted::Merged(count) => {
+                count.bytes.fetch_add(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::SeqCst);
+            }
+            Counted::Epochs(epochs) if bytes > 0 => {
+                *lock(epochs).entry(epoch).or_default() += bytes as u64;
+            }
+            Counted::Nothing | Counted::Epochs(_) => {}
         }
     }
 
     /// So many bytes were merged: whoever waits for it looks again.
     pub(super) fn merged(&self, bytes: usize) {
-        let Some(count) = self.0.as_ref().filter(|_| bytes > 0) else { return };
+        let Counted::Merged(count) = &self.0 else { return };
+        if bytes == 0 {
+            return;
+        }
         count.bytes.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::SeqCst);
         if count.is_awaited.load(Ordering::SeqCst) && count.is_awaited.swap(false, Ordering::SeqCst)
         {
@@ -60,9 +99,18 @@ impl Unmerged {
         }
     }
 
+    /// The epochs before this one are complete: everything of them is merged, on all workers. Whoever
+    /// waits for that has to look again by itself.
+    pub fn complete_before(&self, epoch: u64) {
+        if let Counted::Epochs(epochs) = &self.0 {
+            let mut epochs = lock(epochs);
+            *epochs = epochs.split_off(&epoch);
+        }
+    }
+
     /// Has `wake` called when bytes are merged that are [waited](Self::exceeds) for.
     pub fn on_merged(&self, wake: impl Fn() + Send + Sync + 'static) {
-        if let Some(count) = &self.0 {
+        if let Counted::Merged(count) = &self.0 {
             count.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(wake));
         }
     }
@@ -72,12 +120,16 @@ impl Unmerged {
         if self.bytes() <= max {
             return false;
         }
-        if let Some(count) = &self.0 {
+        if let Counted::Merged(count) = &self.0 {
             count.is_awaited.store(true, Ordering::SeqCst);
         }
         // What is merged before this was said wakes nobody.
         self.bytes() > max
     }
+}
+
+fn lock(epochs: &Mutex<BTreeMap<u64, u64>>) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+    epochs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -94,7 +146,7 @@ mod tests {
         unmerged.on_merged(move || {
             count.fetch_add(1, Ordering::SeqCst);
         });
-        unmerged.sent(100);
+        unmerged.sent(1, 100);
         assert!(!unmerged.exceeds(100));
         unmerged.merged(10);
         assert_eq!(woken.load(Ordering::SeqCst), 0, "nobody waits");
@@ -104,7 +156,25 @@ mod tests {
         assert_eq!((woken.load(Ordering::SeqCst), unmerged.bytes()), (1, 80));
         assert!(!unmerged.exceeds(80));
         let none = Unmerged::default();
-        none.sent(100);
+        none.sent(1, 100);
         assert!(!none.exceeds(0));
+    }
+    #[test]
+    fn with_other_processes_what_was_sent_counts_until_its_epoch_is_complete() {
+        let unmerged = Unmerged::counted_by_epochs();
+        for epoch in [3, 4, 4, 5] {
+            unmerged.sent(epoch, 10);
+        }
+        unmerged.merged(40);
+        assert_eq!((unmerged.bytes(), unmerged.exceeds(39)), (40, true), "some may be elsewhere");
+        // Two workers hear of it, one after the other.
+        for _ in 0..2 {
+            unmerged.complete_before(5);
+            assert_eq!((unmerged.bytes(), unmerged.exceeds(10)), (10, false));
+        }
+        // Late, by a worker that leaves the epoch last.
+        unmerged.sent(5, 1);
+        unmerged.complete_before(6);
+        assert_eq!(unmerged.bytes(), 0);
     }
 }
