@@ -138,6 +138,37 @@ fn a_worker_that_waits_for_its_scribe_blocks_nobody() {
     }
 }
 
+/// With several processes, what was sent counts until its epoch is complete.
+#[test]
+fn a_bound_of_unmerged_bytes_blocks_nobody_however_many_processes_there_are() {
+    for (seed, most) in (0..30).zip([0, 100, 1_000, 10_000].into_iter().cycle()) {
+        let mut plan = Plan::calm(seed);
+        plan.unmerged_bytes_max = Some(most);
+        plan.last_processes = 1 + (seed % 3) as usize;
+        plan.last_workers = 1 + (seed % 2) as usize;
+        run_plan(&format!("{most} bytes"), &plan);
+    }
+}
+
+/// Retention passes a reader of one process: that one ends with an error.
+#[test]
+fn a_process_that_fails_ends_the_others_of_its_job() {
+    let mut failed = 0;
+    for seed in 0..40 {
+        let mut plan = one_start(seed, End::Stopped { after_moves: 1_900 }, false);
+        (plan.live, plan.retention) = (true, true);
+        (plan.starts[0].processes, plan.starts[0].workers) = (3, 1);
+        let trace = Trace::default();
+        let report = main_job(seed).run_plan(&plan, &trace).unwrap();
+        if trace.text().contains("has failed, and the others hear of it") {
+            failed += 1;
+            assert!(trace.text().contains("is gone: it ended with an error"), "seed {seed}");
+            assert_eq!(report.crashes, 0, "seed {seed}: some had to be ended");
+        }
+    }
+    assert!(0 < failed, "no reader was passed");
+}
+
 /// A job that has written some rows and would go on for ever is killed, and started again like this.
 /// Gives what is told of it, step for step, too.
 fn started_again(seed: u64, mode: Mode) -> (Report, String) {
@@ -160,6 +191,14 @@ fn started_again(seed: u64, mode: Mode) -> (Report, String) {
 fn a_checkpoint_of_a_version_to_come_is_refused_and_nothing_of_it_is_removed() {
     for seed in 0..10 {
         let (report, _) = started_again(seed, Mode::NewerFormat);
+        assert_eq!(report.errors, 1, "seed {seed}: it is refused");
+    }
+}
+
+#[test]
+fn a_start_that_is_to_replace_rows_and_is_refused_removes_nothing() {
+    for seed in 0..10 {
+        let (report, _) = started_again(seed, Mode::Misspelt);
         assert_eq!(report.errors, 1, "seed {seed}: it is refused");
     }
 }

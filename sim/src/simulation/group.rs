@@ -107,10 +107,30 @@ impl Group {
 
     /// Those that live hear that one of them is dead.
     pub(super) fn tell_of_deaths(&self) {
-        let Some(dead) = self.members.iter().position(|member| member.dead) else { return };
+        if let Some(dead) = self.members.iter().position(|member| member.dead) {
+            self.tell_of(dead, "the simulation killed it");
+        }
+    }
+
+    /// The workers of a process have left. If it has failed, it ends without a goodbye, and those that
+    /// live hear that; whether it has.
+    pub(super) fn left(&mut self, id: ProcessId) -> bool {
+        let Some(number) = self.members.iter().position(|member| member.id == id) else {
+            return false;
+        };
+        let member = &mut self.members[number];
+        member.left = true;
+        let has_failed = member.process.as_ref().is_some_and(|process| (process.has_failed)());
+        if has_failed {
+            self.tell_of(number, "it ended with an error");
+        }
+        has_failed
+    }
+
+    fn tell_of(&self, gone: usize, reason: &str) {
         for member in self.members.iter().filter(|member| !member.dead && !member.left) {
             if let Some(process) = &member.process {
-                (process.peer_gone)(dead);
+                (process.peer_gone)(gone, reason);
             }
         }
     }

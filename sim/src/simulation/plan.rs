@@ -27,6 +27,8 @@ pub(super) const MOVES_MAX: u64 = 2_000;
 const OPERATIONS_MAX: u64 = 150;
 /// Most bytes of rows that may wait for the scribe, where there is a bound.
 const QUEUE_BYTES_MAX: u64 = 4_000;
+/// Most bytes between workers that may be unmerged, where there is a bound.
+const UNMERGED_BYTES_MAX: u64 = 8_000;
 /// Fewest descriptors of a process, where they are few.
 const DESCRIPTORS_MIN: u64 = 6;
 
@@ -69,6 +71,8 @@ pub struct Plan {
     pub places: Places,
     /// How many bytes of rows may wait for a scribe, if few.
     pub queue_bytes_max: Option<usize>,
+    /// How many bytes that a process has sent may be unmerged, if few.
+    pub unmerged_bytes_max: Option<u64>,
     /// How many descriptors a process has for files, if few.
     pub descriptors_max: Option<usize>,
     /// Whether retention passes what is still to be read, now and then.
@@ -234,6 +238,8 @@ impl Plan {
         let has_few = random.happens(0.3);
         let processes_max = if random.happens(0.4) { PROCESSES_MAX } else { 1 };
         let last_processes = 1 + random.below(processes_max as u64) as usize;
+        // Of its own, so that what else a seed decides stays what it was.
+        let apart = &mut SplitMix64::stream(seed, 0x756e_6d65_7267_6564);
         Plan {
             seed,
             live,
@@ -269,6 +275,7 @@ impl Plan {
             queue_bytes_max: random
                 .happens(0.4)
                 .then(|| 1 + random.below(QUEUE_BYTES_MAX) as usize),
+            unmerged_bytes_max: apart.happens(0.3).then(|| apart.below(UNMERGED_BYTES_MAX)),
             descriptors_max: has_few.then(|| (DESCRIPTORS_MIN + random.below(16)) as usize),
             retention: random.happens(0.1),
             starts: (0..starts).map(|_| Start::draw(random, processes_max)).collect(),
@@ -287,6 +294,7 @@ impl Plan {
             spells: Vec::new(),
             blob_spells: false,
             queue_bytes_max: None,
+            unmerged_bytes_max: None,
             descriptors_max: None,
             retention: false,
             starts: Vec::new(),

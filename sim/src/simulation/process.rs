@@ -71,11 +71,16 @@ pub(super) struct Process {
     /// Until its workers are started.
     before: Option<(Open, Discovery)>,
     /// Tells it that another process of the job is gone.
-    pub(super) peer_gone: Box<dyn Fn(usize) + Send + Sync>,
+    pub(super) peer_gone: TellPeer,
+    /// Whether it has failed.
+    pub(super) has_failed: Box<dyn Fn() -> bool + Send + Sync>,
     workers: usize,
     left: Arc<Mutex<Left>>,
     end: Box<dyn FnOnce(Option<Summary>) -> Result<Summary, JobError> + Send>,
 }
+
+/// Tells a process which other one is gone, and how.
+type TellPeer = Box<dyn Fn(usize, &str) + Send + Sync>;
 
 /// What the workers of a process do.
 pub(super) type Open = Box<dyn Fn(&mut Worker) -> Work + Send + Sync>;
@@ -95,6 +100,8 @@ pub(super) enum Ended {
     Well(Summary),
     /// It was asked to stop, and was not done with that in time: the clocks leap.
     Late,
+    /// Another process of the job was gone.
+    Followed(String),
     Badly(String),
 }
 
@@ -116,6 +123,7 @@ impl Process {
         match (self.end)(summary) {
             Ok(summary) => Ended::Well(summary),
             Err(JobError::StopTimedOut { .. }) => Ended::Late,
+            Err(error @ JobError::PeerGone { .. }) => Ended::Followed(error.to_string()),
             Err(error) => Ended::Badly(error.to_string()),
         }
     }
@@ -248,13 +256,14 @@ where
     let (job, discovery) = started;
     let left = Arc::new(Mutex::new(Left::default()));
     let (on_workers, leaving) = (Arc::clone(&job), Arc::clone(&left));
-    let (ending, told) = (Arc::clone(&job), job);
+    let (ending, asked, told) = (Arc::clone(&job), Arc::clone(&job), job);
     Ok(Process {
         before: Some((
             Box::new(move |worker: &mut Worker| work(&on_workers, &leaving, worker)),
             discovery,
         )),
-        peer_gone: Box::new(move |process| told.peer_gone(process, "the simulation killed it")),
+        peer_gone: Box::new(move |process, reason| told.peer_gone(process, reason)),
+        has_failed: Box::new(move || asked.has_failed()),
         workers,
         left,
         end: Box::new(move |summary| {
@@ -379,6 +388,7 @@ fn options(options: JobOptions, plan: &Plan) -> JobOptions {
     JobOptions {
         idle_after: plan.idle_after.unwrap_or(NEVER),
         max_drift: plan.max_drift(options),
+        unmerged_bytes_max: plan.unmerged_bytes_max.unwrap_or(options.unmerged_bytes_max),
         epoch_every: plan.epoch_every,
         publish_every: 2 * plan.epoch_every,
         discover_every: NEVER,

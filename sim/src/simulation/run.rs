@@ -486,13 +486,14 @@ where
                     return Ok(Event::Died);
                 }
                 Interrupt::Left(_) => {
-                    if let Some(member) = group.member(id) {
-                        member.left = true;
-                    }
+                    let has_failed = group.left(id);
                     if group.is_over() {
                         return Ok(Event::Over(index));
                     }
-                    // The others end too: by themselves, or because they notice that it failed.
+                    if has_failed {
+                        self.trace.line(format_args!("{id} has failed, and the others hear of it"));
+                    }
+                    // The others end too, unless a worker waits for a disk that takes nothing.
                     let latest = self.scheduler.moves() + FOLLOW_MOVES;
                     if latest < self.ask_at.load(Ordering::SeqCst) {
                         self.ask_after(FOLLOW_MOVES);
@@ -555,11 +556,20 @@ where
         } else if group.running && matches!(mode, Mode::Misspelt | Mode::NewerFormat) {
             verdict = Err(format!("{} started, and should have been refused: {mode:?}", ids[0]));
         }
+        let is_followed = |ended: &Ended| matches!(ended, Ended::Late | Ended::Badly(_));
+        let is_cause = has_dead || ended.iter().any(|(_, ended)| is_followed(ended));
         for (id, ended) in &ended {
             match ended {
                 Ended::Not => self.report.crashes += 1,
                 Ended::Well(summary) => self.trace.line(format_args!("{id} ended: {summary:?}")),
                 Ended::Late => self.report.errors += 1,
+                Ended::Followed(error) => {
+                    self.report.errors += 1;
+                    self.trace.line(format_args!("{id} ended: {error}"));
+                    if !is_cause {
+                        verdict = Err(format!("{id} ended, and no other is gone: {error}"));
+                    }
+                }
                 Ended::Badly(error) => {
                     self.report.errors += 1;
                     self.trace.line(format_args!("{id} ended: {error}"));
