@@ -36,6 +36,8 @@ pub(crate) type PlainRow = (String, i64, i64, Option<u64>);
 
 pub(crate) const PARTITIONS: u32 = 3;
 pub(crate) const RECORDS: u64 = 3_000;
+/// Runs that are to end, or not to begin, do so in a small part of this.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 fn record(number: u64) -> (Partition, EventTime, Vec<u8>) {
     let partition = Partition(u32::try_from(number).unwrap() % PARTITIONS);
@@ -94,7 +96,19 @@ impl Place {
         workers: usize,
         stop: &Stop,
     ) -> Result<Summary, JobError> {
-        self.run_showing(log, workers, stop, &view())
+        let view = view();
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| self.run_showing(log, workers, stop, &view));
+            let clock = Clock::system();
+            while !running.is_finished() {
+                if clock.elapsed() > ENDS_WITHIN {
+                    stop.request();
+                    panic!("it reads on: {:?}", running.join());
+                }
+                view.newer_than(view.latest().number, Duration::from_millis(5));
+            }
+            running.join().unwrap()
+        })
     }
 
     fn run_showing(

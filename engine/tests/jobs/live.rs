@@ -217,6 +217,23 @@ fn what_was_read_is_shown_though_the_log_has_more_that_does_not_come() {
     assert_eq!(kept.plain_rows(), [("a".to_owned(), 0, 1, vec![(0, 0, 0, 1)])].into());
 }
 
+#[test]
+fn the_lag_of_a_partition_that_waits_for_others_grows_with_its_log() {
+    let log = SimulatedLog::new("toy", 2);
+    let running = Running::start(log.clone(), 2, JobOptions { idle_after: NEVER, ..options() });
+    text(&log, 1, "behind 1000");
+    text(&log, 0, "ahead 900000");
+    running.wait("it waits", |s| {
+        s.partitions.first().is_some_and(|ahead| ahead.state == PartitionState::Paused)
+    });
+    for _ in 0..7 {
+        text(&log, 0, "ahead 900001");
+    }
+    let seen = running.wait("they are counted", |s| s.partitions[0].lag() == Some(7));
+    assert_eq!(seen.ledger.read, 2, "and not read");
+    running.stop().1.unwrap();
+}
+
 /// A partition may run ahead of the others by a minute, and idle ones are lifted between epochs.
 #[test]
 fn a_long_past_beside_an_idle_partition_is_read_without_waiting_for_the_next_epoch() {
