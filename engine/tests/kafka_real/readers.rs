@@ -100,14 +100,19 @@ fn what_waits_to_be_read_is_measured(fetch: Fetch) {
     let (source, telemetry) = measured(fetch, &bootstrap, &topic);
     let in_flight = || telemetry.measures().kafka.bytes_in_flight;
     let mut reading = Reading::new(&source, &plan(&source));
+    read_until(&mut reading, 0, || in_flight() > 0);
+    reading.until_messages(20_000);
+    read_until(&mut reading, 1_000, || in_flight() == 0);
+}
+
+/// Reads so many messages at a time. Nobody is woken by what is measured.
+fn read_until(reading: &mut Reading, limit: usize, done: impl Fn() -> bool) {
     let clock = Clock::system();
-    while in_flight() == 0 {
-        reading.read(0, 0).unwrap();
-        assert!(clock.elapsed() < LIMIT);
+    while !done() {
+        reading.read(0, limit).unwrap();
+        assert!(clock.elapsed() < LIMIT, "{:?}", reading.progress);
         std::thread::park_timeout(Duration::from_millis(5));
     }
-    reading.until_messages(20_000);
-    reading.until("nothing waits", |_| in_flight() == 0).unwrap();
 }
 
 /// By a quota for clients of this name alone.
@@ -118,8 +123,7 @@ fn how_long_a_broker_throttles_is_measured(fetch: Fetch) {
     let (source, telemetry) = measured(fetch, &bootstrap, &topic);
     set_quota(&bootstrap, &topic, 10_000.0);
     let mut reading = Reading::new(&source, &plan(&source));
-    let throttled = |_: &Reading| !telemetry.measures().kafka.throttled.is_zero();
-    reading.until("throttled", throttled).unwrap();
+    read_until(&mut reading, 1_000, || !telemetry.measures().kafka.throttled.is_zero());
 }
 
 /// A source whose client has the topic's name, and tells often what it counts.
