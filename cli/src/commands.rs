@@ -1,10 +1,10 @@
 //! The command line of the program `strandline`: what is to be done around jobs.
 
 use clap::{Command, CommandFactory as _, Parser};
+use strandline_sim::command_line::one_line;
 
 use crate::checkpoints::Checkpoints;
 use crate::doctor::Doctor;
-use crate::one_line::one_line;
 use crate::supervise::{SUPERVISED, Supervise, Supervised};
 
 /// What is to be done around Strandline jobs

@@ -17,9 +17,9 @@ use std::process::ExitCode;
 use strandline_engine::clock::Clock;
 use strandline_operators::decode::{DeadReason, Decode};
 use strandline_operators::time::EventTime;
+use strandline_sim::command_line::one_line;
 
 use crate::kafka_options;
-use crate::one_line::one_line;
 use crate::options::Options;
 
 use self::findings::Findings;

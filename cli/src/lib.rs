@@ -27,7 +27,6 @@ pub mod demonstration;
 pub mod doctor;
 pub mod duration;
 pub mod kafka_options;
-mod one_line;
 pub mod options;
 mod page;
 mod panics;

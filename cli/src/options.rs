@@ -1,7 +1,6 @@
 //! What a program built on Strandline can be told: by its command line, by the environment, by a
 //! file. The first that says something counts, in that order; then there are the defaults.
 
-use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::SocketAddr;
@@ -19,11 +18,11 @@ use strandline_engine::store::{Directory, StoreError};
 use strandline_operators::decode::TimeUnit;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::KEY_GROUPS;
+use strandline_sim::command_line::{one_line, with_negative_values};
 
 use crate::kafka_options::{
     KafkaOption, KafkaOptionFile, KafkaOptionFileParser, KafkaOptionParser, on_command_line,
 };
-use crate::one_line::one_line;
 use crate::{byte_size, duration};
 
 /// Bare numbers of `--from` between 0 and this are refused: in milliseconds they are in 1970 to 1973, and
@@ -335,17 +334,6 @@ impl Options {
             cores.min(usize::from(KEY_GROUPS) / self.processes.max(1)).max(1)
         })
     }
-}
-
-/// A value may begin with a minus sign where it is a number, a duration or a time, so that its own
-/// error says what is wrong with it. Elsewhere it is the next option.
-fn with_negative_values(argument: Arg) -> Arg {
-    if !argument.get_action().takes_values() {
-        return argument;
-    }
-    let value = argument.get_value_parser().type_id();
-    let is_parsed = value == TypeId::of::<Duration>() || value == TypeId::of::<Start>();
-    argument.allow_negative_numbers(true).allow_hyphen_values(is_parsed)
 }
 
 /// Every option can be given by the environment: `STRANDLINE_` and its name. A variable that is

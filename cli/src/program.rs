@@ -26,13 +26,13 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::{DeadReason, Decode};
 use strandline_operators::record::Partition;
 use strandline_operators::window::Tumbling;
+use strandline_sim::command_line::one_line;
 
 use crate::deferred_outputs::DeferredOutputs;
 use crate::demonstration::{self, World};
 use crate::doctor::{self, DOCTOR};
 use crate::duration;
 use crate::kafka_options;
-use crate::one_line::one_line;
 use crate::options::{Checkpoint, FutureBy, Options};
 use crate::places;
 use crate::status::Voice;

@@ -1,6 +1,5 @@
 //! The command line of `strandline-sim`: what can be asked for, and what is refused in one line.
 
-use std::any::TypeId;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -8,10 +7,11 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::Resettable;
 use clap::builder::TypedValueParser as _;
 use clap::error::ErrorKind;
-use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser};
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use strandline_engine::source::kafka::{bootstrap, check_number};
 use strandline_operators::time::EventTime;
 
+use crate::command_line::{one_line, with_negative_values};
 use crate::fleet::FleetOptions;
 use crate::producer::{Compression, ProducerOptions};
 
@@ -153,7 +153,7 @@ impl Arguments {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Refused::Asked(error.render().to_string())
             }
-            _ => Refused::Wrong(in_one_line(&error)),
+            _ => Refused::Wrong(one_line(&error)),
         })?;
         let fleet = FleetOptions {
             devices: options.devices,
@@ -200,31 +200,6 @@ impl Arguments {
             quiet: options.quiet,
         })
     }
-}
-
-/// A value may begin with a minus sign where it is a number or a duration, so that its own error says
-/// what is wrong with it. Elsewhere it is the next option.
-fn with_negative_values(argument: Arg) -> Arg {
-    if !argument.get_action().takes_values() {
-        return argument;
-    }
-    let is_duration = argument.get_value_parser().type_id() == TypeId::of::<Duration>();
-    argument.allow_negative_numbers(true).allow_hyphen_values(is_duration)
-}
-
-/// What clap says about a wrong command line, with its hints, in one line.
-fn in_one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let said = text.split("\n\nUsage:").next().unwrap_or_default();
-    let said = said.split("\n\nFor more information").next().unwrap_or_default();
-    let parts = said.split("\n\n").map(|part| {
-        let words: Vec<&str> = part.split_whitespace().collect();
-        words.join(" ")
-    });
-    // There is nothing that such a value could be passed to.
-    let parts = parts.filter(|part| !part.starts_with("tip: to pass"));
-    let line = parts.collect::<Vec<_>>().join("; ");
-    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
 /// An integer and a unit: `250ms`, `2s`, `1m`.

@@ -12,6 +12,7 @@
 //! | [`log`] | what a fleet sends, as a log in memory: for tests |
 //! | [`oracle`] | what a job's outputs must be, computed the naive way |
 //! | [`judge`] | reads a job's outputs back and holds them against the oracle's |
+//! | [`command_line`] | what all programs' command lines have in common |
 //! | [`arguments`] | the command line of `strandline-sim` |
 //! | [`random`] | random numbers that are the same everywhere |
 //! | [`simulation`] | a whole job under one seeded scheduler, crashed anywhere |
@@ -19,6 +20,7 @@
 //! The program `strandline-sim` is [`fleet`] and [`producer`] behind a command line.
 
 pub mod arguments;
+pub mod command_line;
 pub mod embedded;
 pub mod fleet;
 pub mod judge;
