@@ -270,6 +270,16 @@ fn a_run_goes_on_where_another_was_stopped_also_with_other_workers() {
     assert_eq!(place.said(), [""; 0]);
 }
 
+/// A job of two workers that was stopped each time when it had read so many records.
+fn stopped_at(lengths: &[u64]) -> (Place, SimulatedLog) {
+    let (place, log) = (Place::new(), SimulatedLog::new("t", PARTITIONS));
+    for length in lengths {
+        append(&log, log_length(&log)..*length);
+        place.run_until(&log, 2, *length);
+    }
+    (place, log)
+}
+
 /// How many records were appended.
 fn log_length(log: &SimulatedLog) -> u64 {
     let starts = log.clone().bounded().plan(&[], &|| false).unwrap().partitions;
@@ -368,10 +378,7 @@ fn a_bounded_run_on_a_log_that_was_cut_back_says_so() {
 
 #[test]
 fn a_partition_whose_discovery_died_before_the_first_cut_meets_no_closed_window() {
-    let place = Place::new();
-    let log = SimulatedLog::new("t", PARTITIONS);
-    append(&log, 0..1_500);
-    place.run_until(&log, 2, 1_500);
+    let (place, log) = stopped_at(&[1_500]);
     let before = place.rows();
     // It was found after the last cut, and the process died: no cut knows of it.
     let new = log.add_partition();
@@ -388,10 +395,7 @@ fn a_partition_whose_discovery_died_before_the_first_cut_meets_no_closed_window(
 
 #[test]
 fn another_job_is_refused_with_what_differs() {
-    let mut place = Place::new();
-    let log = SimulatedLog::new("t", PARTITIONS);
-    append(&log, 0..RECORDS);
-    place.run_until(&log, 2, RECORDS);
+    let (mut place, log) = stopped_at(&[RECORDS]);
     place.options.watermark = Duration::from_secs(6);
     let error = place.run(&log, 2, &Stop::default()).unwrap_err().to_string();
     assert!(error.contains("watermark 5s (here 6s)") && error.contains("--fresh"), "{error}");
@@ -409,12 +413,7 @@ fn another_job_is_refused_with_what_differs() {
 #[test]
 fn a_damaged_checkpoint_is_said_and_the_one_before_it_is_continued() {
     let (expected, rows) = undisturbed();
-    let place = Place::new();
-    let log = SimulatedLog::new("t", PARTITIONS);
-    for until in [600, 1_200, 1_800] {
-        append(&log, log_length(&log)..until);
-        place.run_until(&log, 2, until);
-    }
+    let (place, log) = stopped_at(&[600, 1_200, 1_800]);
     // The newest two manifests are of one cut, or of neighbours: all of the last run go.
     let manifests = place.manifests();
     for manifest in &manifests[manifests.len() - 1..] {
@@ -433,10 +432,7 @@ fn a_damaged_checkpoint_is_said_and_the_one_before_it_is_continued() {
 
 #[test]
 fn nothing_starts_from_the_beginning_because_checkpoints_are_damaged() {
-    let place = Place::new();
-    let log = SimulatedLog::new("t", PARTITIONS);
-    append(&log, 0..RECORDS);
-    place.run_until(&log, 2, RECORDS);
+    let (place, log) = stopped_at(&[RECORDS]);
     for manifest in place.manifests() {
         fs::write(manifest, "nonsense").unwrap();
     }
@@ -539,12 +535,7 @@ fn count(file: PathBuf) -> u64 {
 
 #[test]
 fn a_manifest_of_a_newer_format_is_refused_and_nothing_is_removed() {
-    let place = Place::new();
-    let log = SimulatedLog::new("t", PARTITIONS);
-    for until in [800, 1_600] {
-        append(&log, log_length(&log)..until);
-        place.run_until(&log, 2, until);
-    }
+    let (place, log) = stopped_at(&[800, 1_600]);
     // A newer version has gone on.
     let newest = place.manifests().pop().unwrap();
     let text = fs::read_to_string(&newest).unwrap();
@@ -572,12 +563,7 @@ fn listed(path: &Path) -> BTreeSet<(PathBuf, u64)> {
 
 #[test]
 fn a_damaged_manifest_pins_what_it_may_name() {
-    let place = Place::new();
-    let log = SimulatedLog::new("t", PARTITIONS);
-    for until in [800, 1_600] {
-        append(&log, log_length(&log)..until);
-        place.run_until(&log, 2, until);
-    }
+    let (place, log) = stopped_at(&[800, 1_600]);
     let newest = place.manifests().pop().unwrap();
     let mut bytes = fs::read(&newest).unwrap();
     let number = Manifest::number_of(newest.file_name().unwrap().to_str().unwrap()).unwrap();

@@ -7,6 +7,7 @@ mod exact;
 mod follow;
 mod live;
 mod many_dates;
+mod own_program;
 mod places;
 mod processes;
 mod readers;

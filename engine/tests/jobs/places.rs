@@ -1,13 +1,10 @@
 //! A job of two processes with a directory of outputs each, one of which is killed between the last
 //! manifest and its renames: no row stays hidden without a word.
-//!
-//! Each process is this test's own program, run again.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -26,11 +23,9 @@ use strandline_operators::decode::{JsonFields, Metrics};
 use strandline_operators::window::Tumbling;
 
 use crate::checkpoints::{PARTITIONS, append, rows_in, table, view};
-use crate::processes::hook;
+use crate::own_program::{self, config, hook, told};
 
 const RECORDS: u64 = 3_000;
-const PROCESS: &str = "STRANDLINE_TEST_PLACE_PROCESS";
-const PORTS: &str = "STRANDLINE_TEST_PLACE_PORTS";
 const THERE: &str = "STRANDLINE_TEST_PLACE_THERE";
 const OUT: &str = "STRANDLINE_TEST_PLACE_OUT";
 const KILLED: &str = "STRANDLINE_TEST_PLACE_KILLED";
@@ -43,10 +38,9 @@ const ABANDONED: &str = "STRANDLINE_TEST_PLACE_ABANDONED";
 #[test]
 #[ignore = "one process of the tests below"]
 fn a_process() {
-    let set = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
-    let process = set(PROCESS).parse().unwrap();
+    let (process, config) = config();
     hook();
-    let there = PathBuf::from(set(THERE));
+    let there = PathBuf::from(told(THERE));
     let log = SimulatedLog::new("t", PARTITIONS);
     append(&log, 0..RECORDS);
     let (killed, held) = (std::env::var(KILLED).is_ok(), std::env::var(HELD).is_ok());
@@ -64,7 +58,7 @@ fn a_process() {
         None
     });
     let (clock, report) = (Clock::system(), Report::new(|line| println!("says: {line}")));
-    let out = Directory::on(Arc::new(disk), there.join(set(OUT)));
+    let out = Directory::on(Arc::new(disk), there.join(told(OUT)));
     let run = RunId::fresh(&clock);
     let place = sink::identify(&out, run).unwrap();
     let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
@@ -94,21 +88,6 @@ fn a_process() {
         watermark: Duration::from_secs(5),
         epoch_every: Duration::from_millis(5),
         ..JobOptions::new(windows)
-    };
-    let addresses: Vec<String> =
-        set(PORTS).split(' ').map(|port| format!("127.0.0.1:{port}")).collect();
-    let config = match addresses.len() {
-        1 => timely::Config::process(1),
-        _ => timely::Config {
-            communication: timely::CommunicationConfig::Cluster {
-                threads: 1,
-                process,
-                addresses,
-                report: false,
-                zerocopy: false,
-            },
-            worker: timely::WorkerConfig::default(),
-        },
     };
     let (view, stop) = (view(), Stop::default());
     let live = std::env::var(LIVE).is_ok();
@@ -146,26 +125,13 @@ fn a_process() {
 
 /// Starts processes with these outputs.
 fn start(there: &Path, outs: &[&str], more: &[(&str, &str)]) -> Vec<Child> {
-    let listeners: Vec<_> =
-        outs.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports = listeners.into_iter().map(|free| free.local_addr().unwrap().port().to_string());
-    let ports = ports.collect::<Vec<_>>().join(" ");
-    let children = outs.iter().enumerate().map(|(process, out)| {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["--exact", "places::a_process", "--ignored", "--nocapture"])
-            .envs([(PROCESS, &*process.to_string()), (PORTS, &ports), (OUT, out)])
-            .env(THERE, there)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+    own_program::start("places::a_process", outs.len(), |process, command| {
         // Only the last one is killed, or held.
         let is_last = process + 1 == outs.len();
         let all = more.iter().filter(|(name, _)| ![KILLED, HELD].contains(name) || is_last);
-        command.envs(all.copied());
-        command.spawn().unwrap()
-    });
-    children.collect()
+        command.env(THERE, there).env(OUT, outs[process]).envs(all.copied());
+        command.stdin(Stdio::piped()).stderr(Stdio::null());
+    })
 }
 
 /// Runs processes with these outputs to their ends: what each said.

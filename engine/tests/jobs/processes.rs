@@ -1,16 +1,12 @@
 //! A job of two processes, one of which fails or is killed: the other one ends too, and says why.
-//!
-//! Each process is this test's own program, run again.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, Stop};
-use strandline_engine::peers;
 use strandline_engine::report::Report;
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::Table;
@@ -18,12 +14,11 @@ use strandline_operators::decode::{DeadReason, Decode, Decoded};
 use strandline_operators::time::EventTime;
 
 use crate::live::Broken;
+use crate::own_program::{config, hook, start, told};
 use crate::toy::{Count, Kept, new_view, options, text};
 
 /// Within this, a process ends after another one has.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
-const PROCESS: &str = "STRANDLINE_TEST_PROCESS";
-const PORTS: &str = "STRANDLINE_TEST_PORTS";
 const FAULT: &str = "STRANDLINE_TEST_FAULT";
 
 /// Says that it reads, and panics at a certain word.
@@ -50,10 +45,8 @@ impl Decode for Announced {
 #[test]
 #[ignore = "one process of the tests below"]
 fn a_process() {
-    let set = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
-    let (process, fault) = (set(PROCESS).parse().unwrap(), set(FAULT));
+    let (fault, (process, config)) = (told(FAULT), config());
     hook();
-    let addresses = set(PORTS).split(' ').map(|port| format!("127.0.0.1:{port}")).collect();
     // Both make the same log; partition 1 is the second one's.
     let log = SimulatedLog::new("toy", 2);
     for partition in [0, 1] {
@@ -65,16 +58,6 @@ fn a_process() {
     }
     let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
     let decoder = Announced { brittle: fault == "panic", said: false };
-    let config = timely::Config {
-        communication: timely::CommunicationConfig::Cluster {
-            threads: 1,
-            process,
-            addresses,
-            report: false,
-            zerocopy: false,
-        },
-        worker: timely::WorkerConfig::default(),
-    };
     let (clock, view, stop) = (Clock::system(), new_view(), Stop::default());
     let mut options = options();
     if fault == "options" && process == 1 {
@@ -91,16 +74,6 @@ fn a_process() {
     println!("\nended: {}", result.unwrap_err());
 }
 
-/// Sets the panic hook, as a program does.
-pub(crate) fn hook() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !peers::explains(panic) {
-            usual(panic);
-        }
-    }));
-}
-
 /// A process of two; killed when dropped.
 struct Process {
     child: Child,
@@ -109,21 +82,14 @@ struct Process {
 
 impl Process {
     fn two(fault: &str) -> [Process; 2] {
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = listeners.map(|free| free.local_addr().unwrap().port().to_string()).join(" ");
-        ["0", "1"].map(|process| {
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "processes::a_process", "--ignored", "--nocapture"])
-                .envs([(PROCESS, process), (PORTS, &ports), (FAULT, fault)])
-                .env_remove("RUST_BACKTRACE")
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+        let children = start("processes::a_process", 2, |_, command| {
+            command.env(FAULT, fault).stderr(Stdio::piped());
+        });
+        let processes = children.into_iter().map(|mut child| {
             let said = BufReader::new(child.stdout.take().unwrap());
             Process { child, said }
-        })
+        });
+        processes.collect::<Vec<_>>().try_into().ok().unwrap()
     }
 
     /// Waits until it says something that begins like this.

@@ -38,6 +38,8 @@ mod snappy;
 mod tests;
 mod transactions;
 mod wire;
+#[cfg(test)]
+mod wrong_lengths;
 
 pub(super) use self::options::check;
 pub(super) use self::reader::DirectWay;

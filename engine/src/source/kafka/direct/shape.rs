@@ -330,6 +330,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::source::kafka::direct::wrong_lengths::{WRONG_LENGTHS, varint, wrong_length};
 
     /// A length in an answer: where it is, how it is written.
     #[derive(Copy, Clone, Debug)]
@@ -355,13 +356,9 @@ mod tests {
             self.sizes.next().unwrap_or(0).into()
         }
 
-        fn varint(&mut self, mut value: u32) {
+        fn varint(&mut self, value: u32) {
             let at = self.bytes.len();
-            while 0x80 <= value {
-                self.bytes.push(0x80 | u8::try_from(value & 0x7f).unwrap());
-                value >>= 7;
-            }
-            self.bytes.push(value.try_into().unwrap());
+            self.bytes.extend(varint(value.into()));
             self.lengths.push(Place { at, bytes: self.bytes.len() - at, varies: true });
         }
 
@@ -430,50 +427,14 @@ mod tests {
         }
     }
 
-    /// A length from the edges, with `left` bytes behind it.
-    fn edge(which: usize, left: usize) -> i64 {
-        let left = i64::try_from(left).unwrap();
-        let max = i64::from(i32::MAX);
-        let edges = [
-            -2,
-            -1,
-            0,
-            1,
-            2,
-            left - 1,
-            left,
-            left + 1,
-            left / 6,
-            left / 37,
-            0x7f,
-            0x80,
-            0x3fff,
-            0x7fff,
-            0x8000,
-            max - 1,
-            max,
-            max + 1,
-            i64::from(u32::MAX),
-            i64::from(i32::MIN),
-        ];
-        edges[which % edges.len()]
-    }
-
     /// Replaces a length; where its bytes become more or fewer, what follows moves.
     fn replace(bytes: &mut Vec<u8>, place: Place, which: usize) {
-        let length = edge(which, bytes.len() - place.at - place.bytes);
+        let length = wrong_length(which, bytes.len() - place.at - place.bytes);
         let written: Vec<u8> = if place.varies {
-            let mut value = u32::try_from((length + 1) & i64::from(u32::MAX)).unwrap();
-            let mut written = Vec::new();
-            while 0x80 <= value {
-                written.push(0x80 | u8::try_from(value & 0x7f).unwrap());
-                value >>= 7;
+            match which % 7 {
+                6 => vec![0xff; 5], // More than 32 bits, and no end.
+                _ => varint((length.wrapping_add(1) & i64::from(u32::MAX)).cast_unsigned()),
             }
-            written.push(value.try_into().unwrap());
-            if which % 7 == 6 {
-                written = vec![0xff; 5]; // More than 32 bits, and no end.
-            }
-            written
         } else {
             length.to_be_bytes()[8 - place.bytes..].to_vec()
         };
@@ -526,7 +487,7 @@ mod tests {
     }
 
     fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, usize)>> {
-        prop::collection::vec((any::<prop::sample::Index>(), 0..140_usize), 0..5)
+        prop::collection::vec((any::<prop::sample::Index>(), 0..7 * WRONG_LENGTHS), 0..5)
     }
 
     fn sizes() -> impl Strategy<Value = Vec<u8>> {
