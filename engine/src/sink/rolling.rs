@@ -16,28 +16,41 @@
 //! for a file wait, in the checkpoint too: each checkpoint holds those that came since the one before,
 //! so a row is kept twice at most, and small intervals do not make small files.
 
+//!
+//! # Layout
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `open_file` | rows that are added to files, in memory |
+//! | `complete_file`, `complete_files` | from there to visible names |
+//! | `health` | whether the disk takes them, and what the user hears |
+//! | here | when a file is complete, and when it is brought further |
+//!
+//! None of the three knows another one.
+
 mod complete_file;
+mod complete_files;
+mod health;
 mod open_file;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parquet::file::properties::WriterProperties;
 
-use self::complete_file::{HiddenFile, Place, WaitingFile};
+use self::complete_files::CompleteFiles;
+use self::health::{Health, Step};
 use self::open_file::{OpenFile, OpenFiles};
 use super::layout::Layout;
-use super::names::{DateFolder, FileName, NotOurs};
-use super::output_dir::STAGING;
-use super::recovery::{self, Shown};
-use super::{Committed, FileFault, LostFile, SinkOptions};
-use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
+use super::names::{DateFolder, NotOurs};
+use super::recovery::Unrecovered;
+use super::{Committed, SinkOptions};
+use crate::checkpoint::manifest::{OutputCut, Pending};
 use crate::checkpoint::section::BlobWriter;
 use crate::clock::Clock;
 use crate::outputs::{Condition, Output, OutputError, Recovery, Trouble, Visibility};
 use crate::report::Report;
-use crate::store::{Directory, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::OutputMeasures;
 
 /// When a file is rolled: whatever comes first.
@@ -67,8 +80,6 @@ const WAITING_BYTES_MAX: usize = 128 << 20;
 /// Memory of complete files whose bytes are on the disk and whose hidden names are not synced yet,
 /// bytes: one sync is enough for all of them, at a checkpoint at the latest.
 const UNSYNCED_BYTES_MAX: usize = 8 << 20;
-/// How long after a failure the disk is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The files of one output: they do what they are told and look at the clock, but wait for
 /// nothing.
@@ -80,77 +91,30 @@ pub struct RollingFiles<L: Layout> {
     properties: WriterProperties,
     /// The folder in `OUT`.
     output: Arc<str>,
-    directory: Directory,
-    /// Where its files are while they are hidden.
-    staging: Directory,
     visibility: Visibility,
-    next_name: FileName,
-    /// The number of the first manifest of this start; zero without checkpoints.
-    claim: u64,
     roll: Roll,
     clock: Clock,
     report: Report,
     open: OpenFiles<L>,
-    /// Complete files in memory.
-    waiting: VecDeque<WaitingFile>,
-    /// Complete files that wait for their checkpoint.
-    hidden: Vec<HiddenFile>,
-    /// Files of this epoch and before have been shown, which is not noted yet.
-    unnoted: Option<u64>,
-    failure: Option<Failure>,
-    committed: Committed,
-    /// Rows of complete files that are not visible.
-    complete_rows: u64,
-    /// Since when complete files wait, by the clock.
-    waiting_since: Option<Duration>,
-    /// How often the disk began to refuse files, and how often it was tried again.
-    failures: u64,
-    retries: u64,
-}
-
-/// What a disk takes, or not: that files are written says nothing of whether they can be shown.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Step {
-    Write,
-    Show,
-}
-
-/// The disk does not take files just now.
-struct Failure {
-    step: Step,
-    cause: Arc<StoreError>,
-    /// By the clock.
-    retry_at: Duration,
+    complete: CompleteFiles,
+    health: Health,
 }
 
 impl<L: Layout> RollingFiles<L> {
     /// Files in the folder `output` of `OUT`.
     pub(super) fn new(options: &SinkOptions, output: &str, layout: L) -> Self {
         let properties = WriterProperties::builder().set_compression(options.codec.compression());
-        let SinkOptions { run, process, .. } = *options;
-        let staging = options.out.subdirectory(STAGING).expect("a plain name");
         RollingFiles {
             properties: layout.tune(properties).build(),
             layout,
             output: output.into(),
-            directory: options.out.subdirectory(output).expect("a plain name"),
-            staging: staging.subdirectory(output).expect("a plain name"),
             visibility: options.visibility,
-            next_name: FileName { run, process, epoch: 0, sequence: 0 },
-            claim: 0,
             roll: options.roll,
             clock: options.clock.clone(),
             report: options.report.clone(),
             open: OpenFiles::new(),
-            waiting: VecDeque::new(),
-            hidden: Vec::new(),
-            unnoted: None,
-            failure: None,
-            committed: Committed::default(),
-            complete_rows: 0,
-            waiting_since: None,
-            failures: 0,
-            retries: 0,
+            complete: CompleteFiles::new(options, output),
+            health: Health::new(&options.clock, &options.report),
         }
     }
 
@@ -163,23 +127,25 @@ impl<L: Layout> RollingFiles<L> {
         while let Some(file) = self.open.take_first() {
             self.finish_file(file);
         }
-        self.show_waiting();
-        self.failure.as_ref().map_or(Ok(self.committed), |failure| Err(Arc::clone(&failure.cause)))
+        // What stands in the way has been noted.
+        let _ = self.show();
+        let failure = self.health.failure();
+        failure.map_or(Ok(self.committed()), |failure| Err(Arc::clone(&failure.cause)))
     }
 
     /// What is visible.
     pub fn committed(&self) -> Committed {
-        self.committed
+        self.complete.committed()
     }
 
-    /// The memory of complete files.
-    fn waiting_bytes(&self) -> usize {
-        self.waiting.iter().map(|file| file.bytes.len()).sum()
+    /// The memory of rows that are not on the disk.
+    fn bytes(&self) -> usize {
+        self.complete.waiting_bytes() + self.open.bytes()
     }
 
     /// Rows that are not visible yet.
     fn rows(&self) -> u64 {
-        self.complete_rows + self.open.rows()
+        self.complete.rows() + self.open.rows()
     }
 
     /// Writes some records: those of one call may be in one file.
@@ -251,8 +217,8 @@ impl<L: Layout> RollingFiles<L> {
         if let Some(file) = self.open.take(folder) {
             self.finish_file(file);
         }
-        if self.failure.is_none() {
-            self.bring_waiting();
+        if self.health.failure().is_none() {
+            self.bring();
         }
     }
 
@@ -260,191 +226,38 @@ impl<L: Layout> RollingFiles<L> {
         file.encode(&self.layout, &self.properties);
         let Some(writer) = file.writer else { return };
         let bytes = writer.into_inner().expect("encoding into memory cannot fail");
-        let name = self.take_name();
-        self.waiting_since.get_or_insert_with(|| self.clock.elapsed());
-        self.complete_rows += file.rows;
-        self.waiting.push_back(WaitingFile::new(file.folder, name, file.rows, bytes));
-    }
-
-    fn take_name(&mut self) -> FileName {
-        let name = self.next_name;
-        self.next_name.sequence += 1;
-        name
+        self.complete.add(file.folder, file.rows, bytes, self.clock.elapsed());
     }
 
     /// Brings complete files as far as they may go now.
-    fn bring_waiting(&mut self) {
-        match self.visibility {
-            Visibility::AsTheyCome => self.show_waiting(),
-            // What stands in the way has been noted.
-            Visibility::WithCheckpoints => drop(self.hide_waiting(UNSYNCED_BYTES_MAX)),
-        }
+    fn bring(&mut self) {
+        let brought = match self.visibility {
+            Visibility::AsTheyCome => self.show(),
+            Visibility::WithCheckpoints => self.hide(UNSYNCED_BYTES_MAX),
+        };
+        // What stands in the way has been noted.
+        drop(brought);
     }
 
-    /// Makes complete files durable, hidden. Their names need not be yet while the files are fewer
-    /// than `unsynced_bytes_max` together: their bytes stay in memory so long.
-    fn hide_waiting(&mut self, unsynced_bytes_max: usize) -> Result<(), Trouble> {
+    /// Makes complete files durable, hidden; see [`CompleteFiles::hide`].
+    fn hide(&mut self, unsynced_bytes_max: usize) -> Result<(), Trouble> {
         // That nothing is to be done does not say that the disk takes files again.
-        if self.waiting.is_empty() {
+        if !self.complete.are_waiting() {
             return Ok(());
         }
-        let mut failure = self.for_each_waiting(WaitingFile::hide).1;
-        if failure.is_none() && self.waiting_bytes() >= unsynced_bytes_max {
-            match self.staging.sync() {
-                Ok(()) => {
-                    let sealed = self.waiting.drain(..).filter_map(WaitingFile::into_hidden);
-                    self.hidden.extend(sealed);
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        self.note(Step::Write, failure)
+        let hidden = self.complete.hide(unsynced_bytes_max);
+        self.note(Step::Write, hidden)
     }
 
     /// Without checkpoints: makes complete files visible.
-    fn show_waiting(&mut self) {
-        let (shown, failure) = self.for_each_waiting(WaitingFile::show);
-        // Those that could not be shown are tried again.
-        for (index, file) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
-            if shown.contains(&index) {
-                self.count_shown(file.rows, file.bytes.len() as u64);
-            } else {
-                self.waiting.push_back(file);
-            }
-        }
-        // What stands in the way has been noted.
-        drop(self.note(Step::Show, failure));
+    fn show(&mut self) -> Result<(), Trouble> {
+        let shown = self.complete.show();
+        self.note(Step::Show, shown)
     }
 
-    /// Tries to `bring` each complete file further. Gives the places of those that it went well for,
-    /// and the first failure.
-    fn for_each_waiting(
-        &mut self,
-        bring: impl Fn(&mut WaitingFile, &Place<'_>) -> Result<(), StoreError>,
-    ) -> (BTreeSet<usize>, Option<StoreError>) {
-        let place = Place { staging: &self.staging, directory: &self.directory, claim: self.claim };
-        let (mut done, mut failure) = (BTreeSet::new(), None);
-        for (index, file) in self.waiting.iter_mut().enumerate() {
-            let mut brought = bring(file, &place);
-            while let Err(StoreError::Exists { .. }) = brought {
-                // Of a run with the same id. Nothing is ever replaced.
-                file.name = self.next_name;
-                self.next_name.sequence += 1;
-                brought = bring(file, &place);
-            }
-            match brought {
-                Ok(()) => drop(done.insert(index)),
-                Err(error) => drop(failure.get_or_insert(error)),
-            }
-        }
-        (done, failure)
-    }
-
-    /// Makes hidden files visible that the cut of `epoch` lists.
-    fn show_hidden(&mut self, epoch: u64) -> Result<(), OutputError> {
-        let is_due = |file: &HiddenFile| file.listed_in.is_some_and(|listed| listed <= epoch);
-        let due: Vec<HiddenFile> = self.hidden.extract_if(.., |file| is_due(file)).collect();
-        // With one sync for all of them. Whatever stands in the way of one is met again below.
-        let folders = due.iter().map(|file| file.folder.to_string()).collect();
-        let _ = self.directory.create_each(&folders);
-        let (mut failure, mut lost, mut left) = (None, None, Vec::new());
-        let mut moved: BTreeMap<DateFolder, Vec<HiddenFile>> = BTreeMap::new();
-        for file in due {
-            let folder = self.directory.subdirectory(&file.folder.to_string());
-            let is_there = folder.and_then(|folder| {
-                self.staging.move_to(&file.hidden, &folder, &file.name.to_string())
-            });
-            match is_there {
-                Ok(true) => moved.entry(file.folder).or_default().push(file),
-                Ok(false) => {
-                    lost.get_or_insert(LostFile {
-                        path: self.staging.path().join(&file.hidden),
-                        output: Arc::clone(&self.output),
-                        rows: file.rows,
-                        fault: FileFault::Missing,
-                    });
-                    left.push(file);
-                }
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    left.push(file);
-                }
-            }
-        }
-        for (folder, mut files) in moved {
-            let folder = self.directory.subdirectory(&folder.to_string());
-            match folder.and_then(|folder| folder.sync()) {
-                Ok(()) => {
-                    files.iter().for_each(|file| self.count_shown(file.rows, file.size));
-                    self.unnoted = Some(epoch);
-                }
-                // They are visible; it is tried again whether that is on the medium.
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    left.append(&mut files);
-                }
-            }
-        }
-        self.hidden.append(&mut left);
-        if failure.is_none()
-            && lost.is_none()
-            && let Some(epoch) = self.unnoted
-        {
-            match self.shown(epoch).note(&self.staging, self.next_name.process) {
-                Ok(()) => self.unnoted = None,
-                Err(error) => failure = Some(error),
-            }
-        }
-        let shown = self.note(Step::Show, failure);
-        match lost {
-            Some(lost) => Err(OutputError::Final(Arc::new(lost))),
-            None => shown.map_err(OutputError::Retry),
-        }
-    }
-
-    /// Counts a file that has become visible.
-    fn count_shown(&mut self, rows: u64, bytes: u64) {
-        self.committed.rows += rows;
-        self.committed.files += 1;
-        self.committed.bytes += bytes;
-        self.complete_rows -= rows;
-        if self.complete_rows == 0 {
-            self.waiting_since = None;
-        }
-    }
-
-    fn shown(&self, epoch: u64) -> Shown {
-        Shown { job: self.next_name.run, epoch }
-    }
-
-    /// Takes note of how the disk is, and says it when that changes.
-    fn note(&mut self, step: Step, failure: Option<StoreError>) -> Result<(), Trouble> {
-        let retry_at = self.clock.elapsed().saturating_add(RETRY_AFTER);
-        match (failure, self.failure.take()) {
-            (None, None) => Ok(()),
-            // Another step has failed, and has not been tried again.
-            (None, Some(before)) if before.step != step => {
-                self.failure = Some(before);
-                Ok(())
-            }
-            (None, Some(_)) => {
-                let directory = self.directory.path().display();
-                self.report.say(&format!("{directory}: written again, no row was lost"));
-                Ok(())
-            }
-            (Some(cause), before) => {
-                self.retries += u64::from(before.is_some());
-                if before.is_none() {
-                    self.failures += 1;
-                    let rows = self.rows();
-                    self.report.say(&format!("{cause} ({rows} rows wait in memory until then)"));
-                }
-                let cause = Arc::new(cause);
-                let step = before.map_or(step, |before| before.step);
-                self.failure = Some(Failure { step, cause: Arc::clone(&cause), retry_at });
-                Err(cause)
-            }
-        }
+    fn note(&mut self, step: Step, result: Result<(), StoreError>) -> Result<(), Trouble> {
+        let rows = self.rows();
+        self.health.note(step, result, &self.complete.directory, rows)
     }
 }
 
@@ -456,18 +269,18 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
 
     fn tick(&mut self) {
         let now = self.clock.elapsed();
-        if self.failure.as_ref().is_none_or(|failure| failure.retry_at <= now) {
-            self.bring_waiting();
+        if self.health.failure().is_none_or(|failure| failure.retry_at <= now) {
+            self.bring();
         }
         // While the disk takes nothing, open files grow rather than become many. With checkpoints,
         // a file that is old enough can wait for the next one, without which it is not visible.
-        if self.failure.is_none() && self.visibility == Visibility::AsTheyCome {
+        if self.health.failure().is_none() && self.visibility == Visibility::AsTheyCome {
             self.complete_old();
         }
     }
 
     fn due_in(&self) -> Option<Duration> {
-        let due_at = match (&self.failure, self.visibility) {
+        let due_at = match (self.health.failure(), self.visibility) {
             (Some(failure), _) => Some(failure.retry_at),
             (None, Visibility::AsTheyCome) => self.next_roll_at().map(|(roll_at, _)| roll_at),
             (None, Visibility::WithCheckpoints) => None,
@@ -476,12 +289,10 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
     }
 
     fn condition(&self) -> Condition {
-        let Some(failure) = &self.failure else { return Condition::default() };
-        // Hidden files take no memory: nothing waits for them.
-        let fits = self.waiting_bytes() + self.open.bytes() < WAITING_BYTES_MAX;
+        let Some(failure) = self.health.failure() else { return Condition::default() };
         Condition {
             trouble: Some(Arc::clone(&failure.cause) as Trouble),
-            is_full: !fits,
+            is_full: WAITING_BYTES_MAX <= self.bytes(),
             waiting: self.rows(),
         }
     }
@@ -490,20 +301,20 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
         // An open file is to be rolled a fixed time after its first row has come.
         let first_row = self.open.oldest().map(|(roll_at, _)| roll_at);
         let first_row = first_row.map(|roll_at| roll_at.saturating_sub(self.roll.every));
-        let oldest = first_row.into_iter().chain(self.waiting_since).min();
+        let oldest = first_row.into_iter().chain(self.complete.since()).min();
         let age = |since| self.clock.elapsed().saturating_sub(since);
         let measures = OutputMeasures {
             rows_waiting: self.rows(),
-            bytes_waiting: (self.waiting_bytes() + self.open.bytes()) as u64,
+            bytes_waiting: self.bytes() as u64,
             oldest_waiting_since: oldest.map(|since| self.clock.wall() - age(since)),
-            failures: self.failures,
-            retries: self.retries,
+            failures: self.health.failures,
+            retries: self.health.retries,
         };
         vec![(self.output.to_string(), measures)]
     }
 
     fn enter(&mut self, epoch: u64) {
-        self.next_name.epoch = epoch;
+        self.complete.next_name.epoch = epoch;
     }
 
     fn seal(&mut self, closing: bool) -> Result<(), Trouble> {
@@ -514,23 +325,10 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
         } else {
             self.complete_old();
         }
-        self.hide_waiting(0)
+        self.hide(0)
     }
 
     fn list(&mut self, epoch: u64, blob: &mut BlobWriter) -> OutputCut {
-        let staged = self.hidden.iter_mut().map(|file| {
-            file.listed_in.get_or_insert(epoch);
-            Staged {
-                output: Arc::clone(&self.output),
-                folder: file.folder.to_string(),
-                hidden: file.hidden.clone(),
-                name: file.name.to_string(),
-                rows: file.rows,
-                size: Some(file.size),
-                checksum: Some(file.checksum),
-            }
-        });
-        let staged = staged.collect();
         let now = self.clock.elapsed();
         let (output, roll_every) = (&self.output, self.roll.every);
         let pending = self.open.change_all(|file| {
@@ -546,29 +344,25 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
                 rows: file.saved.clone(),
             }
         });
-        OutputCut { staged, pending }
+        OutputCut { staged: self.complete.list(epoch), pending }
     }
 
     fn commit(&mut self, epoch: u64) -> Result<(), OutputError> {
-        self.show_hidden(epoch)
+        let (shown, lost) = self.complete.show_listed(epoch);
+        let shown = self.note(Step::Show, shown);
+        match lost {
+            Some(lost) => Err(OutputError::Final(Arc::new(lost))),
+            None => shown.map_err(OutputError::Retry),
+        }
     }
 
     fn recover(&mut self, recovery: &Recovery) -> Result<(), OutputError> {
-        self.next_name.run = recovery.job;
-        self.claim = recovery.claim;
-        let files = recovery::Files {
-            output: &self.output,
-            directory: &self.directory,
-            staging: &self.staging,
+        let recovered = match self.complete.recover(recovery, &self.report) {
+            Ok(()) => Ok(()),
+            Err(Unrecovered::Store(error)) => Err(error),
+            Err(Unrecovered::Lost(lost)) => return Err(OutputError::Final(Arc::new(lost))),
         };
-        let failure = match files.recover(recovery, self.next_name.process, &self.report) {
-            Ok(()) => None,
-            Err(recovery::Unrecovered::Store(error)) => Some(error),
-            Err(recovery::Unrecovered::Lost(lost)) => {
-                return Err(OutputError::Final(Arc::new(lost)));
-            }
-        };
-        self.note(Step::Show, failure).map_err(OutputError::Retry)
+        self.note(Step::Show, recovered).map_err(OutputError::Retry)
     }
 
     fn restore(&mut self, pending: &Pending, rows: Vec<&[u8]>) -> Result<(), Trouble> {

@@ -11,11 +11,12 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::{Row, Window};
 use tempfile::TempDir;
 
+use super::health::RETRY_AFTER;
 use super::open_file::OPEN_FILE_BYTES;
 use super::*;
 use crate::clock::ClockHand;
 use crate::sink::{FinalRows, ParquetCodec, RunId};
-use crate::store::{Disk, DiskFile, Entry, EntryKind, FaultyDisk, LocalDisk, Operation};
+use crate::store::{Directory, Disk, DiskFile, Entry, EntryKind, FaultyDisk, LocalDisk, Operation};
 use crate::table::Table;
 
 const DAY_MS: i64 = 86_400_000;
@@ -282,7 +283,8 @@ fn a_hidden_file_holds_no_descriptor() {
     bench.files.visibility = Visibility::WithCheckpoints;
     bench.write(&(0..300).collect::<Vec<_>>());
     bench.files.seal(true).unwrap();
-    assert_eq!(bench.files.hidden.len(), 300);
+    let hidden = fs::read_dir(bench.there.path().join(".staged/rows")).unwrap();
+    assert_eq!(hidden.count(), 300);
     assert_eq!(disk.0.now.load(Ordering::SeqCst), 0);
     bench.files.list(1, &mut BlobWriter::new("b"));
     bench.files.commit(1).unwrap();
@@ -328,8 +330,7 @@ fn while_the_disk_takes_nothing_there_is_room_up_to_a_bound() {
     bench.files.roll().unwrap_err();
     assert!(!bench.files.condition().is_full, "it is memory that counts, not how many files");
     let bytes = vec![0; WAITING_BYTES_MAX];
-    let file = WaitingFile::new(DateFolder::default(), bench.files.next_name, 1, bytes);
-    bench.files.waiting.push_back(file);
+    bench.files.complete.add(DateFolder::default(), 1, bytes, Duration::ZERO);
     assert!(bench.files.condition().is_full);
 }
 
@@ -338,7 +339,7 @@ fn a_run_with_the_name_of_another_replaces_nothing() {
     let mut bench = Bench::new(by_age(60));
     bench.write(&[0]);
     bench.files.roll().unwrap();
-    bench.files.next_name.sequence = 0;
+    bench.files.complete.next_name.sequence = 0;
     bench.write(&[0, 0]);
     bench.files.roll().unwrap();
     let day = "date=1970-01-01".to_owned();
