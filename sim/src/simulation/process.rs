@@ -32,10 +32,11 @@ use timely::worker::Worker;
 use super::blobs::MemoryBlobs;
 use super::outside::{Outside, ProcessId};
 use super::plan::{Mode, Plan};
-use super::run::OUT;
 use super::scheduler::{Scheduler, Work};
 use super::topic::{SimulatedTopic, Topic};
 
+/// `--out`.
+pub(super) const OUT: &str = "out";
 /// The civil time at which runs begin, give or take an hour: 2024-11-03.
 const WALL_MS: i64 = 1_730_638_800_000;
 /// Stands for never.
