@@ -10,7 +10,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use strandline_engine::source::kafka::{is_property, is_secret};
 
-use crate::options::{Options, read_text};
+use crate::options::Options;
+use crate::text_file;
 
 /// A property of the client. Its value is not shown where it is a secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -99,11 +100,11 @@ pub fn all(options: &Options) -> Result<Vec<(String, String)>, String> {
     let mut all = Vec::new();
     for path in &options.kafka_config {
         let wrong = |what: &str| format!("--kafka-config {}: {what}", path.display());
-        let text = read_text(path).map_err(|what| wrong(&what))?;
+        let text = text_file::read(path).map_err(|what| wrong(&what))?;
         all.extend(properties(&text).map_err(|what| wrong(&what))?);
     }
     for KafkaOptionFile { name, path } in &options.kafka_option_file {
-        let text = read_text(path)
+        let text = text_file::read(path)
             .map_err(|what| format!("--kafka-option-file {name}={}: {what}", path.display()))?;
         let value = text.trim_end();
         if value.is_empty() {

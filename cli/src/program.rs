@@ -1,51 +1,48 @@
 //! A job as a program: options in, outputs, a page and a status line out, an exit code at the end.
 
+mod hosts;
+mod keeping;
+mod trouble;
+mod words;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use strandline_dashboard::{Dashboard, PageOptions};
-use strandline_engine::checkpoint::lock::{Lock, LockError};
-use strandline_engine::checkpoint::object::ObjectBlobs;
-use strandline_engine::checkpoint::{CheckpointError, Checkpoints, catalog};
+use strandline_dashboard::PageOptions;
+use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::clock::Clock;
 use strandline_engine::condition::ConditionKind;
 use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
 use strandline_engine::report::Report;
 use strandline_engine::sink::{self, Existing, FileOutputs, LatestJson, Roll, RunId};
 use strandline_engine::source::SourceError;
-use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, LeftOut, keep_freed_memory};
+use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, keep_freed_memory};
 use strandline_engine::store::Directory;
 use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
-use strandline_operators::decode::{DeadReason, Decode};
+use strandline_operators::decode::Decode;
 use strandline_operators::record::Partition;
 use strandline_operators::window::Tumbling;
 use strandline_sim::command_line::one_line;
 
+pub(crate) use self::hosts::host_addresses;
+use self::hosts::timely_config;
+use self::keeping::{Keeping, unsynced};
+pub(crate) use self::trouble::{NOT_NOW, UNREADABLE};
+use self::trouble::{Trouble, UNUSABLE, locked, trouble};
+use self::words::{conclude, introduce, nothing_readable};
 use crate::deferred_outputs::DeferredOutputs;
 use crate::demonstration::{self, World};
 use crate::doctor::{self, DOCTOR};
-use crate::duration;
 use crate::kafka_options;
-use crate::options::{Checkpoint, FutureBy, Options};
-use crate::places;
+use crate::options::{FutureBy, Options};
 use crate::status::Voice;
 use crate::{page, panics, signals};
 
-/// The exit code where the user has to change something: options, directories, the topic.
-const UNUSABLE: u8 = 2;
-/// The exit code where something is in the way of a start that may pass: a port or a lock that
-/// another process holds, a store that is away. (`EX_TEMPFAIL` of sysexits.)
-pub(crate) const NOT_NOW: u8 = 75;
-/// The exit code where all records of a bounded run are dead letters. The run is complete: it makes no
-/// sense to start it again as it is.
-pub(crate) const UNREADABLE: u8 = 3;
 /// How often an epoch begins, at least: idle partitions stop holding the others back at such a
 /// moment.
 const EPOCH_EVERY: Duration = Duration::from_secs(1);
@@ -54,8 +51,6 @@ const EPOCH_EVERY: Duration = Duration::from_secs(1);
 const LATEST_JSON_EVERY_MIN: Duration = Duration::from_secs(1);
 /// How long browsers may take to let go of the page at the end.
 const PAGE_SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
-/// The first port of the processes of a job where no host file is given: timely's.
-const FIRST_PORT: usize = 2101;
 
 /// What a program computes.
 #[derive(Debug)]
@@ -72,18 +67,6 @@ pub struct Program<D, A> {
     pub table: Table,
     /// What the page calls things.
     pub page: PageOptions,
-}
-
-/// Why a program could not do its work.
-enum Trouble {
-    /// The user has to change something.
-    Unusable(String),
-    /// Before it began: something is in the way that may pass.
-    NotNow(String),
-    /// While it ran.
-    Failed(String),
-    /// Never: but no record of a bounded run could be read.
-    Unreadable(String),
 }
 
 impl<D, A> Program<D, A>
@@ -123,21 +106,10 @@ where
         keep_freed_memory();
         let code = match self.run(&options, &clock, &voice) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(Trouble::Unusable(line)) => {
+            Err(trouble) => {
+                let (line, code) = trouble.line_and_code();
                 voice.warn(&format!("error: {line}"));
-                ExitCode::from(UNUSABLE)
-            }
-            Err(Trouble::NotNow(line)) => {
-                voice.warn(&format!("error: {line}"));
-                ExitCode::from(NOT_NOW)
-            }
-            Err(Trouble::Unreadable(line)) => {
-                voice.warn(&format!("error: {line}"));
-                ExitCode::from(UNREADABLE)
-            }
-            Err(Trouble::Failed(line)) => {
-                voice.warn(&format!("error: {line}"));
-                ExitCode::FAILURE
+                ExitCode::from(code)
             }
         };
         voice.flush();
@@ -152,7 +124,7 @@ where
         let decoder = self.decoder.in_time_unit(unit).ok_or_else(|| {
             Trouble::Unusable(format!("--time-unit {unit}: this program cannot read such times"))
         })?;
-        let hosts = hosts(options)?;
+        let hosts = host_addresses(options).map_err(Trouble::Unusable)?;
         let config = timely_config(options, &hosts);
         let leads = options.process == 0;
         let stop = Stop::default();
@@ -220,7 +192,7 @@ where
                  and this run makes none"
             ));
         }
-        self::introduce(options, &world, keeping.as_ref(), page.as_ref(), self.name, voice);
+        introduce(options, &world, keeping.as_ref(), page.as_ref(), self.name, voice);
         let report = report(voice);
         let outputs = FileOutputs {
             out: out.clone(),
@@ -320,25 +292,6 @@ where
     }
 }
 
-/// What to say of a bounded run of which not a single record could be read.
-fn nothing_readable(options: &Options, summary: &Summary) -> Option<String> {
-    let ledger = &summary.ledger;
-    if !options.bounded || !summary.finished || ledger.read == 0 {
-        return None;
-    }
-    if ledger.dead_letters() < ledger.read {
-        return None;
-    }
-    let counts = DeadReason::ALL.iter().zip(ledger.dead).filter(|(_, count)| *count > 0);
-    let counts = counts.map(|(reason, count)| format!("{count} {}", reason.code()));
-    Some(format!(
-        "none of the {} records could be read ({}): there are no rows; what they are is in {}",
-        ledger.read,
-        counts.collect::<Vec<_>>().join(", "),
-        options.out.join("dead_letters").display(),
-    ))
-}
-
 fn kafka_settings(
     options: &Options,
     kafka_options: Vec<(String, String)>,
@@ -373,311 +326,4 @@ fn terms(options: &Options) -> BTreeMap<String, String> {
 fn report(voice: &Voice) -> Report {
     let voice = voice.clone();
     Report::new(move |line| voice.warn(line))
-}
-
-/// Another process has it, or it cannot be made.
-fn locked(error: &LockError) -> Trouble {
-    match error {
-        LockError::Held { .. } => Trouble::NotNow(error.to_string()),
-        _ => Trouble::Unusable(error.to_string()),
-    }
-}
-
-/// The store of checkpoints does not answer as it should. One that is away may come back.
-fn away(error: CheckpointError) -> Trouble {
-    match error {
-        CheckpointError::Blobs(error) => Trouble::NotNow(error.to_string()),
-        error => Trouble::Unusable(error.to_string()),
-    }
-}
-
-/// Whether it is for the user to change something.
-fn trouble(error: &JobError) -> Trouble {
-    let line = error.to_string();
-    match error {
-        JobError::Checkpoint(
-            CheckpointError::NoneVerifies { .. }
-            | CheckpointError::NewerFormat { .. }
-            | CheckpointError::OtherJob { .. }
-            | CheckpointError::OtherOutputs { .. }
-            | CheckpointError::OtherMode { .. }
-            | CheckpointError::PlaceMissing { .. }
-            | CheckpointError::LogCutBack { .. }
-            | CheckpointError::Finished { .. },
-        )
-        | JobError::Source(
-            SourceError::TopicAbsent { .. } | SourceError::DataGone { .. } | SourceError::Config(_),
-        ) => Trouble::Unusable(line),
-        JobError::OtherOptions { .. } => Trouble::Unusable(line),
-        _ => Trouble::Failed(line),
-    }
-}
-
-/// The checkpoints of a job, and the lock on them.
-struct Keeping {
-    /// Until the job takes them.
-    checkpoints: Option<Checkpoints>,
-    place: String,
-    /// Whether there is one that this run continues.
-    continues: bool,
-    _lock: Option<Lock>,
-}
-
-/// What is said of a place whose file system does not sync directories.
-fn unsynced(place: &str, what: &str) -> String {
-    format!(
-        "{place}: this file system does not sync directories: after a loss of power, {what} may be \
-         missing there"
-    )
-}
-
-impl Keeping {
-    /// What the options ask for, if they do. Only the process that leads takes the lock.
-    fn open(
-        options: &Options,
-        out: &Directory,
-        clock: &Clock,
-        voice: &Voice,
-    ) -> Result<Option<Keeping>, Trouble> {
-        let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
-        let Checkpoint::At(place) = &options.checkpoint else { return Ok(None) };
-        if !place.contains("://") {
-            places::keep_apart(&options.out, Path::new(place)).map_err(Trouble::Unusable)?;
-        }
-        let blobs = ObjectBlobs::open(place).map_err(|error| unusable(&error))?;
-        let leads = options.process == 0;
-        let lock = blobs.directory().filter(|_| leads).map(Lock::acquire);
-        let lock = lock.transpose().map_err(|error| locked(&error))?;
-        let mut continues = false;
-        if leads {
-            blobs.check_writable().map_err(|error| away(error.into()))?;
-            if blobs.refuses_sync() {
-                voice.warn(&unsynced(place, "checkpoints"));
-            }
-            blobs.remove_leftovers().map_err(|error| away(error.into()))?;
-            let all = catalog::list(&blobs).map_err(away)?;
-            let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());
-            let continued = newest.filter(|manifest| !options.fresh && manifest.cut.is_some());
-            if let Some(manifest) = continued {
-                let here = sink::identity(out).map_err(|error| unusable(&error))?;
-                manifest.check_outputs(place, &here).map_err(|error| unusable(&error))?;
-            }
-            continues = continued.is_some();
-        }
-        let checkpoints = Checkpoints {
-            blobs: Arc::new(blobs),
-            every: options.checkpoint_every,
-            keep: options.keep as usize,
-            fresh: options.fresh,
-            start: RunId::fresh(clock),
-            shape: BTreeMap::new(),
-            outputs: None,
-        };
-        let (checkpoints, place) = (Some(checkpoints), place.clone());
-        Ok(Some(Keeping { checkpoints, place, continues, _lock: lock }))
-    }
-}
-
-/// How timely lays out the workers.
-fn timely_config(options: &Options, hosts: &[String]) -> timely::Config {
-    let threads = options.workers();
-    if options.processes == 1 {
-        return timely::Config::process(threads);
-    }
-    let communication = timely::CommunicationConfig::Cluster {
-        threads,
-        process: options.process,
-        addresses: hosts.to_vec(),
-        report: false,
-        zerocopy: false,
-    };
-    timely::Config { communication, worker: timely::WorkerConfig::default() }
-}
-
-/// An address of each process.
-pub(crate) fn host_addresses(options: &Options) -> Result<Vec<String>, String> {
-    hosts(options).map_err(|trouble| match trouble {
-        Trouble::Unusable(line)
-        | Trouble::NotNow(line)
-        | Trouble::Failed(line)
-        | Trouble::Unreadable(line) => line,
-    })
-}
-
-fn hosts(options: &Options) -> Result<Vec<String>, Trouble> {
-    let file = options.hostfile.as_ref().filter(|_| options.processes > 1);
-    let mut addresses = match file {
-        None => (0..options.processes).map(|i| format!("localhost:{}", FIRST_PORT + i)).collect(),
-        Some(path) => {
-            let hosts = crate::options::read_text(path).map_err(|error| {
-                Trouble::Unusable(format!("--hostfile {}: {error}", path.display()))
-            })?;
-            let lines = hosts.lines().map(str::trim).enumerate();
-            let lines: Vec<(usize, &str)> = lines.filter(|(_, line)| !line.is_empty()).collect();
-            let has_port = |line: &str| {
-                line.rsplit_once(':').is_some_and(|(host, port)| {
-                    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-                })
-            };
-            if let Some((number, line)) = lines.iter().find(|(_, line)| !has_port(line)) {
-                return Err(Trouble::Unusable(format!(
-                    "--hostfile {}: line {}: `{line}` is not a host and a port, such as job-0:2101",
-                    path.display(),
-                    number + 1
-                )));
-            }
-            lines.into_iter().map(|(_, line)| line.to_owned()).collect::<Vec<_>>()
-        }
-    };
-    if addresses.len() < options.processes {
-        return Err(Trouble::Unusable(format!(
-            "--hostfile names {} hosts for {} processes",
-            addresses.len(),
-            options.processes
-        )));
-    }
-    addresses.truncate(options.processes);
-    Ok(addresses)
-}
-
-/// Says what runs where.
-fn introduce(
-    options: &Options,
-    world: &World,
-    keeping: Option<&Keeping>,
-    page: Option<&Dashboard>,
-    name: &str,
-    voice: &Voice,
-) {
-    let topic = &options.topic;
-    if world.is_embedded() {
-        let miss = demonstration::near_miss().map(|miss| format!(" ({miss})"));
-        voice.say(&format!(
-            "broker   none was given{}: this is the demonstration, on a broker in this process at {}, topic {topic}",
-            miss.unwrap_or_default(),
-            world.bootstrap
-        ));
-    } else {
-        voice.say(&format!("broker   {}, topic {topic}", world.bootstrap));
-    }
-    if options.simulate || world.is_embedded() {
-        voice.say(&format!(
-            "fleet    {} simulated devices, {} messages a second each",
-            options.devices, options.rate
-        ));
-    }
-    voice.say(&format!(
-        "job      {} worker{}, windows of {}, watermark {}",
-        options.workers(),
-        if options.workers() == 1 { "" } else { "s" },
-        duration::text(options.window),
-        duration::text(options.watermark)
-    ));
-    voice.say(&format!(
-        "outputs  {}: latest.json, parquet/, late/, dead_letters/",
-        options.out.display()
-    ));
-    match keeping {
-        Some(Keeping { place, continues: true, .. }) => {
-            voice.say(&format!("keeping  checkpoints in {place}: goes on from the newest"));
-        }
-        Some(Keeping { place, .. }) => voice.say(&format!("keeping  checkpoints in {place}")),
-        None if world.is_embedded() => {
-            voice.say("keeping  no checkpoints: the embedded broker ends with this process");
-        }
-        None => voice.say("keeping  no checkpoints"),
-    }
-    if let Some(page) = page {
-        voice.say(&format!("page     http://{}", page.local_addr()));
-    }
-    if world.is_embedded() {
-        voice.say(&format!(
-            "         with a real Kafka: {name} --bootstrap localhost:9092 (or KAFKA_BOOTSTRAP)"
-        ));
-    }
-    voice.say("         Ctrl-C stops");
-}
-
-/// Says what the run came to; of a bounded run, one JSON object on the standard output stream.
-fn conclude(
-    options: &Options,
-    summary: &Summary,
-    left_out: &[LeftOut],
-    clock: &Clock,
-    voice: &Voice,
-) -> io::Result<()> {
-    let ledger = &summary.ledger;
-    let seconds = clock.elapsed().as_secs_f64();
-    voice.say(&format!(
-        "read {} records: {} windowed, {} late, {} dead letters; {} final rows",
-        ledger.read,
-        ledger.windowed,
-        ledger.late,
-        ledger.dead_letters(),
-        summary.final_rows
-    ));
-    if !summary.finished && 0 < summary.open_windows {
-        let continuation = match summary.continues {
-            true => "continue at the next start",
-            false => "do not continue (no checkpoints)",
-        };
-        let open = summary.open_windows;
-        voice.say(&format!("open windows: {open}; they are not final and {continuation}"));
-    }
-    let left_out: u64 = left_out.iter().map(LeftOut::offsets).sum();
-    if 0 < left_out {
-        voice.say(&format!(
-            "left out: {left_out} offsets behind transactions that were open at the start"
-        ));
-    }
-    if options.bounded && summary.finished {
-        let line = json!({
-            "records": ledger.read,
-            "late": ledger.late,
-            "dead_letters": ledger.dead_letters(),
-            "final_rows": summary.final_rows,
-            "left_out": left_out,
-            "seconds": seconds,
-            "records_per_second": (ledger.read - summary.read_before) as f64 / seconds,
-        });
-        let mut stdout = io::stdout();
-        writeln!(stdout, "{line}")?;
-        stdout.flush()?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use strandline_engine::view::Ledger;
-
-    use super::*;
-
-    #[test]
-    fn a_bounded_run_of_which_nothing_could_be_read_is_not_silent() {
-        let options = |arguments: &[&str]| {
-            let arguments = ["job"].iter().chain(arguments).map(std::ffi::OsString::from);
-            Options::read("job", "", arguments).unwrap()
-        };
-        let mut dead = [0; DeadReason::ALL.len()];
-        (dead[1], dead[5]) = (2, 3);
-        let ledger = Ledger { read: 5, dead, ..Ledger::default() };
-        let summary = Summary { ledger, finished: true, ..Summary::default() };
-        let bounded = options(&["--bounded", "--bootstrap", "kafka:9092", "--out", "rows"]);
-        let said = nothing_readable(&bounded, &summary).unwrap();
-        assert!(said.contains("none of the 5 records"), "{said}");
-        assert!(
-            said.contains("2 not_json, 3 bad_time") && said.contains("rows/dead_letters"),
-            "{said}"
-        );
-
-        let live = options(&["--bootstrap", "kafka:9092"]);
-        assert_eq!(nothing_readable(&live, &summary), None);
-        let empty = Summary { ledger: Ledger::default(), ..summary };
-        assert_eq!(nothing_readable(&bounded, &empty), None, "an empty topic");
-        let late = Summary { ledger: Ledger { read: 6, late: 1, dead, ..ledger }, ..summary };
-        assert_eq!(nothing_readable(&bounded, &late), None);
-        let stopped = Summary { finished: false, ..summary };
-        assert_eq!(nothing_readable(&bounded, &stopped), None);
-    }
 }

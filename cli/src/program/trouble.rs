@@ -1,0 +1,79 @@
+//! Why a program could not do its work, and the exit code that says it.
+
+use strandline_engine::checkpoint::CheckpointError;
+use strandline_engine::checkpoint::lock::LockError;
+use strandline_engine::job::JobError;
+use strandline_engine::source::SourceError;
+
+/// The exit code where the user has to change something: options, directories, the topic.
+pub(super) const UNUSABLE: u8 = 2;
+/// The exit code of what went wrong while the job ran.
+const FAILED: u8 = 1;
+/// The exit code where something is in the way of a start that may pass: a port or a lock that
+/// another process holds, a store that is away. (`EX_TEMPFAIL` of sysexits.)
+pub(crate) const NOT_NOW: u8 = 75;
+/// The exit code where all records of a bounded run are dead letters. The run is complete: it makes no
+/// sense to start it again as it is.
+pub(crate) const UNREADABLE: u8 = 3;
+
+/// Why a program could not do its work.
+pub(super) enum Trouble {
+    /// The user has to change something.
+    Unusable(String),
+    /// Before it began: something is in the way that may pass.
+    NotNow(String),
+    /// While it ran.
+    Failed(String),
+    /// Never: but no record of a bounded run could be read.
+    Unreadable(String),
+}
+
+impl Trouble {
+    /// What to say, in a line, and the exit code.
+    pub(super) fn line_and_code(&self) -> (&str, u8) {
+        match self {
+            Trouble::Unusable(line) => (line, UNUSABLE),
+            Trouble::NotNow(line) => (line, NOT_NOW),
+            Trouble::Unreadable(line) => (line, UNREADABLE),
+            Trouble::Failed(line) => (line, FAILED),
+        }
+    }
+}
+
+/// Another process has it, or it cannot be made.
+pub(super) fn locked(error: &LockError) -> Trouble {
+    match error {
+        LockError::Held { .. } => Trouble::NotNow(error.to_string()),
+        _ => Trouble::Unusable(error.to_string()),
+    }
+}
+
+/// The store of checkpoints does not answer as it should. One that is away may come back.
+pub(super) fn away(error: CheckpointError) -> Trouble {
+    match error {
+        CheckpointError::Blobs(error) => Trouble::NotNow(error.to_string()),
+        error => Trouble::Unusable(error.to_string()),
+    }
+}
+
+/// Whether it is for the user to change something.
+pub(super) fn trouble(error: &JobError) -> Trouble {
+    let line = error.to_string();
+    match error {
+        JobError::Checkpoint(
+            CheckpointError::NoneVerifies { .. }
+            | CheckpointError::NewerFormat { .. }
+            | CheckpointError::OtherJob { .. }
+            | CheckpointError::OtherOutputs { .. }
+            | CheckpointError::OtherMode { .. }
+            | CheckpointError::PlaceMissing { .. }
+            | CheckpointError::LogCutBack { .. }
+            | CheckpointError::Finished { .. },
+        )
+        | JobError::Source(
+            SourceError::TopicAbsent { .. } | SourceError::DataGone { .. } | SourceError::Config(_),
+        ) => Trouble::Unusable(line),
+        JobError::OtherOptions { .. } => Trouble::Unusable(line),
+        _ => Trouble::Failed(line),
+    }
+}

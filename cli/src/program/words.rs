@@ -1,0 +1,177 @@
+//! What a program says before and after its job runs.
+
+use std::io::{self, Write as _};
+
+use serde_json::json;
+use strandline_dashboard::Dashboard;
+use strandline_engine::clock::Clock;
+use strandline_engine::job::Summary;
+use strandline_engine::source::kafka::LeftOut;
+use strandline_operators::decode::DeadReason;
+
+use super::keeping::Keeping;
+use crate::demonstration::{self, World};
+use crate::duration;
+use crate::options::Options;
+use crate::status::Voice;
+
+/// Says what runs where.
+pub(super) fn introduce(
+    options: &Options,
+    world: &World,
+    keeping: Option<&Keeping>,
+    page: Option<&Dashboard>,
+    name: &str,
+    voice: &Voice,
+) {
+    let topic = &options.topic;
+    if world.is_embedded() {
+        let miss = demonstration::near_miss().map(|miss| format!(" ({miss})"));
+        voice.say(&format!(
+            "broker   none was given{}: this is the demonstration, on a broker in this process at {}, topic {topic}",
+            miss.unwrap_or_default(),
+            world.bootstrap
+        ));
+    } else {
+        voice.say(&format!("broker   {}, topic {topic}", world.bootstrap));
+    }
+    if options.simulate || world.is_embedded() {
+        voice.say(&format!(
+            "fleet    {} simulated devices, {} messages a second each",
+            options.devices, options.rate
+        ));
+    }
+    voice.say(&format!(
+        "job      {} worker{}, windows of {}, watermark {}",
+        options.workers(),
+        if options.workers() == 1 { "" } else { "s" },
+        duration::text(options.window),
+        duration::text(options.watermark)
+    ));
+    voice.say(&format!(
+        "outputs  {}: latest.json, parquet/, late/, dead_letters/",
+        options.out.display()
+    ));
+    match keeping {
+        Some(Keeping { place, continues: true, .. }) => {
+            voice.say(&format!("keeping  checkpoints in {place}: goes on from the newest"));
+        }
+        Some(Keeping { place, .. }) => voice.say(&format!("keeping  checkpoints in {place}")),
+        None if world.is_embedded() => {
+            voice.say("keeping  no checkpoints: the embedded broker ends with this process");
+        }
+        None => voice.say("keeping  no checkpoints"),
+    }
+    if let Some(page) = page {
+        voice.say(&format!("page     http://{}", page.local_addr()));
+    }
+    if world.is_embedded() {
+        voice.say(&format!(
+            "         with a real Kafka: {name} --bootstrap localhost:9092 (or KAFKA_BOOTSTRAP)"
+        ));
+    }
+    voice.say("         Ctrl-C stops");
+}
+
+/// Says what the run came to; of a bounded run, one JSON object on the standard output stream.
+pub(super) fn conclude(
+    options: &Options,
+    summary: &Summary,
+    left_out: &[LeftOut],
+    clock: &Clock,
+    voice: &Voice,
+) -> io::Result<()> {
+    let ledger = &summary.ledger;
+    let seconds = clock.elapsed().as_secs_f64();
+    voice.say(&format!(
+        "read {} records: {} windowed, {} late, {} dead letters; {} final rows",
+        ledger.read,
+        ledger.windowed,
+        ledger.late,
+        ledger.dead_letters(),
+        summary.final_rows
+    ));
+    if !summary.finished && 0 < summary.open_windows {
+        let continuation = match summary.continues {
+            true => "continue at the next start",
+            false => "do not continue (no checkpoints)",
+        };
+        let open = summary.open_windows;
+        voice.say(&format!("open windows: {open}; they are not final and {continuation}"));
+    }
+    let left_out: u64 = left_out.iter().map(LeftOut::offsets).sum();
+    if 0 < left_out {
+        voice.say(&format!(
+            "left out: {left_out} offsets behind transactions that were open at the start"
+        ));
+    }
+    if options.bounded && summary.finished {
+        let line = json!({
+            "records": ledger.read,
+            "late": ledger.late,
+            "dead_letters": ledger.dead_letters(),
+            "final_rows": summary.final_rows,
+            "left_out": left_out,
+            "seconds": seconds,
+            "records_per_second": (ledger.read - summary.read_before) as f64 / seconds,
+        });
+        let mut stdout = io::stdout();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+/// What to say of a bounded run of which not a single record could be read.
+pub(super) fn nothing_readable(options: &Options, summary: &Summary) -> Option<String> {
+    let ledger = &summary.ledger;
+    if !options.bounded || !summary.finished || ledger.read == 0 {
+        return None;
+    }
+    if ledger.dead_letters() < ledger.read {
+        return None;
+    }
+    let counts = DeadReason::ALL.iter().zip(ledger.dead).filter(|(_, count)| *count > 0);
+    let counts = counts.map(|(reason, count)| format!("{count} {}", reason.code()));
+    Some(format!(
+        "none of the {} records could be read ({}): there are no rows; what they are is in {}",
+        ledger.read,
+        counts.collect::<Vec<_>>().join(", "),
+        options.out.join("dead_letters").display(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use strandline_engine::view::Ledger;
+
+    use super::*;
+
+    #[test]
+    fn a_bounded_run_of_which_nothing_could_be_read_is_not_silent() {
+        let options = |arguments: &[&str]| {
+            let arguments = ["job"].iter().chain(arguments).map(std::ffi::OsString::from);
+            Options::read("job", "", arguments).unwrap()
+        };
+        let mut dead = [0; DeadReason::ALL.len()];
+        (dead[1], dead[5]) = (2, 3);
+        let ledger = Ledger { read: 5, dead, ..Ledger::default() };
+        let summary = Summary { ledger, finished: true, ..Summary::default() };
+        let bounded = options(&["--bounded", "--bootstrap", "kafka:9092", "--out", "rows"]);
+        let said = nothing_readable(&bounded, &summary).unwrap();
+        assert!(said.contains("none of the 5 records"), "{said}");
+        assert!(
+            said.contains("2 not_json, 3 bad_time") && said.contains("rows/dead_letters"),
+            "{said}"
+        );
+
+        let live = options(&["--bootstrap", "kafka:9092"]);
+        assert_eq!(nothing_readable(&live, &summary), None);
+        let empty = Summary { ledger: Ledger::default(), ..summary };
+        assert_eq!(nothing_readable(&bounded, &empty), None, "an empty topic");
+        let late = Summary { ledger: Ledger { read: 6, late: 1, dead, ..ledger }, ..summary };
+        assert_eq!(nothing_readable(&bounded, &late), None);
+        let stopped = Summary { finished: false, ..summary };
+        assert_eq!(nothing_readable(&bounded, &stopped), None);
+    }
+}
