@@ -53,14 +53,16 @@ fn value(expression: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn says_millis(text: &str, millis: u64) -> bool {
+/// Whether a text says a duration.
+pub(crate) fn says_millis(text: &str, millis: u64) -> bool {
     let units = [(1, "ms"), (1_000, "s"), (60_000, "min"), (3_600_000, "h")];
     let mut units = units.into_iter().filter(|(unit, _)| millis.is_multiple_of(*unit));
     units.any(|(unit, name)| has(text, &format!("{} {name}", millis / unit)))
         || says_word(text, millis)
 }
 
-fn says(text: &str, value: u64) -> bool {
+/// Whether a text says a number, or an amount of bytes.
+pub(crate) fn says(text: &str, value: u64) -> bool {
     let powers = [(1 << 10, "KiB"), (1 << 20, "MiB"), (1 << 30, "GiB"), (1_000_000, "MB")];
     let mut powers = powers.into_iter().filter(|(unit, _)| value.is_multiple_of(*unit));
     let tens = value.checked_ilog10().filter(|tens| 10_u64.pow(*tens) == value);

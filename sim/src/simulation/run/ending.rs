@@ -52,11 +52,20 @@ where
         } else if group.running && matches!(mode, Mode::Misspelt | Mode::NewerFormat) {
             verdict = Err(format!("{} started, and should have been refused: {mode:?}", ids[0]));
         }
+        let is_followed = |ended: &Ended| matches!(ended, Ended::Late | Ended::Badly(_));
+        let is_cause = has_dead || ended.iter().any(|(_, ended)| is_followed(ended));
         for (id, ended) in &ended {
             match ended {
                 Ended::Not => self.report.crashes += 1,
                 Ended::Well(summary) => self.trace.line(format_args!("{id} ended: {summary:?}")),
                 Ended::Late => self.report.errors += 1,
+                Ended::Followed(error) => {
+                    self.report.errors += 1;
+                    self.trace.line(format_args!("{id} ended: {error}"));
+                    if !is_cause {
+                        verdict = Err(format!("{id} ended, and no other is gone: {error}"));
+                    }
+                }
                 Ended::Badly(error) => {
                     self.report.errors += 1;
                     self.trace.line(format_args!("{id} ended: {error}"));

@@ -56,13 +56,14 @@ where
                     return Ok(Event::Died);
                 }
                 Interrupt::Left(_) => {
-                    if let Some(member) = group.member(id) {
-                        member.left = true;
-                    }
+                    let has_failed = group.left(id);
                     if group.is_over() {
                         return Ok(Event::Over(index));
                     }
-                    // The others end too: by themselves, or because they notice that it failed.
+                    if has_failed {
+                        self.trace.line(format_args!("{id} has failed, and the others hear of it"));
+                    }
+                    // The others end too, unless a worker waits for a disk that takes nothing.
                     let latest = self.scheduler.moves() + FOLLOW_MOVES;
                     if latest < self.ask_at.load(Ordering::SeqCst) {
                         self.ask_after(FOLLOW_MOVES);
