@@ -262,7 +262,7 @@ impl<P, O> Leader<P, O> {
         let due = self.next_turn_at <= now || self.wants_turn(now) || self.coordinator.is_laden();
         if due && self.stopping == Stopping::No && self.may_turn() {
             self.turn(Order::Read, now);
-            self.next_turn_at = now + self.options.job.epoch_every;
+            self.next_turn_at = now.saturating_add(self.options.job.epoch_every);
         }
         self.measure(now);
         for notice in self.coordinator.take_notices() {
@@ -281,7 +281,7 @@ impl<P, O> Leader<P, O> {
             self.pulse();
             // With the answers, not with those to the pulse before.
             self.publish_at.get_or_insert(now + ANSWERS_WITHIN.min(every / 2));
-            self.next_pulse_at = now + every;
+            self.next_pulse_at = now.saturating_add(every);
         }
         // What a step has to bring about first is looked at again after that step.
         let turns = self.stopping == Stopping::No && self.may_turn();
@@ -344,7 +344,7 @@ impl<P, O> Leader<P, O> {
     /// somebody who goes with the clock, and turning epochs faster would not help it.
     fn note_lift(&mut self, floor: EventTime, now: Duration) {
         if floor < self.lifted_to + self.options.job.max_drift / LIFT_WORTHWHILE {
-            self.lift_at = now + self.options.job.epoch_every;
+            self.lift_at = now.saturating_add(self.options.job.epoch_every);
         }
         self.lifted_to = self.lifted_to.max(floor);
     }

@@ -66,7 +66,7 @@ impl<P, O> Keeper<P, O> {
         let committed_before = claim.cut.as_ref().map_or(EventTime::MIN, closed_by_all);
         Keeper {
             every,
-            next_cut_at: now + every,
+            next_cut_at: now.saturating_add(every),
             desk,
             words,
             last: claim,
@@ -99,7 +99,7 @@ impl<P, O> Keeper<P, O> {
             Order::Leave => false,
         };
         if asks {
-            self.next_cut_at = now + self.every;
+            self.next_cut_at = now.saturating_add(self.every);
             self.asked_at = now;
             self.in_flight.push(epoch);
             coordinator.expect_cut(epoch);

@@ -203,7 +203,7 @@ impl Observer {
     fn stalled(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
         let long = Standing::for_how_long(&mut self.epoch, seen.complete_epoch, seen.now);
         let epoch = seen.complete_epoch?;
-        (self.patience.epoch_every + STALLED_AFTER <= long).then(|| JobCondition {
+        (self.patience.epoch_every.saturating_add(STALLED_AFTER) <= long).then(|| JobCondition {
             detail: format!(
                 "no epoch was completed after epoch {epoch}: a worker waits for an output, or \
                  another process does not answer"

@@ -4,6 +4,7 @@
 mod checkpoints;
 mod cuts;
 mod exact;
+mod extremes;
 mod follow;
 mod live;
 mod many_dates;
