@@ -2,10 +2,10 @@
 
 mod hosts;
 mod keeping;
+mod settings;
 mod trouble;
 mod words;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,9 +15,8 @@ use strandline_dashboard::PageOptions;
 use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::clock::Clock;
 use strandline_engine::condition::ConditionKind;
-use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
-use strandline_engine::report::Report;
-use strandline_engine::sink::{self, Existing, FileOutputs, LatestJson, Roll, RunId};
+use strandline_engine::job::{Job, JobError, Stop, Summary};
+use strandline_engine::sink::{self, Existing, FileOutputs, LatestJson, RunId};
 use strandline_engine::source::SourceError;
 use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, keep_freed_memory};
 use strandline_engine::store::Directory;
@@ -25,13 +24,13 @@ use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
-use strandline_operators::record::Partition;
 use strandline_operators::window::Tumbling;
 use strandline_sim::command_line::one_line;
 
 pub(crate) use self::hosts::host_addresses;
 use self::hosts::timely_config;
 use self::keeping::{Keeping, unsynced};
+use self::settings::{job_options, kafka_settings, lowered_event_times, report, roll, terms};
 pub(crate) use self::trouble::{NOT_NOW, UNREADABLE};
 use self::trouble::{Trouble, UNUSABLE, locked, trouble};
 use self::words::{conclude, introduce, nothing_readable};
@@ -39,13 +38,10 @@ use crate::deferred_outputs::DeferredOutputs;
 use crate::demonstration::{self, World};
 use crate::doctor::{self, DOCTOR};
 use crate::kafka_options;
-use crate::options::{FutureBy, Options};
+use crate::options::Options;
 use crate::status::Voice;
 use crate::{page, panics, signals};
 
-/// How often an epoch begins, at least: idle partitions stop holding the others back at such a
-/// moment.
-const EPOCH_EVERY: Duration = Duration::from_secs(1);
 /// The least time between two documents of `latest.json`: a file system may write a file out when
 /// it is replaced, and a job that has little to do would do little else.
 const LATEST_JSON_EVERY_MIN: Duration = Duration::from_secs(1);
@@ -197,7 +193,7 @@ where
         let outputs = FileOutputs {
             out: out.clone(),
             run,
-            roll: Roll { every: options.roll_every, ..Roll::default() },
+            roll: roll(options),
             codec: options.parquet_codec,
             clock: clock.clone(),
             report: report.clone(),
@@ -239,25 +235,20 @@ where
             }
         };
 
-        let job_options = JobOptions {
-            watermark: options.watermark,
-            max_future: options.max_future,
-            max_past: options.max_past,
-            future_by_clock: options.max_future_by == FutureBy::Clock,
-            idle_after: options.idle_after,
-            publish_every: options.publish_every,
-            epoch_every: EPOCH_EVERY.min(options.checkpoint_every),
-            ..JobOptions::new(windows)
-        };
-        let lowered = options.lower_event_time.iter();
-        let lowered = lowered.map(|(partition, time)| (Partition(*partition), *time)).collect();
         let checkpoints = keeping.as_mut().and_then(|keeping| keeping.checkpoints.take());
-        let job = Job::new(source, decoder, self.aggregate, table, outputs, job_options)
-            .with_checkpoints(checkpoints)
-            .with_terms(terms(options))
-            .with_abandoned_places(options.abandon_place.clone())
-            .with_lowered_event_times(lowered)
-            .with_report(report);
+        let job = Job::new(
+            source,
+            decoder,
+            self.aggregate,
+            table,
+            outputs,
+            job_options(options, windows),
+        )
+        .with_checkpoints(checkpoints)
+        .with_terms(terms(options))
+        .with_abandoned_places(options.abandon_place.clone())
+        .with_lowered_event_times(lowered_event_times(options))
+        .with_report(report);
         let result = job.run(config, clock, &view, &stop);
         over.request();
         drop((status, simulation));
@@ -292,38 +283,5 @@ where
     }
 }
 
-fn kafka_settings(
-    options: &Options,
-    kafka_options: Vec<(String, String)>,
-    world: &World,
-    voice: &Voice,
-) -> KafkaSettings {
-    let voice = voice.clone();
-    KafkaSettings {
-        options: kafka_options,
-        fetch: options.fetch,
-        start: options.from,
-        bounded: options.bounded,
-        embedded: world.is_embedded(),
-        group: options.group.clone(),
-        memory_in_flight: options.memory_in_flight,
-        report: Report::new(move |line| voice.warn(line)),
-        ..KafkaSettings::new(&world.bootstrap, &options.topic)
-    }
-}
-
-/// What all processes of a job have to be told alike, besides what the job itself looks at.
-fn terms(options: &Options) -> BTreeMap<String, String> {
-    let terms = [
-        ("bootstrap", options.bootstrap.clone().unwrap_or_default()),
-        ("bounded", options.bounded.to_string()),
-        ("from", format!("{:?}", options.from)),
-        ("memory-in-flight", options.memory_in_flight.to_string()),
-    ];
-    terms.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-fn report(voice: &Voice) -> Report {
-    let voice = voice.clone();
-    Report::new(move |line| voice.warn(line))
-}
+#[cfg(test)]
+mod extremes;
