@@ -1,4 +1,5 @@
 //! What is refused before anything is opened, and what explanations say: by the builder alone.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 use std::time::Duration;
