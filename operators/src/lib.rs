@@ -13,11 +13,13 @@
 //! | [`record`] | a message of a partition, an event, a batch of events, a rejected record |
 //! | [`decode`] | bytes to an event, or a reason why not |
 //! | [`watermark`] | how far each partition is in event time, and what is late |
+//! | [`epochs`] | stepping through epochs: what operators with state have in common |
 //! | [`window`] | windows over a stream of events: local partials, exchange by key, merge |
 //! | [`aggregate`] | what is computed in a window |
 
 pub mod aggregate;
 pub mod decode;
+pub mod epochs;
 pub mod record;
 pub mod time;
 pub mod watermark;
