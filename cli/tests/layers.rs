@@ -93,9 +93,10 @@ fn libraries_set_nothing_that_is_one_for_the_process() {
         "process::abort(",
     ];
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut folders: Vec<_> = ["plan/src", "operators/src", "engine/src", "dashboard/src", "sim/src"]
-        .map(|folder| root.join(folder))
-        .into();
+    let mut folders: Vec<_> =
+        ["plan/src", "operators/src", "engine/src", "dashboard/src", "sim/src"]
+            .map(|folder| root.join(folder))
+            .into();
     let mut files = 0;
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use strandline::sim::judge::{Found, MAIN_JOB};
 
-use crate::process::{Running, ask, command, example, metrics, wait};
+use crate::process::{Running, ask, command, command_minding_sighup, example, metrics, wait};
 
 /// How long a stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -84,7 +84,8 @@ fn a_hangup_and_a_quit_end_a_job_in_order() {
     for signal in ["HUP", "QUIT"] {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().to_str().unwrap();
-        let running = Running::start(command(&["--listen", "none", "--out", out]));
+        let command = command_minding_sighup(&["--listen", "none", "--out", out]);
+        let running = Running::start(command);
         running.wait_said("Ctrl-C stops");
         running.signal(signal);
         running.wait_said("stopping");

@@ -37,6 +37,13 @@ pub(crate) fn command_ignoring_sigint(arguments: &[&str]) -> Command {
     clean(shell, arguments)
 }
 
+/// The same, with SIGHUP as a terminal has it, also where this test was started to ignore it (`nohup`).
+pub(crate) fn command_minding_sighup(arguments: &[&str]) -> Command {
+    let mut env = Command::new("env");
+    env.arg("--default-signal=HUP").arg(example("iot_pipeline"));
+    clean(env, arguments)
+}
+
 /// The same, with its streams as the shell redirects them, such as `2>/dev/full`.
 pub(crate) fn command_redirected(redirection: &str, arguments: &[&str]) -> Command {
     let mut shell = Command::new("sh");
