@@ -439,7 +439,7 @@ fn decimal_result(
     Some(DataType::Decimal128(u8::try_from(digits).ok()?, i8::try_from(scale).ok()?))
 }
 
-fn is_comparable(data_type: &DataType) -> bool {
+pub(super) fn is_comparable(data_type: &DataType) -> bool {
     !matches!(data_type, DataType::List(_) | DataType::Struct(_))
 }
 
@@ -448,7 +448,7 @@ fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
 }
 
 /// Whether values of one type can be turned into another when that is asked for.
-fn can_cast(from: &DataType, to: &DataType) -> bool {
+pub(super) fn can_cast(from: &DataType, to: &DataType) -> bool {
     use DataType::{Binary, Boolean, Date32, Duration, List, Null, Timestamp, Utf8};
     match (from, to) {
         _ if from == to => true,

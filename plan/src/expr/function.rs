@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, TimeUnit};
 
+use super::bind::{can_cast, is_comparable};
 use crate::literal::Literal;
 use crate::suggest::nearest;
 use crate::types;
@@ -59,10 +60,16 @@ pub enum Parameter {
     List,
     /// What the first parameter's list holds.
     Item,
+    /// A list of what can be turned into text; it becomes a list of texts.
+    Texts,
     /// Anything; all such parameters of a call have one type in common.
     Alike,
+    /// Anything that has an order; all such parameters of a call have one type in common.
+    Ordered,
     /// A unit of time as a constant: `'hour'`.
     Unit,
+    /// A unit of time, or `'epoch'`, as a constant.
+    Part,
 }
 
 /// The type of what a function gives.
@@ -84,6 +91,8 @@ pub enum Returns {
     TimestampMillis,
     /// The type of the argument at this index (after casts).
     Argument(usize),
+    /// The type of the first argument; of a decimal, one with room for a digit more before the point.
+    Rounded,
     /// What the list at index 0 holds.
     Item,
     /// A list of texts.
@@ -102,8 +111,11 @@ pub enum Nulls {
 }
 
 /// Units that [`Parameter::Unit`] takes.
-pub const UNITS: [&str; 10] =
-    ["millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year", "epoch"];
+pub const UNITS: [&str; 9] =
+    ["millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"];
+
+/// What [`Parameter::Part`] takes beside [`UNITS`]: all seconds since 1970.
+pub const EPOCH: &str = "epoch";
 
 impl ScalarFunction {
     const fn new(
@@ -181,7 +193,7 @@ impl ScalarFunction {
         let parameter = |i: usize| self.parameters[i.min(self.parameters.len() - 1)];
         let mut alike = DataType::Null;
         for (i, (data_type, _)) in given.iter().enumerate() {
-            if parameter(i) == Parameter::Alike {
+            if matches!(parameter(i), Parameter::Alike | Parameter::Ordered) {
                 alike = types::common(&alike, data_type).ok_or_else(|| {
                     let (one, other) = (types::name(&alike), types::name(data_type));
                     format!("{} takes values of one type, not {one} and {other}", self.name)
@@ -196,10 +208,13 @@ impl ScalarFunction {
         for (i, (data_type, constant)) in given.iter().enumerate() {
             let cast = match parameter(i) {
                 Parameter::Alike => Some(alike.clone()),
+                Parameter::Ordered => is_comparable(&alike).then(|| alike.clone()),
                 Parameter::Item => {
-                    (types::common(&item, data_type).as_ref() == Some(&item)).then(|| item.clone())
+                    let fits = types::common(&item, data_type).as_ref() == Some(&item);
+                    (fits && is_comparable(&item)).then(|| item.clone())
                 }
-                Parameter::Unit => unit(*constant)?.then_some(DataType::Utf8),
+                Parameter::Unit => unit(*constant, &[]).map(|()| Some(DataType::Utf8))?,
+                Parameter::Part => unit(*constant, &[EPOCH]).map(|()| Some(DataType::Utf8))?,
                 other => other.accept(data_type),
             };
             casts.push(cast.ok_or_else(|| {
@@ -216,25 +231,34 @@ impl ScalarFunction {
             Returns::Date => DataType::Date32,
             Returns::TimestampMillis => types::timestamp(TimeUnit::Millisecond),
             Returns::Argument(index) => casts[index].clone(),
+            Returns::Rounded => match casts[0] {
+                DataType::Decimal128(digits, scale) => {
+                    DataType::Decimal128((digits + 1).min(types::DECIMAL_DIGITS_MAX), scale)
+                }
+                ref other => other.clone(),
+            },
             Returns::Item => item,
-            Returns::Texts => {
-                DataType::List(Arc::new(arrow_schema::Field::new_list_field(DataType::Utf8, true)))
-            }
+            Returns::Texts => texts(),
         };
         Ok((casts, result))
     }
 }
 
-/// Whether a constant names a unit; an error says which there are.
-fn unit(constant: Option<&Literal>) -> Result<bool, String> {
-    let there_are = UNITS.join(", ");
+/// Whether a constant names a unit or one of `others`; an error says which there are.
+fn unit(constant: Option<&Literal>, others: &[&str]) -> Result<(), String> {
+    let units: Vec<&str> = UNITS.iter().chain(others).copied().collect();
+    let there_are = units.join(", ");
     match constant {
-        Some(Literal::Text(name)) if UNITS.contains(&&*name.to_lowercase()) => Ok(true),
+        Some(Literal::Text(name)) if units.contains(&&*name.to_lowercase()) => Ok(()),
         Some(Literal::Text(name)) => {
             Err(format!("`{name}` is no unit of time; there are {there_are}"))
         }
         _ => Err(format!("the unit has to be a constant text: {there_are}")),
     }
+}
+
+fn texts() -> DataType {
+    DataType::List(Arc::new(arrow_schema::Field::new_list_field(DataType::Utf8, true)))
 }
 
 impl Parameter {
@@ -264,7 +288,11 @@ impl Parameter {
                 _ => None,
             },
             Self::List => matches!(given, DataType::List(_)).then(|| given.clone()),
-            Self::Item | Self::Alike | Self::Unit => None,
+            Self::Texts => match given {
+                DataType::List(item) => can_cast(item.data_type(), &DataType::Utf8).then(texts),
+                _ => None,
+            },
+            Self::Item | Self::Alike | Self::Ordered | Self::Unit | Self::Part => None,
         }
     }
 }
@@ -280,8 +308,9 @@ impl fmt::Display for Parameter {
             Self::Timestamp => "timestamp",
             Self::List => "list",
             Self::Item => "item of the list",
-            Self::Alike => "value",
-            Self::Unit => "unit",
+            Self::Texts => "list of texts",
+            Self::Alike | Self::Ordered => "value",
+            Self::Unit | Self::Part => "unit",
         })
     }
 }
@@ -413,5 +442,38 @@ mod tests {
         assert!(with(&"fortnight".into()).unwrap_err().contains("`fortnight` is no unit of time"));
         let column = trunc.resolve(&[(DataType::Utf8, None), (ts.clone(), None)]);
         assert!(column.unwrap_err().contains("has to be a constant"));
+        // An epoch has a number, but no beginning.
+        assert!(with(&EPOCH.into()).unwrap_err().contains("`epoch` is no unit of time"));
+        let part = ScalarFunction::find("date_part").unwrap();
+        assert!(part.resolve(&[(DataType::Utf8, Some(&EPOCH.into())), (ts, None)]).is_ok());
+    }
+
+    #[test]
+    fn what_has_no_order_is_neither_compared_nor_joined() {
+        let lists = DataType::new_list(DataType::Int64, true);
+        let resolve = |name: &str, given: &[&DataType]| {
+            let given: Vec<_> = given.iter().map(|&data_type| (data_type.clone(), None)).collect();
+            ScalarFunction::find(name).unwrap().resolve(&given)
+        };
+        for name in ["greatest", "least", "nullif"] {
+            assert!(resolve(name, &[&lists, &lists]).is_err(), "{name}");
+        }
+        assert!(resolve("coalesce", &[&lists, &lists]).is_ok());
+        let nested = DataType::new_list(lists.clone(), true);
+        assert!(resolve("array_contains", &[&nested, &lists]).is_err());
+        assert!(resolve("array_join", &[&nested, &DataType::Utf8]).is_err());
+        assert_eq!(resolve("array_join", &[&lists, &DataType::Utf8]).unwrap().0[0], texts());
+    }
+
+    #[test]
+    fn a_decimal_that_is_rounded_up_has_room_for_one_digit_more() {
+        let all_behind = DataType::Decimal128(2, 2);
+        let of = |name: &str, of: &DataType| {
+            ScalarFunction::find(name).unwrap().resolve(&[(of.clone(), None)]).unwrap().1
+        };
+        assert_eq!(of("ceil", &all_behind), DataType::Decimal128(3, 2));
+        assert_eq!(of("abs", &all_behind), all_behind);
+        assert_eq!(of("ceil", &DataType::Decimal128(38, 2)), DataType::Decimal128(38, 2));
+        assert_eq!(of("ceil", &DataType::Int8), DataType::Int8);
     }
 }

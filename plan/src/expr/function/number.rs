@@ -7,19 +7,23 @@ const fn float(name: &'static str, about: &'static str) -> ScalarFunction {
     ScalarFunction::new(name, &[Float], Returns::Float, about)
 }
 
+const fn rounded(name: &'static str, about: &'static str) -> ScalarFunction {
+    ScalarFunction::new(name, &[Number], Returns::Rounded, about)
+}
+
 const fn same(name: &'static str, about: &'static str) -> ScalarFunction {
     ScalarFunction::new(name, &[Number], Returns::Argument(0), about)
 }
 
 pub(super) const FUNCTIONS: &[ScalarFunction] = &[
     same("abs", "The number without its sign."),
-    same("sign", "-1, 0 or 1."),
-    same("floor", "The greatest whole number that is not greater."),
-    same("ceil", "The least whole number that is not less."),
+    rounded("sign", "-1, 0 or 1."),
+    rounded("floor", "The greatest whole number that is not greater."),
+    rounded("ceil", "The least whole number that is not less."),
     ScalarFunction::new(
         "round",
         &[Number, Integer],
-        Returns::Argument(0),
+        Returns::Rounded,
         "To the nearest whole number, or that many digits behind the point; halves away from zero.",
     )
     .optional(1),

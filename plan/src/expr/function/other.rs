@@ -1,6 +1,6 @@
 //! Functions of values of any type, and of lists.
 
-use super::Parameter::{Alike, Boolean, Integer, Item, List, Text, TextOrBytes};
+use super::Parameter::{Alike, Boolean, Integer, Item, List, Ordered, Text, TextOrBytes, Texts};
 use super::{Nulls, Returns, ScalarFunction};
 
 pub(super) const FUNCTIONS: &[ScalarFunction] = &[
@@ -14,19 +14,19 @@ pub(super) const FUNCTIONS: &[ScalarFunction] = &[
     .nulls(Nulls::OfAllArguments),
     ScalarFunction::new(
         "nullif",
-        &[Alike, Alike],
+        &[Ordered, Ordered],
         Returns::Argument(0),
         "Null where both are equal, otherwise the first.",
     )
     .nulls(Nulls::Own),
     ScalarFunction::new(
         "greatest",
-        &[Alike],
+        &[Ordered],
         Returns::Argument(0),
         "The greatest value; NaN is greater than all numbers.",
     )
     .variadic(),
-    ScalarFunction::new("least", &[Alike], Returns::Argument(0), "The least value.").variadic(),
+    ScalarFunction::new("least", &[Ordered], Returns::Argument(0), "The least value.").variadic(),
     ScalarFunction::new(
         "xor",
         &[Boolean, Boolean],
@@ -55,7 +55,7 @@ pub(super) const FUNCTIONS: &[ScalarFunction] = &[
     ),
     ScalarFunction::new(
         "array_join",
-        &[List, Text],
+        &[Texts, Text],
         Returns::Text,
         "The items as texts with a separator between them; null items are left out.",
     ),

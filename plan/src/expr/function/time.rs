@@ -1,6 +1,6 @@
 //! Functions of timestamps, all in UTC.
 
-use super::Parameter::{Integer, Text, Timestamp, Unit};
+use super::Parameter::{Integer, Part, Text, Timestamp, Unit};
 use super::{Nulls, Returns, ScalarFunction};
 
 const fn part(name: &'static str, about: &'static str) -> ScalarFunction {
@@ -16,9 +16,9 @@ pub(super) const FUNCTIONS: &[ScalarFunction] = &[
     ),
     ScalarFunction::new(
         "date_part",
-        &[Unit, Timestamp],
+        &[Part, Timestamp],
         Returns::Integer,
-        "The number of the unit that a moment lies in; of `epoch`, whole seconds since 1970.",
+        "The number of the unit that a moment lies in; of `epoch`, whole seconds since 1970, of `millisecond`, those of the minute.",
     ),
     part("year", "The year."),
     part("quarter", "The quarter of the year, from 1."),
