@@ -1,4 +1,4 @@
-//! One direction of knowing: plan; operators <- engine <- dashboard; sim knows engine and operators;
+//! One direction of knowing: plan <- operators <- engine <- dashboard; sim knows engine and operators;
 //! cli, examples and benches know all.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 /// What each package may know of the others.
 const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("strandline-plan", &[]),
-    ("strandline-operators", &[]),
+    ("strandline-operators", &["strandline-plan"]),
     ("strandline-engine", &["strandline-operators"]),
     ("strandline-dashboard", &["strandline-engine", "strandline-operators"]),
     ("strandline-sim", &["strandline-engine", "strandline-operators"]),

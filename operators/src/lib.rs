@@ -16,10 +16,18 @@
 //! | [`epochs`] | stepping through epochs: what operators with state have in common |
 //! | [`window`] | windows over a stream of events: local partials, exchange by key, merge |
 //! | [`aggregate`] | what is computed in a window |
+//!
+//! Beside them, with the feature `batch` (which brings Arrow):
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `expr` | expressions of a plan, evaluated over batches of columns |
 
 pub mod aggregate;
 pub mod decode;
 pub mod epochs;
+#[cfg(feature = "batch")]
+pub mod expr;
 pub mod record;
 pub mod time;
 pub mod watermark;

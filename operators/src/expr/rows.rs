@@ -1,0 +1,108 @@
+//! Columns that are computed row by row: the way for what no kernel does, and for batches in which a
+//! kernel met a row that cannot be computed.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder};
+use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray};
+
+use super::failed::{Failed, Reason};
+
+/// What is computed for a row: a value, null, or a reason why it cannot be.
+pub(crate) type Row<T> = Result<Option<T>, Reason>;
+
+/// The value of an option; the row is null where there is none.
+macro_rules! some {
+    ($value:expr) => {
+        match $value {
+            Some(value) => value,
+            None => return Ok(None),
+        }
+    };
+}
+pub(crate) use some;
+
+/// Bytes that the values of one column of texts have at most: offsets are of 32 bits with a sign.
+const COLUMN_BYTES: usize = i32::MAX as usize;
+
+/// A column of a primitive type.
+pub(crate) fn primitives<T: ArrowPrimitiveType>(
+    rows: usize,
+    failed: &mut Failed,
+    mut value: impl FnMut(usize) -> Row<T::Native>,
+) -> PrimitiveArray<T> {
+    let mut column = PrimitiveBuilder::<T>::with_capacity(rows);
+    for row in 0..rows {
+        column.append_option(or_failed(value(row), row, failed));
+    }
+    column.finish()
+}
+
+/// A column of true and false.
+pub(crate) fn booleans(
+    rows: usize,
+    failed: &mut Failed,
+    mut value: impl FnMut(usize) -> Row<bool>,
+) -> BooleanArray {
+    let mut column = BooleanBuilder::with_capacity(rows);
+    for row in 0..rows {
+        column.append_option(or_failed(value(row), row, failed));
+    }
+    column.finish()
+}
+
+/// A column of texts. One that would make the column too large fails its row.
+pub(crate) fn texts<V: AsRef<str>>(
+    rows: usize,
+    failed: &mut Failed,
+    mut value: impl FnMut(usize) -> Row<V>,
+) -> ArrayRef {
+    let mut column = StringBuilder::with_capacity(rows, rows * 16);
+    let mut bytes = 0;
+    for row in 0..rows {
+        match or_failed(value(row), row, failed) {
+            Some(value) if has_room(&mut bytes, value.as_ref().len(), row, failed) => {
+                column.append_value(value);
+            }
+            _ => column.append_null(),
+        }
+    }
+    Arc::new(column.finish())
+}
+
+/// A column of bytes. A value that would make the column too large fails its row.
+pub(crate) fn bytes<V: AsRef<[u8]>>(
+    rows: usize,
+    failed: &mut Failed,
+    mut value: impl FnMut(usize) -> Row<V>,
+) -> ArrayRef {
+    let mut column = BinaryBuilder::with_capacity(rows, rows * 16);
+    let mut bytes = 0;
+    for row in 0..rows {
+        match or_failed(value(row), row, failed) {
+            Some(value) if has_room(&mut bytes, value.as_ref().len(), row, failed) => {
+                column.append_value(value);
+            }
+            _ => column.append_null(),
+        }
+    }
+    Arc::new(column.finish())
+}
+
+fn or_failed<T>(value: Row<T>, row: usize, failed: &mut Failed) -> Option<T> {
+    value.unwrap_or_else(|reason| {
+        failed.add(row, reason);
+        None
+    })
+}
+
+fn has_room(bytes: &mut usize, more: usize, row: usize, failed: &mut Failed) -> bool {
+    let room = more <= COLUMN_BYTES - *bytes;
+    if room {
+        *bytes += more;
+    } else {
+        failed.add(row, "the texts of a batch have more than 2 GiB");
+    }
+    room
+}
