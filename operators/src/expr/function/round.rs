@@ -130,6 +130,9 @@ mod tests {
         assert_eq!(integer(-1201, 2, Rounding::Down), Some(-1300));
         assert_eq!(integer(-1299, 2, Rounding::Up), Some(-1200));
         assert_eq!(integer(1201, 2, Rounding::Up), Some(1300));
+        for rounding in [Rounding::Up, Rounding::Down, Rounding::Nearest, Rounding::Cut] {
+            assert_eq!(integer(-1200, 2, rounding), Some(-1200));
+        }
         assert_eq!(integer(7, i64::MAX, Rounding::Nearest), Some(0));
         assert_eq!(integer(7, i64::MAX, Rounding::Up), None);
         assert_eq!(integer(7, i64::MIN, Rounding::Up), Some(7));

@@ -1,9 +1,12 @@
 //! Functions of text.
 
-use arrow_schema::DataType;
-use strandline_plan::expr::{Expr, lit};
+use std::sync::Arc;
 
-use super::{of, read};
+use arrow_array::{ArrayRef, StringArray};
+use arrow_schema::DataType;
+use strandline_plan::expr::{Expr, call, col, lit};
+
+use super::{batch, of, outcomes, read};
 
 fn t(text: &str) -> Expr {
     lit(text)
@@ -166,4 +169,16 @@ fn regular_expressions_match_anywhere() {
     assert_eq!(of("regexp_extract", [t("b"), t("b"), lit(-1)]), "failed: `b` has no group -1");
     let wrong = of("regexp_like", [t("b"), t("(")]);
     assert_eq!(wrong, "failed: `(` is no regular expression: unclosed group");
+}
+
+#[test]
+fn each_row_may_have_a_pattern_of_its_own() {
+    let patterns = [Some("^b"), Some("("), Some("a"), None, Some("^b"), Some("(")];
+    let patterns: ArrayRef = Arc::new(StringArray::from(patterns.to_vec()));
+    let rows = batch(vec![("pattern", patterns)], 6);
+    let wrong = "failed: `(` is no regular expression: unclosed group";
+    let like = call("regexp_like", [lit("bc"), col("pattern")]);
+    assert_eq!(outcomes(&like, &rows), ["true", wrong, "false", "NULL", "true", wrong]);
+    let replaced = call("regexp_replace", [lit("bc"), col("pattern"), lit("é")]);
+    assert_eq!(outcomes(&replaced, &rows), ["éc", wrong, "bc", "NULL", "éc", wrong]);
 }

@@ -47,6 +47,9 @@ fn a_moment_keeps_its_unit() {
     );
     assert_eq!(of("epoch_millis", [nanos.clone()]), "1709208000123");
     assert_eq!(of("format_timestamp", [nanos]), "2024-02-29T12:00:00.123Z");
+    let before = read("1969-12-31T23:59:59.999999999", timestamp(TimeUnit::Nanosecond));
+    assert_eq!(of("epoch_millis", [before.clone()]), "-1");
+    assert_eq!(of("format_timestamp", [before]), "1969-12-31T23:59:59.999Z");
     let seconds = read("2024-02-29T12:00:00", timestamp(TimeUnit::Second));
     assert_eq!(of("date_trunc", [lit("millisecond"), seconds.clone()]), "2024-02-29T12:00:00Z");
     assert_eq!(of("date_part", [lit("millisecond"), seconds.clone()]), "0");

@@ -75,7 +75,7 @@ pub(super) const FUNCTIONS: &[ScalarFunction] = &[
     )
     .optional(1)
     .nulls(Nulls::Own),
-    text("to_hex", &[TextOrBytes], "The bytes in hexadecimal digits."),
+    text("to_hex", &[TextOrBytes], "The bytes in hexadecimal digits, in lower case."),
     text("to_base64", &[TextOrBytes], "The bytes in base 64."),
     ScalarFunction::new(
         "from_hex",
