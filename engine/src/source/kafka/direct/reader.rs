@@ -263,6 +263,8 @@ impl Assigned<DirectWay> {
         let broken =
             |error: BatchError| connection.failed(format!("partition {}: {error}", partition.0));
         let mut messages = 0;
+        // A message that is handed over in part.
+        let mut large = None;
         // Whoever needs more than its share waits until nobody else does.
         let mut unpacks_much = None;
         loop {
@@ -292,23 +294,33 @@ impl Assigned<DirectWay> {
                 if limit <= messages || *left == 0 || self.cursor.finished() {
                     break Stop::Enough;
                 }
-                let record = match records.next(bytes) {
-                    Ok(Some(record)) => record,
-                    Ok(None) => break Stop::BatchEnds,
-                    Err(error) => break Stop::NotWhole(error),
+                // Messages are handed over in one place: with a second one, what takes them is no
+                // longer inlined, which costs a seventh of the whole job (measured).
+                let (offset, stamp, payload, cut_from) = match large.take() {
+                    None => match records.next(bytes) {
+                        Ok(Some(record)) => {
+                            let (payload, cut_from) = handed_over(record.value, value_max);
+                            (record.offset, record.timestamp, payload, cut_from)
+                        }
+                        Ok(None) => break Stop::BatchEnds,
+                        Err(error) => break Stop::NotWhole(error),
+                    },
+                    Some(Large { offset, timestamp, value_bytes, kept }) => {
+                        let cut_from = value_bytes.filter(|bytes| (kept as u64) < *bytes);
+                        (offset, timestamp, value_bytes.map(|_| &bytes[..kept]), cut_from)
+                    }
                 };
                 // A batch has no negative offsets.
-                let offset = Offset(record.offset.cast_unsigned());
+                let offset = Offset(offset.cast_unsigned());
                 let step = self
                     .cursor
                     .message(offset, || low)
                     .map_err(|loss| connection.lost(partition, loss))?;
                 if step == Step::Deliver {
-                    let (payload, cut_from) = handed_over(record.value, value_max);
                     *left = left.saturating_sub(payload.map_or(0, <[u8]>::len));
                     visit(Message {
                         offset,
-                        timestamp: timestamp(record.timestamp),
+                        timestamp: timestamp(stamp),
                         timestamp_type: records.timestamp_type(),
                         payload,
                         cut_from,
@@ -333,28 +345,10 @@ impl Assigned<DirectWay> {
                         unpacks_much = Some(shared.share.unpack_much());
                     }
                     let more = packed.more(records, unpacked, value_max, error).map_err(broken)?;
-                    let More::Large(Large { offset, timestamp: stamp, value_bytes, kept }) = more
-                    else {
-                        continue;
+                    large = match more {
+                        More::Large(large) => Some(large),
+                        More::Whole => None,
                     };
-                    let offset = Offset(offset.cast_unsigned());
-                    let step = self
-                        .cursor
-                        .message(offset, || low)
-                        .map_err(|loss| connection.lost(partition, loss))?;
-                    if step == Step::Deliver {
-                        let payload = value_bytes.is_some().then_some(&unpacked[..kept]);
-                        let cut_from = value_bytes.filter(|bytes| (kept as u64) < *bytes);
-                        *left = left.saturating_sub(kept);
-                        visit(Message {
-                            offset,
-                            timestamp: timestamp(stamp),
-                            timestamp_type: records.timestamp_type(),
-                            payload,
-                            cut_from,
-                        });
-                        messages += 1;
-                    }
                 }
             }
         }
