@@ -60,8 +60,12 @@ struct Shared {
     /// Makes hidden names such as no other process uses.
     process: u64,
     next: AtomicU64,
-    /// Directories whose own names are on the medium.
+    /// Directories whose own names, and those of all above them, are on the medium.
     synced: Mutex<BTreeSet<PathBuf>>,
+    /// The directory that the others are in.
+    root: PathBuf,
+    /// Directories that were made here.
+    made: Mutex<BTreeSet<PathBuf>>,
     /// A directory could not be synced, because this file system never does that.
     refuses_sync: AtomicBool,
 }
@@ -73,6 +77,14 @@ impl Shared {
 
     fn note_synced(&self, path: &Path) {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+    }
+
+    fn is_made(&self, path: &Path) -> bool {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    fn note_made(&self, path: &Path) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
     }
 
     fn next(&self) -> String {
@@ -89,17 +101,18 @@ impl Directory {
 
     /// A directory of `disk`.
     pub fn on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Directory {
-        let process = disk.unique_number();
-        let shared = Shared {
-            process,
-            next: AtomicU64::new(0),
-            synced: Mutex::default(),
-            refuses_sync: AtomicBool::new(false),
-        };
         let mut path = path.into();
         if path.as_os_str().is_empty() {
             path.push(".");
         }
+        let shared = Shared {
+            process: disk.unique_number(),
+            next: AtomicU64::new(0),
+            synced: Mutex::default(),
+            root: path.clone(),
+            made: Mutex::default(),
+            refuses_sync: AtomicBool::new(false),
+        };
         Directory { disk, path, shared: Arc::new(shared) }
     }
 
@@ -122,53 +135,76 @@ impl Directory {
     }
 
     /// Makes the directory and those above it, as far as they are missing; returns when they are
-    /// on the medium. One that is found may have been made by a process that died before it could
-    /// sync it, so it is synced once too.
+    /// on the medium. One that is found, there or above, may have been made by a process that died
+    /// before it could sync it, so each is synced once too.
     ///
     /// # Errors
     ///
     /// [`StoreError::NotADirectory`] and [`StoreError::Permission`] name what is in the way.
     pub fn create(&self) -> Result<(), StoreError> {
-        self.create_at(&self.path)
+        self.make(&self.path)?;
+        self.settle(&self.path).map(drop)
     }
 
-    fn create_at(&self, path: &Path) -> Result<(), StoreError> {
+    /// Makes a directory and those above it, as far as they are missing.
+    fn make(&self, path: &Path) -> Result<(), StoreError> {
         let failed = |error| StoreError::new("create", path, error);
-        match self.disk.create_dir(path) {
-            Ok(()) => {}
+        let made = match self.disk.create_dir(path) {
+            Ok(()) => Ok(()),
             Err(error) => match (error.kind(), parent_of(path)) {
                 (io::ErrorKind::NotFound, Some(parent)) => {
-                    self.create_at(parent)?;
+                    self.make(parent)?;
                     self.disk.create_dir(path).or_else(|error| match error.kind() {
                         // Somebody else was quicker.
                         io::ErrorKind::AlreadyExists => Ok(()),
                         _ => Err(failed(error)),
-                    })?;
+                    })
                 }
                 (io::ErrorKind::NotADirectory, Some(parent)) => {
                     // Which of those above is it?
-                    self.create_at(parent)?;
-                    return Err(failed(error));
+                    self.make(parent)?;
+                    Err(failed(error))
                 }
                 // A root, for one, may be answered with other errors than that it exists.
                 _ => match self.disk.kind(path) {
-                    Ok(EntryKind::Directory) if self.shared.is_synced(path) => return Ok(()),
-                    Ok(EntryKind::Directory) => {}
-                    Ok(_) => return Err(StoreError::NotADirectory { path: path.to_owned() }),
-                    Err(_) => return Err(failed(error)),
+                    Ok(EntryKind::Directory) => return Ok(()),
+                    Ok(_) => Err(StoreError::NotADirectory { path: path.to_owned() }),
+                    Err(_) => Err(failed(error)),
                 },
             },
+        };
+        made?;
+        self.shared.note_made(path);
+        Ok(())
+    }
+
+    /// Syncs the name of a directory and the names of those above it, each once. Says whether all of
+    /// them are on the medium.
+    fn settle(&self, path: &Path) -> Result<bool, StoreError> {
+        if self.shared.is_synced(path) {
+            return Ok(true);
         }
-        match parent_of(path).map(|parent| self.sync_names(parent)) {
-            // One may be allowed to add to a directory without being allowed to read it, which
-            // syncing takes.
-            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            Some(Err(error)) => Err(StoreError::new("sync", path, error)),
-            _ => {
-                self.shared.note_synced(path);
-                Ok(())
+        let Some(parent) = parent_of(path).filter(|parent| *parent != path) else {
+            return Ok(true);
+        };
+        let above = self.settle(parent)?;
+        let is_above = !parent.starts_with(&self.shared.root);
+        match self.sync_names(parent) {
+            Ok(()) => {}
+            // One may be allowed to add to the directory above without being allowed to read it, which
+            // syncing takes. What was made here is tried again: the right may only be missing for
+            // a while.
+            Err(error) if is_above && error.kind() == io::ErrorKind::PermissionDenied => {
+                if self.shared.is_made(path) {
+                    return Ok(false);
+                }
             }
+            Err(error) => return Err(StoreError::new("sync", path, error)),
         }
+        if above {
+            self.shared.note_synced(path);
+        }
+        Ok(above)
     }
 
     /// Makes directories in this one, as far as they are missing; returns when they are on the medium,
@@ -179,13 +215,15 @@ impl Directory {
     /// As of [`create`](Self::create), of the first that cannot be made.
     pub fn create_each(&self, names: &BTreeSet<String>) -> Result<(), StoreError> {
         let mut made = Vec::new();
+        let mut above = true;
         for name in names {
             let path = self.file(name)?;
             if self.shared.is_synced(&path) {
                 continue;
             }
             if made.is_empty() {
-                self.create()?;
+                self.make(&self.path)?;
+                above = self.settle(&self.path)?;
             }
             if let Err(error) = self.disk.create_dir(&path) {
                 match self.disk.kind(&path) {
@@ -200,7 +238,7 @@ impl Directory {
             return Ok(());
         }
         self.sync()?;
-        made.iter().for_each(|path| self.shared.note_synced(path));
+        made.iter().filter(|_| above).for_each(|path| self.shared.note_synced(path));
         Ok(())
     }
 
