@@ -83,7 +83,9 @@ impl Shared {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
+    /// A directory of this name was made, perhaps anew.
     fn note_made(&self, path: &Path) {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
         self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
     }
 
@@ -188,18 +190,18 @@ impl Directory {
             return Ok(true);
         };
         let above = self.settle(parent)?;
-        let is_above = !parent.starts_with(&self.shared.root);
-        match self.sync_names(parent) {
-            Ok(()) => {}
-            // One may be allowed to add to the directory above without being allowed to read it, which
-            // syncing takes. What was made here is tried again: the right may only be missing for
-            // a while.
-            Err(error) if is_above && error.kind() == io::ErrorKind::PermissionDenied => {
-                if self.shared.is_made(path) {
-                    return Ok(false);
-                }
+        if parent.starts_with(&self.shared.root) {
+            self.sync_names(parent).map_err(|error| StoreError::new("sync", parent, error))?;
+        } else if let Err(error) = self.disk.sync_dir(parent) {
+            match error.kind() {
+                // What others have made is on the medium already, as far as can be told, and their
+                // file system need not be the one of the outputs.
+                _ if !self.shared.is_made(path) || is_refusal(&error) => {}
+                // One may be allowed to add to a directory without being allowed to read it, which
+                // syncing takes. It is tried again: the right may only be missing for a while.
+                io::ErrorKind::PermissionDenied => return Ok(false),
+                _ => return Err(StoreError::new("sync", parent, error)),
             }
-            Err(error) => return Err(StoreError::new("sync", path, error)),
         }
         if above {
             self.shared.note_synced(path);

@@ -323,6 +323,34 @@ fn a_directory_that_was_made_here_is_synced_when_the_right_to_do_so_comes() {
 }
 
 #[test]
+fn a_directory_that_was_removed_and_is_made_again_is_synced_again() {
+    let there = tempfile::tempdir().unwrap();
+    let (disk, synced) = noting_syncs(|_| false);
+    let directory = Directory::on(disk, there.path());
+    let day = directory.subdirectory("day").unwrap();
+    let above = || synced.lock().unwrap().iter().filter(|path| *path == there.path()).count();
+    day.create().unwrap();
+    assert_eq!(above(), 1);
+    fs::remove_dir(day.path()).unwrap();
+    day.create().unwrap();
+    assert_eq!(above(), 2);
+}
+
+#[test]
+fn what_is_above_and_was_made_by_others_says_nothing_about_the_outputs() {
+    let there = tempfile::tempdir().unwrap();
+    for kind in [ErrorKind::InvalidInput, ErrorKind::ReadOnlyFilesystem] {
+        let above = there.path().parent().unwrap().to_owned();
+        let disk = FaultyDisk::new(LocalDisk, move |operation, path| {
+            (operation == Operation::SyncDir && path == above).then_some(kind)
+        });
+        let out = Directory::on(Arc::new(disk), there.path());
+        out.check_writable().unwrap();
+        assert!(!out.refuses_sync(), "{kind}");
+    }
+}
+
+#[test]
 fn many_directories_are_made_by_one_sync() {
     let there = tempfile::tempdir().unwrap();
     let syncs = Arc::new(AtomicUsize::new(0));

@@ -121,6 +121,12 @@ impl Way for ClientWay {
         }
         assigned.read_queue(&Reading { connection, wake, consumer: usual }, limit, visit)
     }
+
+    /// A client that nobody serves keeps all that it has to say, statistics above all, and gets no new
+    /// token when the old one runs out.
+    fn tend(&self) {
+        [&self.consumer, &self.apart].into_iter().flatten().for_each(|consumer| consumer.serve());
+    }
 }
 
 /// What a partition needs while its queue is read.

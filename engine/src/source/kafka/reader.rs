@@ -107,6 +107,9 @@ pub(super) trait Way: Default {
         connection: &Arc<Connection>,
         wake: &Wake,
     ) -> Result<usize, SourceError>;
+
+    /// Does what cannot wait until something is read again: all partitions may have to wait for others.
+    fn tend(&self) {}
 }
 
 /// A partition that was assigned.
@@ -224,6 +227,7 @@ impl<W: Way> Partitions<W> {
     }
 
     fn end(&self, partition: Partition) -> Option<Offset> {
+        self.way.tend();
         let assigned = self.assigned.get(&partition)?;
         let end = self.connection.watch.end(partition, assigned.heard)?;
         Some(end.max(assigned.cursor.position()))

@@ -66,6 +66,13 @@ pub(super) fn check(options: &[(String, String)]) -> Result<(), SourceError> {
         let is_file = name.starts_with("ssl.") && name.ends_with(".location") || name == TOKEN_FILE;
         // `probe` is the client's word for the usual places.
         if is_file && path != "probe" && !Path::new(path).exists() {
+            if name == TOKEN_FILE {
+                // What stands there may be a token, which is not for a log.
+                return refuse(format!(
+                    "Kafka option `{name}`: there is no such file; it takes the path of a file with a \
+                     token in it, by --kafka-option (not the token, nor by --kafka-option-file)"
+                ));
+            }
             return refuse(format!("Kafka option `{name}`: there is no file {path}"));
         }
     }
@@ -274,7 +281,7 @@ mod tests {
                     ("sasl.mechanism", "OAUTHBEARER"),
                     ("sasl.oauthbearer.token.file", "/no/such/token"),
                 ],
-                "there is no file /no/such/token",
+                "there is no such file; it takes the path of a file with a token in it",
             ),
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanisms", "PLAIN")], "`sasl.username`"),
             (
