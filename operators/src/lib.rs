@@ -21,14 +21,20 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | `batch` | rows in columns, with the event time and the origin of each |
 //! | `expr` | expressions of a plan, evaluated over batches of columns |
+//! | `stateful` | operators that keep rows, and the frame that runs them |
 
 pub mod aggregate;
+#[cfg(feature = "batch")]
+pub mod batch;
 pub mod decode;
 pub mod epochs;
 #[cfg(feature = "batch")]
 pub mod expr;
 pub mod record;
+#[cfg(feature = "batch")]
+pub mod stateful;
 pub mod time;
 pub mod watermark;
 pub mod window;

@@ -1,0 +1,309 @@
+//! What runs a [`Stateful`] in a dataflow.
+//!
+//! Rows of the current epoch are applied as they come; those of later epochs are kept. Event time
+//! advances to the frontier of each input, but not beyond what is kept. When the frontiers say that
+//! the epoch is complete, the state is its cut: it is copied out if that was asked for, and the next
+//! epoch begins. The capability stays at the earliest event time at which a row may still leave.
+//!
+//! Rows that are left out (late, failed) leave at `(epoch, MAX)`: they belong to a cut and to no
+//! event time.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, StreamVec};
+use timely::progress::Antichain;
+
+use super::{Counts, Output, Part, Progress, Stateful};
+use crate::batch::Batch;
+use crate::epochs::{Arrival, Epochs};
+use crate::time::{EventTime, Time};
+use crate::window::{Cut, LAST_EPOCH};
+
+/// What an operator takes in besides rows.
+pub struct Control<'s> {
+    /// Asks for cuts, on every worker. An epoch is left when this stream has passed it too.
+    pub cuts: StreamVec<'s, Time, Cut>,
+    /// What an earlier run kept, on any worker. Nothing is given before this stream has ended.
+    pub restored: StreamVec<'s, Time, Part>,
+    /// Told of a part that cannot be taken back.
+    pub damaged: Rc<dyn Fn(String)>,
+}
+
+/// What leaves an operator that runs.
+pub struct Streams<'s> {
+    /// Its rows, at their event times or before.
+    pub rows: StreamVec<'s, Time, Batch>,
+    /// The rows that it left out because they were late.
+    pub late: StreamVec<'s, Time, Batch>,
+    /// The rows that it could not compute.
+    pub errors: StreamVec<'s, Time, Batch>,
+    /// What became of the rows of each epoch.
+    pub counts: StreamVec<'s, Time, EpochCounts>,
+    /// What it keeps, at each cut and at the end.
+    pub snapshots: StreamVec<'s, Time, Snapshot>,
+}
+
+/// What became of the rows of an epoch, on one worker.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochCounts {
+    /// The epoch.
+    pub epoch: u64,
+    /// What became of its rows.
+    pub counts: Counts,
+}
+
+/// What an operator keeps at a cut, on one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The epoch whose end this is; [`LAST_EPOCH`] at the end of the stream.
+    pub epoch: u64,
+    /// Whether nothing follows in this run.
+    pub closing: bool,
+    /// Rows before this event time are closed or dropped, here.
+    pub closed_before: EventTime,
+    /// What is kept.
+    pub parts: Vec<Part>,
+}
+
+/// Runs an operator: `name` is what it is called in timely's own events.
+///
+/// Each input carries rows that belong to this worker: who needs them by key exchanges them before.
+pub fn run<'s>(
+    name: &str,
+    scope: Scope<'s, Time>,
+    inputs: Vec<StreamVec<'s, Time, Batch>>,
+    control: Control<'s>,
+    operator: impl Stateful,
+) -> Streams<'s> {
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let mut handles: Vec<_> =
+        inputs.into_iter().map(|stream| builder.new_input(stream, Pipeline)).collect();
+    // What is asked for and what comes back has no path to the outputs.
+    let nowhere: [(usize, Antichain<()>); 0] = [];
+    let mut cuts = builder.new_input_connection(control.cuts, Pipeline, nowhere.clone());
+    let to_group = Exchange::new(|part: &Part| u64::from(part.group));
+    let mut restored = builder.new_input_connection(control.restored, to_group, nowhere);
+    let inputs = handles.len();
+    let all = || (0..inputs).map(|input| (input, Antichain::from_elem(()))).collect::<Vec<_>>();
+    let (rows, rows_stream) = builder.new_output_connection(all());
+    let (late, late_stream) = builder.new_output_connection(all());
+    let (errors, errors_stream) = builder.new_output_connection(all());
+    let (counts, counts_stream) = builder.new_output_connection(all());
+    let (snapshots, snapshots_stream) = builder.new_output_connection(all());
+
+    builder.build(move |capabilities| {
+        let mut running = Running::new(operator);
+        let mut held = Some(Held::of(capabilities));
+        let mut rows = OutputBuilder::from(rows);
+        let mut late = OutputBuilder::from(late);
+        let mut errors = OutputBuilder::from(errors);
+        let mut counts = OutputBuilder::from(counts);
+        let mut snapshots = OutputBuilder::from(snapshots);
+        move |frontiers| {
+            let Some(capabilities) = &mut held else {
+                cuts.for_each(|_, cuts| cuts.clear());
+                return;
+            };
+            restored.for_each(|_, parts| {
+                for part in parts.drain(..) {
+                    running
+                        .operator
+                        .restore(part)
+                        .unwrap_or_else(|problem| (control.damaged)(problem));
+                }
+            });
+            cuts.for_each(|_, cuts| {
+                cuts.drain(..).for_each(|cut| running.epochs.ask_for_cut(cut.epoch, cut.closing));
+            });
+            for (input, handle) in handles.iter_mut().enumerate() {
+                handle.for_each(|capability, batches| {
+                    // A sender sends under one capability, so a stamp is one time.
+                    let Some(time) = capability.stamp().iter().min().copied() else { return };
+                    batches.drain(..).for_each(|batch| running.receive(input, time, batch));
+                });
+            }
+            let (cuts, restored) =
+                (Arrival::of(&frontiers[inputs]), Arrival::of(&frontiers[inputs + 1]));
+            let arrivals = frontiers[..inputs]
+                .iter()
+                .map(|frontier| Arrival::of(frontier).with(cuts, restored));
+            let made = running.step(&arrivals.collect::<Vec<_>>());
+
+            let (mut rows, mut late, mut errors) =
+                (rows.activate(), late.activate(), errors.activate());
+            for (time, batch) in made.rows {
+                rows.session(&capabilities.rows.delayed(&time)).give(batch);
+            }
+            let aside = |capability: &Capability<Time>, epoch| {
+                capability.delayed(&Time::new(epoch, EventTime::MAX))
+            };
+            for (epoch, batch) in made.late {
+                late.session(&aside(&capabilities.late, epoch)).give(batch);
+            }
+            for (epoch, batch) in made.errors {
+                errors.session(&aside(&capabilities.errors, epoch)).give(batch);
+            }
+            let (mut counts, mut snapshots) = (counts.activate(), snapshots.activate());
+            for count in made.counts {
+                counts.session(&aside(&capabilities.counts, count.epoch)).give(count);
+            }
+            for snapshot in made.snapshots {
+                let capability = aside(&capabilities.snapshots, snapshot.epoch);
+                snapshots.session(&capability).give(snapshot);
+            }
+            match made.hold {
+                Some(time) => capabilities.downgrade(time),
+                None => held = None,
+            }
+        }
+    });
+    Streams {
+        rows: rows_stream,
+        late: late_stream,
+        errors: errors_stream,
+        counts: counts_stream,
+        snapshots: snapshots_stream,
+    }
+}
+
+/// What the operator may still send at.
+struct Held {
+    rows: Capability<Time>,
+    late: Capability<Time>,
+    errors: Capability<Time>,
+    counts: Capability<Time>,
+    snapshots: Capability<Time>,
+}
+
+impl Held {
+    fn of(capabilities: Vec<Capability<Time>>) -> Held {
+        let [rows, late, errors, counts, snapshots] =
+            <[_; 5]>::try_from(capabilities).expect("one for each output");
+        Held { rows, late, errors, counts, snapshots }
+    }
+
+    fn downgrade(&mut self, time: Time) {
+        if *self.rows.time() != time {
+            self.rows.downgrade(&time);
+        }
+        // What leaves on the other ports belongs to an epoch and to no event time.
+        let aside = Time::new(time.epoch, EventTime::MAX);
+        if *self.late.time() != aside {
+            for capability in
+                [&mut self.late, &mut self.errors, &mut self.counts, &mut self.snapshots]
+            {
+                capability.downgrade(&aside);
+            }
+        }
+    }
+}
+
+/// An operator and where it stands. Knows no stream.
+struct Running<S> {
+    operator: S,
+    epochs: Epochs<(usize, Batch)>,
+    out: Output,
+    /// How far each input was when the operator last heard of it.
+    progress: Vec<EventTime>,
+    /// The earliest event time at which rows may leave, as it was said last.
+    held: EventTime,
+}
+
+/// What came of a step.
+#[derive(Default)]
+struct Made {
+    rows: Vec<(Time, Batch)>,
+    late: Vec<(u64, Batch)>,
+    errors: Vec<(u64, Batch)>,
+    counts: Vec<EpochCounts>,
+    snapshots: Vec<Snapshot>,
+    /// The time from which on more may leave; none at the end.
+    hold: Option<Time>,
+}
+
+impl<S: Stateful> Running<S> {
+    fn new(operator: S) -> Self {
+        let (epochs, out) = (Epochs::default(), Output::default());
+        Self { operator, epochs, out, progress: Vec::new(), held: EventTime::MIN }
+    }
+
+    /// Applies what belongs to the current epoch, and keeps what belongs to a later one.
+    fn receive(&mut self, input: usize, time: Time, batch: Batch) {
+        if self.epochs.is_later(time) {
+            self.epochs.keep(time, (input, batch));
+        } else {
+            self.apply(input, batch);
+        }
+    }
+
+    fn apply(&mut self, input: usize, batch: Batch) {
+        self.out.note_read(batch.len() as u64);
+        self.operator.apply(input, batch, &mut self.out);
+    }
+
+    /// Goes as far as what can still arrive lets it.
+    fn step(&mut self, arrivals: &[Arrival]) -> Made {
+        let arrival = arrivals.iter().copied().fold(Arrival::END, Arrival::and);
+        let mut made = Made::default();
+        loop {
+            // What is kept may belong to what the frontier has passed.
+            let kept = self.epochs.earliest_kept();
+            let progress: Vec<_> = arrivals.iter().map(|arrival| arrival.event.min(kept)).collect();
+            if progress != self.progress {
+                self.operator.advance(Progress::of(&progress), &mut self.out);
+                self.progress = progress;
+            }
+            self.collect(&mut made);
+            let epoch = self.epochs.current();
+            if arrival.epoch <= epoch {
+                break;
+            }
+            made.counts.push(EpochCounts { epoch, counts: self.out.take_counts() });
+            if let Some(closing) = self.epochs.take_cut() {
+                made.snapshots.push(self.snapshot(epoch, closing));
+            }
+            let Some(next) = self.epochs.next(arrival.epoch) else {
+                // Nothing will arrive and nothing is kept: everything has left.
+                made.snapshots.push(self.snapshot(LAST_EPOCH, true));
+                return made;
+            };
+            for (input, batch) in self.epochs.enter(next) {
+                self.apply(input, batch);
+            }
+        }
+        let least = self.progress.iter().copied().min().unwrap_or(EventTime::MAX);
+        self.held = least.min(self.operator.earliest()).max(self.held);
+        made.hold = Some(Time::new(self.epochs.current(), self.held));
+        made
+    }
+
+    /// Takes what the operator has given, as of the current epoch.
+    fn collect(&mut self, made: &mut Made) {
+        let epoch = self.epochs.current();
+        for batch in self.out.take_rows() {
+            let least = batch.times().and_then(crate::batch::Times::least);
+            let event = least.expect("rows that leave an operator with state have event time");
+            assert!(
+                self.held <= event,
+                "a row left at {event:?}, and {:?} was the earliest",
+                self.held
+            );
+            made.rows.push((Time::new(epoch, event), batch));
+        }
+        made.late.extend(self.out.take_late().into_iter().map(|batch| (epoch, batch)));
+        made.errors.extend(self.out.take_errors().into_iter().map(|batch| (epoch, batch)));
+    }
+
+    fn snapshot(&self, epoch: u64, closing: bool) -> Snapshot {
+        let closed_before = self.progress.iter().copied().min().unwrap_or(EventTime::MIN);
+        Snapshot { epoch, closing, closed_before, parts: self.operator.snapshot() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
