@@ -138,13 +138,15 @@ impl AggregateFunction {
     /// The type of the result for an argument of a type, or what would be taken.
     fn result(&self, given: Option<&DataType>) -> Result<DataType, String> {
         let of = |wanted: &str| given.ok_or_else(|| wanted.to_owned());
-        let sorted = |given: &DataType| !matches!(given, DataType::List(_) | DataType::Struct(_));
         match self {
             Self::Count => Ok(DataType::Int64),
             Self::CountDistinct | Self::ApproximateDistinct => {
                 let wanted = "values that have an equality";
                 of(wanted)?;
-                given.is_some_and(sorted).then_some(DataType::Int64).ok_or_else(|| wanted.into())
+                given
+                    .is_some_and(types::is_comparable)
+                    .then_some(DataType::Int64)
+                    .ok_or_else(|| wanted.into())
             }
             Self::Sum => match of("numbers")? {
                 DataType::Decimal128(_, scale) => {
@@ -180,7 +182,7 @@ impl AggregateFunction {
             Self::Min | Self::Max => {
                 let wanted = "values that have an order";
                 let given = of(wanted)?;
-                sorted(given).then(|| given.clone()).ok_or_else(|| wanted.into())
+                types::is_comparable(given).then(|| given.clone()).ok_or_else(|| wanted.into())
             }
             Self::First | Self::Last => Ok(of("a value")?.clone()),
             Self::And | Self::Or => match of("a BOOLEAN")? {
@@ -193,7 +195,7 @@ impl AggregateFunction {
                     return Err(format!("1 to {TOP_MAX} (not {count}) of {wanted}"));
                 }
                 let given = of(wanted)?;
-                if !sorted(given) {
+                if !types::is_comparable(given) {
                     return Err(wanted.into());
                 }
                 Ok(DataType::List(Field::new_list_field(given.clone(), true).into()))

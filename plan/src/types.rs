@@ -147,8 +147,31 @@ pub(crate) fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
     })
 }
 
-fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
+/// The unit of both that counts more finely.
+pub(crate) fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
     if digits_of_second(a) >= digits_of_second(b) { a } else { b }
+}
+
+/// Whether values of the type have an order and an equality: those of lists and structs have none.
+pub(crate) fn is_comparable(data_type: &DataType) -> bool {
+    !matches!(data_type, DataType::List(_) | DataType::Struct(_))
+}
+
+/// Whether values of one type can be turned into another when that is asked for.
+pub(crate) fn can_cast(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Binary, Boolean, Date32, Duration, List, Null, Timestamp, Utf8};
+    match (from, to) {
+        _ if from == to => true,
+        (Null, _) => true,
+        (Boolean, Utf8) | (Utf8, Boolean | Binary) | (Binary, Utf8) => true,
+        (Boolean, number) => number.is_integer(),
+        (Timestamp(..) | Date32, Timestamp(..) | Date32 | Utf8) => true,
+        (Utf8, Timestamp(..) | Date32) => true,
+        (Duration(_), Duration(_)) => true,
+        (List(a), List(b)) => can_cast(a.data_type(), b.data_type()),
+        (Utf8, number) | (number, Utf8) => number.is_numeric(),
+        (a, b) => a.is_numeric() && b.is_numeric(),
+    }
 }
 
 #[cfg(test)]

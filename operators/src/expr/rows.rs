@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, BooleanBuilder, PrimitiveBuilder, StringBuilder};
-use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::builder::{BooleanBuilder, GenericByteBuilder, PrimitiveBuilder};
+use arrow_array::types::{ArrowPrimitiveType, BinaryType, ByteArrayType, Utf8Type};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray};
 
 use super::failed::{Failed, Reason};
@@ -52,17 +52,17 @@ pub(crate) fn booleans(
     column.finish()
 }
 
-/// A column of texts. One that would make the column too large fails its row.
-pub(crate) fn texts<V: AsRef<str>>(
+/// A column of texts or bytes. A value that would make the column too large fails its row.
+fn variable<T: ByteArrayType, V: AsRef<T::Native>>(
     rows: usize,
     failed: &mut Failed,
     mut value: impl FnMut(usize) -> Row<V>,
 ) -> ArrayRef {
-    let mut column = StringBuilder::with_capacity(rows, rows * 16);
+    let mut column = GenericByteBuilder::<T>::with_capacity(rows, rows * 16);
     let mut bytes = 0;
     for row in 0..rows {
         match or_failed(value(row), row, failed) {
-            Some(value) if has_room(&mut bytes, value.as_ref().len(), row, failed) => {
+            Some(value) if has_room(&mut bytes, length::<T>(value.as_ref()), row, failed) => {
                 column.append_value(value);
             }
             _ => column.append_null(),
@@ -71,23 +71,27 @@ pub(crate) fn texts<V: AsRef<str>>(
     Arc::new(column.finish())
 }
 
-/// A column of bytes. A value that would make the column too large fails its row.
+fn length<T: ByteArrayType>(value: &T::Native) -> usize {
+    let bytes: &[u8] = value.as_ref();
+    bytes.len()
+}
+
+/// A column of texts.
+pub(crate) fn texts<V: AsRef<str>>(
+    rows: usize,
+    failed: &mut Failed,
+    value: impl FnMut(usize) -> Row<V>,
+) -> ArrayRef {
+    variable::<Utf8Type, V>(rows, failed, value)
+}
+
+/// A column of bytes.
 pub(crate) fn bytes<V: AsRef<[u8]>>(
     rows: usize,
     failed: &mut Failed,
-    mut value: impl FnMut(usize) -> Row<V>,
+    value: impl FnMut(usize) -> Row<V>,
 ) -> ArrayRef {
-    let mut column = BinaryBuilder::with_capacity(rows, rows * 16);
-    let mut bytes = 0;
-    for row in 0..rows {
-        match or_failed(value(row), row, failed) {
-            Some(value) if has_room(&mut bytes, value.as_ref().len(), row, failed) => {
-                column.append_value(value);
-            }
-            _ => column.append_null(),
-        }
-    }
-    Arc::new(column.finish())
+    variable::<BinaryType, V>(rows, failed, value)
 }
 
 fn or_failed<T>(value: Row<T>, row: usize, failed: &mut Failed) -> Option<T> {

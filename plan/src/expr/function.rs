@@ -15,10 +15,9 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, TimeUnit};
 
-use super::bind::{can_cast, is_comparable};
 use crate::literal::Literal;
 use crate::suggest::nearest;
-use crate::types;
+use crate::types::{self, can_cast, is_comparable};
 
 /// A function of the library.
 #[derive(Debug)]

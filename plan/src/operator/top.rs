@@ -114,7 +114,7 @@ impl Operator for Top {
         }
         for Order { expr, .. } in &self.order {
             let bound = expr.bind(&input.schema)?;
-            if matches!(bound.data_type, DataType::List(_) | DataType::Struct(_)) {
+            if !types::is_comparable(&bound.data_type) {
                 let found = types::name(&bound.data_type);
                 return Err(Problem::new(format!("`{expr}` is {found}, which has no order")));
             }

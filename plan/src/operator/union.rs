@@ -60,7 +60,7 @@ impl Operator for Union {
             rows.time = match (&rows.time, &other.time) {
                 (Some(a), Some(b)) => Some(TimeColumn {
                     column: a.column.clone().filter(|column| b.column.as_ref() == Some(column)),
-                    unit: a.unit.max(b.unit),
+                    unit: types::finer(a.unit, b.unit),
                 }),
                 (None, None) => None,
                 _ => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_schema::{Field, TimeUnit};
 
 use super::{Operator, Output, errors, late, only_append, schema_of, timed};
 use crate::aggregate::NamedAggregate;
@@ -92,7 +92,7 @@ pub(super) fn key_fields(key: &[NamedExpr], input: &FlowType) -> Result<Vec<Fiel
     key.iter()
         .map(|NamedExpr { name, expr }| {
             let bound = expr.bind(&input.schema)?;
-            if matches!(bound.data_type, DataType::List(_) | DataType::Struct(_)) {
+            if !types::is_comparable(&bound.data_type) {
                 let found = types::name(&bound.data_type);
                 return Err(Problem::of_column(
                     name,
