@@ -23,9 +23,13 @@ pub mod arguments;
 pub mod command_line;
 pub mod embedded;
 pub mod fleet;
+#[cfg(feature = "simulation")]
 pub mod judge;
+#[cfg(feature = "simulation")]
 pub mod log;
+#[cfg(feature = "simulation")]
 pub mod oracle;
 pub mod producer;
 pub mod random;
+#[cfg(feature = "simulation")]
 pub mod simulation;

@@ -19,7 +19,7 @@ fn run(seed: u64) -> Report {
     main_job(seed).run(&trace).unwrap_or_else(|failure| {
         panic!(
             "seed {seed}: {failure}\n{}\nstep for step: cargo run --release -p strandline-sim \
-             --bin simulate -- --seed {seed} -v",
+             --features simulation --bin simulate -- --seed {seed} -v",
             trace.last(40)
         )
     })

@@ -128,6 +128,6 @@ fn plan(seed: u64, wild: bool) -> Plan {
 fn replay(seed: u64, wild: bool) -> String {
     let wild = if wild { " --wild" } else { "" };
     format!(
-        "cargo run --profile checked -p strandline-sim --bin simulate -- --seed {seed}{wild} -v"
+        "cargo run --profile checked -p strandline-sim --features simulation --bin simulate -- --seed {seed}{wild} -v"
     )
 }
