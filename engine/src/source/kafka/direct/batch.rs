@@ -310,7 +310,7 @@ fn part<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
 }
 
 /// Bytes behind their length; -1 stands for none at all.
-#[inline]
+#[inline(always)]
 fn field<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Option<&'a [u8]>> {
     let length = varint(bytes, at)?;
     if length < 0 {
@@ -323,7 +323,8 @@ fn field<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Option<&'a [u8]>> {
 }
 
 /// A variable-length integer: seven bits a byte, the lowest first, the sign in the lowest bit.
-#[inline]
+// Always: five of them are read for each message, and with this many callers it would be a call.
+#[inline(always)]
 fn varint(bytes: &[u8], at: &mut usize) -> Option<i64> {
     let first = *bytes.get(*at)?;
     *at += 1;
