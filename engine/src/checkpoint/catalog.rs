@@ -272,24 +272,14 @@ impl Retention {
         self.manifests.insert(manifest.number, Kept::of(manifest));
     }
 
-    /// Removes the manifests before the newest `keep` cuts, and the blobs that only they name.
+    /// Removes what is beyond the newest `keep` cuts: the manifests before them, those that repeat one
+    /// (each start does), where there are more than `keep`, and the blobs that only these name.
     ///
     /// # Errors
     ///
     /// What the store says. What could not be removed is tried again the next time.
     pub(crate) fn prune(&mut self, store: &dyn Blobs) -> Result<(), CheckpointError> {
-        let mut cuts = BTreeSet::new();
-        let mut oldest_kept = None;
-        for (number, kept) in self.manifests.iter().rev() {
-            cuts.extend(kept.cut.clone());
-            if self.keep < cuts.len() {
-                break;
-            }
-            oldest_kept = Some(*number);
-        }
-        let Some(oldest_kept) = oldest_kept else { return Ok(()) };
-        let numbers = self.manifests.range(..oldest_kept).map(|(number, _)| *number);
-        for number in numbers.collect::<Vec<_>>() {
+        for number in self.surplus_manifests() {
             // The manifest goes first: none may name what is gone.
             store.delete(&Manifest::name(number))?;
             if let Some(gone) = self.manifests.remove(&number) {
@@ -306,6 +296,26 @@ impl Retention {
             self.surplus.pop_first();
         }
         Ok(())
+    }
+
+    fn surplus_manifests(&self) -> Vec<u64> {
+        let (mut cuts, mut kept, mut repeats) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for (number, manifest) in self.manifests.iter().rev() {
+            // What cannot be read may be any cut, and is needed no longer than those around it.
+            let is_new = manifest.blobs.is_none()
+                || manifest.cut.clone().is_some_and(|cut| cuts.insert(cut));
+            if self.keep < cuts.len() {
+                break;
+            }
+            if is_new || kept.is_empty() {
+                kept.insert(*number);
+            } else {
+                repeats.push(*number);
+            }
+        }
+        let room = self.keep.saturating_sub(kept.len());
+        kept.extend(repeats.into_iter().take(room));
+        self.manifests.keys().copied().filter(|number| !kept.contains(number)).collect()
     }
 
     fn named(&self) -> BTreeSet<Arc<str>> {

@@ -95,7 +95,11 @@ where
             cut: continued.as_ref().and_then(|manifest| manifest.cut.clone()),
         };
         catalog::put_manifest(&*checkpoints.blobs, &claim)?;
-        let retention = Retention::survey(&*checkpoints.blobs, checkpoints.keep, claim.number)?;
+        let blobs = &*checkpoints.blobs;
+        let mut retention = Retention::survey(blobs, checkpoints.keep, claim.number)?;
+        // Also where this run gets no further: one that is started again and again would pile claims up.
+        // What cannot be removed is in nobody's way: it is tried again with the first checkpoint.
+        let _ = retention.prune(blobs);
         let restoration = Restoration::of(&claim);
         let continued = continued.map(Arc::new);
         let checkpoint = CheckpointBeginning { claim, continued, restoration, retention };

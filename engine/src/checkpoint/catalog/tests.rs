@@ -163,3 +163,41 @@ fn what_is_needed_and_is_absent_or_short_is_found() {
     let absent = verified(&store, 2);
     assert!(matches!(absent, Err(CheckpointError::Blobs(BlobError::Absent { .. }))));
 }
+
+#[test]
+fn starts_that_get_no_further_leave_no_more_manifests_than_are_kept() {
+    let store = Memory::default();
+    let (first, second) = (rows_name(1, 1, 0), rows_name(1, 2, 0));
+    store.cut(2, 1, &[&first]);
+    store.cut(3, 2, &[&second]);
+    for number in 4..20 {
+        store.cut(number, 2, &[&second]);
+        Retention::survey(&store, 3, number).unwrap().prune(&store).unwrap();
+    }
+    let manifests: Vec<u64> =
+        store.names().iter().filter_map(|name| Manifest::number_of(name)).collect();
+    assert_eq!(manifests, [2, 18, 19], "both cuts, and of one a copy");
+    assert!(store.names().contains(&first) && store.names().contains(&second));
+
+    // Of a job that has no cut yet.
+    let store = Memory::default();
+    for number in 1..9 {
+        let claim = Manifest { number, cut: None, ..Memory::default().cut(number, 1, &[]) };
+        store.put_new(&Manifest::name(number), claim.to_bytes()).unwrap();
+        Retention::survey(&store, 3, number).unwrap().prune(&store).unwrap();
+    }
+    assert_eq!(store.names(), [6, 7, 8].map(Manifest::name));
+}
+
+#[test]
+fn a_start_over_that_gets_no_further_removes_no_cut() {
+    let store = Memory::default();
+    for number in 1..4 {
+        store.cut(number, number, &[&rows_name(number, number, 0)]);
+    }
+    let claim = Manifest { number: 4, cut: None, ..Memory::default().cut(4, 1, &[]) };
+    store.put_new(&Manifest::name(4), claim.to_bytes()).unwrap();
+    Retention::survey(&store, 3, 4).unwrap().prune(&store).unwrap();
+    let kept = [1, 2, 3, 4].map(Manifest::name);
+    assert!(kept.iter().all(|name| store.names().contains(name)), "{:?}", store.names());
+}
