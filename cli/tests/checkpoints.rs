@@ -71,7 +71,8 @@ impl Counting {
         let checkpoints = Checkpoints {
             blobs: Arc::new(ObjectBlobs::local(self.checkpoints()).unwrap()),
             every: Duration::from_millis(20),
-            keep: 3,
+            // A list shows a start only until as many cuts have followed.
+            keep: 1_000,
             fresh: false,
             start: RunId::fresh(&clock),
             shape: [("colour".to_owned(), "green".to_owned())].into(),
@@ -342,8 +343,22 @@ fn what_was_committed_in_a_place_is_shown_there_and_reported() {
     let (stdout, _, code) = ask(&asked, &place);
     assert_eq!(code, Some(1), "{stdout}");
     assert!(stdout.contains("missing or damaged") && stdout.contains("--abandon-place"));
-    // Another directory is no place of a job.
+    // Another directory is none of the job's places: a new one, and one of another job.
+    let reported = files(&place, "shown-");
     let other = counting.place.path().join("other");
-    let (_, stderr, code) = ask(&["recover", "--out", other.to_str().unwrap()], &place);
-    assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{stderr}");
+    let recover = || ask(&["recover", "--out", other.to_str().unwrap()], &place);
+    let id = identity.id.unwrap();
+    for of_another_job in [false, true] {
+        let is = match of_another_job {
+            false => "holds no .strandline-id".to_owned(),
+            true => {
+                let new = identify(&Directory::local(&other), RunId::fresh(&Clock::system()));
+                format!("is place {}", new.unwrap().id.unwrap())
+            }
+        };
+        let (_, stderr, code) = recover();
+        assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.contains(&is) && stderr.contains(&format!("place {id} at ")), "{stderr}");
+        assert_eq!(files(&place, "shown-"), reported);
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use strandline_engine::checkpoint::blobs::{BlobError, Blobs};
-use strandline_engine::checkpoint::manifest::Manifest;
+use strandline_engine::checkpoint::manifest::{Manifest, OutputIdentity};
 use strandline_engine::checkpoint::{CheckpointError, catalog, places};
 use strandline_engine::sink;
 use strandline_engine::store::{Directory, StoreError};
@@ -24,10 +24,9 @@ pub(super) fn recover(store: &Store, asked: &Recover) -> Result<Answer, Checkpoi
     let out = Directory::local(&asked.out);
     let here = sink::identity(&out).map_err(unreadable)?;
     let shown_at = asked.out.display();
-    let Some(id) = &here.id else {
-        return Err(failed(format!(
-            "{shown_at} is no directory of outputs: it holds no .strandline-id"
-        )));
+    let Some(id) = here.id.as_ref().filter(|_| manifest.places().any(|(_, its)| here.holds(its)))
+    else {
+        return Err(failed(none_of_its_places(&manifest, &here)));
     };
     let recovery = places::recovery_at(&manifest, &here);
     let gone = sink::show_staged(&out, &recovery).map_err(unreadable)?;
@@ -57,4 +56,30 @@ pub(super) fn recover(store: &Store, asked: &Recover) -> Result<Answer, Checkpoi
         }
     };
     Ok(Answer { lines: lines + "\n", damaged: !gone.is_empty() })
+}
+
+/// What is said of a directory that has no files of a checkpoint, such as a new one in the place of a
+/// volume that is not mounted.
+fn none_of_its_places(manifest: &Manifest, here: &OutputIdentity) -> String {
+    let is = match &here.id {
+        Some(id) => format!("is place {id}"),
+        None => "holds no .strandline-id (it is absent, new or was emptied)".to_owned(),
+    };
+    let mut places: Vec<String> = Vec::new();
+    for (process, place) in manifest.places() {
+        let id = place.id.as_deref().unwrap_or_default();
+        let line = format!("place {id} at {} (process {process})", place.path);
+        if !places.contains(&line) {
+            places.push(line);
+        }
+    }
+    let (path, number) = (&here.path, manifest.number);
+    match places.is_empty() {
+        true => format!("checkpoint {number} does not say where its outputs are"),
+        false => format!(
+            "{path} {is}, and the outputs of checkpoint {number} are in {}: mount its volume, or give \
+             --out as it is here",
+            places.join(", ")
+        ),
+    }
 }

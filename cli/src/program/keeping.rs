@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::checkpoint::object::ObjectBlobs;
-use strandline_engine::checkpoint::{Checkpoints, catalog};
+use strandline_engine::checkpoint::{Checkpoints, catalog, own_place};
 use strandline_engine::clock::Clock;
 use strandline_engine::sink::{self, RunId};
 use strandline_engine::store::Directory;
@@ -51,22 +51,14 @@ impl Keeping {
         let leads = options.process == 0;
         let lock = blobs.directory().filter(|_| leads).map(Lock::acquire);
         let lock = lock.transpose().map_err(|error| locked(&error))?;
-        let mut continues = false;
         if leads {
             blobs.check_writable().map_err(|error| away(error.into()))?;
             if blobs.refuses_sync() {
                 voice.warn(&unsynced(place, "checkpoints"));
             }
             blobs.remove_leftovers().map_err(|error| away(error.into()))?;
-            let all = catalog::list(&blobs).map_err(away)?;
-            let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());
-            let continued = newest.filter(|manifest| !options.fresh && manifest.cut.is_some());
-            if let Some(manifest) = continued {
-                let here = sink::identity(out).map_err(|error| unusable(&error))?;
-                manifest.check_outputs(place, &here).map_err(|error| unusable(&error))?;
-            }
-            continues = continued.is_some();
         }
+        let continues = continues(options, &blobs, out)? && leads;
         let checkpoints = Checkpoints {
             blobs: Arc::new(blobs),
             every: options.checkpoint_every,
@@ -79,4 +71,24 @@ impl Keeping {
         let (checkpoints, place) = (Some(checkpoints), place.clone());
         Ok(Some(Keeping { checkpoints, place, continues, _lock: lock }))
     }
+}
+
+/// Whether there is a checkpoint that this start continues. Nothing is touched.
+///
+/// # Errors
+///
+/// This process is to put its rows into another directory than it did.
+pub(crate) fn continues(
+    options: &Options,
+    blobs: &ObjectBlobs,
+    out: &Directory,
+) -> Result<bool, Trouble> {
+    let newest = catalog::newest(blobs).map_err(away)?;
+    let Some(manifest) = newest.filter(|manifest| !options.fresh && manifest.cut.is_some()) else {
+        return Ok(false);
+    };
+    let here = sink::identity(out).map_err(|error| Trouble::Unusable(error.to_string()))?;
+    own_place::check(blobs, &manifest, options.process, &here, &options.abandon_place)
+        .map_err(away)?;
+    Ok(true)
 }

@@ -186,6 +186,26 @@ pub fn list(store: &dyn Blobs) -> Result<Vec<Listed>, CheckpointError> {
     Ok(all)
 }
 
+/// The newest manifest that can be read, if there is one: of what it needs, nothing is looked at.
+///
+/// # Errors
+///
+/// What the store says.
+pub fn newest(store: &dyn Blobs) -> Result<Option<Manifest>, CheckpointError> {
+    let entries = store.list()?;
+    let mut numbers: Vec<u64> =
+        entries.iter().filter_map(|entry| Manifest::number_of(&entry.name)).collect();
+    numbers.sort_unstable();
+    for number in numbers.into_iter().rev() {
+        let read = store.get(&Manifest::name(number)).map_err(CheckpointError::from);
+        match read.and_then(|bytes| Manifest::from_bytes(number, &bytes)) {
+            Ok(manifest) => return Ok(Some(manifest)),
+            Err(error) => drop(flaw(error)?),
+        }
+    }
+    Ok(None)
+}
+
 /// Knows what a store holds, so that what is no longer needed can go.
 #[derive(Debug, Default)]
 pub(crate) struct Retention {

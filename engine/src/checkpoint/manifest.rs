@@ -71,12 +71,10 @@ pub struct OutputIdentity {
 }
 
 impl OutputIdentity {
-    /// Whether the rows of `then` are here. One that was emptied is known by its place.
+    /// Whether the rows of `then` are here. One that has lost what it says is another one, also at the
+    /// same path: the volume that was there may not be mounted.
     pub fn holds(&self, then: &OutputIdentity) -> bool {
-        match &self.id {
-            Some(_) => self.id == then.id,
-            None => self.path == then.path,
-        }
+        self.id == then.id && (self.id.is_some() || self.path == then.path)
     }
 }
 
@@ -280,25 +278,11 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Looks whether a run that puts its rows into `outputs` may continue this: rows that are
-    /// complete and not yet visible are where they were put. `place` is the store.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError::OtherOutputs`].
-    pub fn check_outputs(
-        &self,
-        place: &str,
-        outputs: &OutputIdentity,
-    ) -> Result<(), CheckpointError> {
-        match &self.outputs {
-            Some(then) if !outputs.holds(then) => Err(CheckpointError::OtherOutputs {
-                place: place.to_owned(),
-                then: then.path.clone(),
-                now: outputs.path.clone(),
-            }),
-            _ => Ok(()),
-        }
+    /// Where the processes put their rows, as far as that is said: each by its number.
+    pub fn places(&self) -> impl Iterator<Item = (usize, &OutputIdentity)> {
+        let led = self.outputs.iter().map(|place| (0, place));
+        let processes = self.cut.iter().flat_map(|cut| &cut.processes);
+        led.chain(processes.filter_map(|part| Some((part.process, part.place.as_ref()?))))
     }
 
     /// The names of the blobs that it needs, each once.

@@ -26,6 +26,7 @@ pub(crate) mod keeper;
 pub mod lock;
 pub mod manifest;
 pub mod object;
+pub mod own_place;
 pub mod places;
 pub mod reading;
 pub mod section;
@@ -107,18 +108,31 @@ pub enum CheckpointError {
         /// What differs.
         differences: String,
     },
-    /// Its rows are in another directory.
+    /// The rows of a process are in another directory.
     #[error(
-        "{place} belongs to a job whose rows are in {then}, and --out is {now}: give that job's \
-         --out, name another directory with --checkpoint, or start over with --fresh"
+        "{place}: checkpoint {number} says that the --out of process {process} is place {id} at {}, \
+         and {} {}: mount its volume, or point --out to where it is; or run `strandline checkpoints \
+         recover {place} --out DIR` there, or leave it behind with --abandon-place {id}; or name \
+         another directory with --checkpoint, or start over with --fresh",
+        .then.path,
+        .now.path,
+        match &.now.id {
+            Some(id) => format!("is place {id}"),
+            None => "holds no .strandline-id (it is absent, new or was emptied)".to_owned(),
+        },
+        id = .then.id.as_deref().unwrap_or_default(),
     )]
     OtherOutputs {
         /// The store.
         place: String,
-        /// Where they were at the last start.
-        then: String,
+        /// The number of the checkpoint.
+        number: u64,
+        /// Which process.
+        process: usize,
+        /// Where they were.
+        then: Box<OutputIdentity>,
         /// Where those of this run would be.
-        now: String,
+        now: Box<OutputIdentity>,
     },
     /// The job has read everything it was to read.
     #[error(

@@ -91,12 +91,7 @@ pub(crate) fn unheard<'a>(
     let with_files = processes.filter(|process| !process.outputs.staged.is_empty());
     with_files.filter_map(|process| {
         let place = process.place.as_ref()?;
-        let emptied = |here: &OutputIdentity| {
-            manifest.outputs.as_ref() == Some(place) && here.path == place.path
-        };
-        // The directory of the process that leads may have been emptied: it is known by its path.
-        let is_heard =
-            heard.iter().any(|here| here.holds(place)) || heard.first().is_some_and(emptied);
+        let is_heard = heard.iter().any(|here| here.holds(place));
         (!is_heard).then_some((place, process))
     })
 }
@@ -136,7 +131,7 @@ pub(crate) fn missing(
     }
 }
 
-/// What is said of a place that is given up.
+/// What is said of a place that is given up, and has files that are hidden.
 pub(crate) fn given_up(place: &OutputIdentity, process: &ProcessCut) -> String {
     let staged = &process.outputs.staged;
     let rows: u64 = staged.iter().map(|file| file.rows).sum();
@@ -157,12 +152,29 @@ pub(crate) fn given_up(place: &OutputIdentity, process: &ProcessCut) -> String {
     )
 }
 
+/// What is said of a place that a process leaves for another, of which nothing is hidden.
+pub(crate) fn left(place: &OutputIdentity, process: usize) -> String {
+    format!(
+        "process {process} leaves place {} at {}: what is visible there stays there",
+        place.id.as_deref().unwrap_or_default(),
+        place.path
+    )
+}
+
 /// Takes from a cut the files of the places of which `gone` says so.
 pub(crate) fn forget_files(cut: &mut CutRecord, gone: impl Fn(&OutputIdentity) -> bool) {
     for process in &mut cut.processes {
         if process.place.as_ref().is_some_and(&gone) {
             process.outputs.staged.clear();
         }
+    }
+}
+
+/// Takes these places, with their files, from a cut: no start hears of them any more.
+pub(crate) fn forget_places(cut: &mut CutRecord, gone: &[OutputIdentity]) {
+    forget_files(cut, |place| gone.contains(place));
+    for process in &mut cut.processes {
+        process.place = process.place.take().filter(|place| !gone.contains(place));
     }
 }
 
@@ -304,8 +316,8 @@ mod tests {
         assert_eq!(missing(&[place("b"), place("a")]), [""; 0]);
         assert_eq!(missing(&[place("a")]), ["b"]);
         assert_eq!(missing(&[place("a"), place("c")]), ["b"]);
-        // The one of the process that leads, emptied: it has another id, at the same path.
-        assert_eq!(missing(&[place("new")]), ["b"]);
+        // A new one in the place of one that is not mounted is at the same path.
+        assert_eq!(missing(&[place("new")]), ["a", "b"]);
     }
 
     #[test]

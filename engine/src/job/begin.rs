@@ -10,6 +10,7 @@ use strandline_operators::decode::Decode;
 use super::{Job, JobError, Stop};
 use crate::checkpoint::catalog::{self, Found, Retention};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest, OutputIdentity};
+use crate::checkpoint::own_place;
 use crate::checkpoint::places::{self, Restoration};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
@@ -213,14 +214,13 @@ where
     ) -> Result<(), JobError> {
         // Where nothing is known of the place of this process, a test or a simulation knows more.
         let Some(here) = checkpoints.outputs.clone() else { return Ok(()) };
-        let heard: Vec<OutputIdentity> =
-            std::iter::once(here).chain(self.places.iter().cloned()).collect();
-        if let Some(unknown) = places::unknown(continued, heard.len()) {
+        let all: Vec<Option<OutputIdentity>> =
+            std::iter::once(Some(here)).chain(self.places.iter().cloned()).collect();
+        let heard: Vec<OutputIdentity> = all.iter().flatten().cloned().collect();
+        if let Some(unknown) = places::unknown(continued, all.len()) {
             self.report.say(&unknown);
         }
-        if places::unheard(continued, &heard).next().is_none() {
-            return Ok(());
-        }
+        self.say_of_abandoned(continued, &heard);
         let blobs = &*checkpoints.blobs;
         let entries = blobs.list().map_err(CheckpointError::from)?;
         let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
@@ -235,10 +235,31 @@ where
             }
             over.push(place.clone());
         }
+        for (process, place) in own_place::check_all(blobs, continued, &all, &self.abandoned)? {
+            if !over.contains(place) {
+                self.report.say(&places::left(place, process));
+                over.push(place.clone());
+            }
+        }
         if let Some(cut) = &mut continued.cut {
-            places::forget_files(cut, |place| over.contains(place));
+            places::forget_places(cut, &over);
         }
         Ok(())
+    }
+
+    /// Says which of the places that are to be given up are none, or are not given up.
+    fn say_of_abandoned(&self, continued: &Manifest, heard: &[OutputIdentity]) {
+        for id in &self.abandoned {
+            let is = |place: &OutputIdentity| place.id.as_ref() == Some(id);
+            let why = if heard.iter().any(is) {
+                "a process of this start has that place as its --out".to_owned()
+            } else if continued.places().any(|(_, place)| is(place)) {
+                continue;
+            } else {
+                format!("checkpoint {} names no such place", continued.number)
+            };
+            self.report.say(&format!("--abandon-place {id} has no effect: {why}; leave it out"));
+        }
     }
 
     /// Puts the partitions right that a wrong clock has dragged ahead, as far as they hold no window

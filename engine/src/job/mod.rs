@@ -217,8 +217,8 @@ pub struct Job<S, D, A, W> {
     options: JobOptions,
     checkpoints: Option<Checkpoints>,
     terms: Terms,
-    /// Where the outputs of the other processes are.
-    places: Vec<OutputIdentity>,
+    /// Where the outputs of the other processes are, by their numbers from 1, as far as they say.
+    places: Vec<Option<OutputIdentity>>,
     /// The ids of places that are given up.
     abandoned: Vec<String>,
     background: Background,
@@ -277,11 +277,12 @@ where
         self
     }
 
-    /// Where the outputs of the other processes are, for a job whose processes have not
-    /// [met](Job::run): a start is refused while files may be hidden in a place that no process has.
+    /// Where the outputs of the other processes are, by their numbers from 1, for a job whose processes
+    /// have not [met](Job::run): a start is refused while files may be hidden in a place that no process
+    /// has.
     #[must_use]
     pub fn with_places(mut self, places: Vec<OutputIdentity>) -> Self {
-        self.places = places;
+        self.places = places.into_iter().map(Some).collect();
         self
     }
 

@@ -59,8 +59,8 @@ struct Hello {
 pub(crate) struct Met {
     /// The connections with them, by number: none with this process itself.
     pub(crate) sockets: Vec<Option<TcpStream>>,
-    /// Where their outputs are.
-    pub(crate) places: Vec<OutputIdentity>,
+    /// Where their outputs are, by number, without this process.
+    pub(crate) places: Vec<Option<OutputIdentity>>,
 }
 
 /// A process that meets the others.
@@ -138,7 +138,7 @@ impl Meeting<'_> {
             (process, other.as_ref().map_or(&self.terms, |(_, hello)| &hello.terms))
         });
         agree(&all.collect::<Vec<_>>())?;
-        let places = met.iter().flatten().filter_map(|(_, hello)| hello.place.clone()).collect();
+        let places = met.iter().flatten().map(|(_, hello)| hello.place.clone()).collect();
         let sockets = met.into_iter().map(|other| other.map(|(stream, _)| stream)).collect();
         Ok(Met { sockets, places })
     }

@@ -267,6 +267,42 @@ fn after_an_orderly_stop_fewer_processes_can_go_on() {
     assert!(!rows_in([&*there.path().join("b")]).is_empty());
 }
 
+/// What a store holds.
+#[expect(clippy::disallowed_methods, reason = "looks at the store behind the job's back")]
+fn names(store: &Path) -> Vec<String> {
+    let entries = fs::read_dir(store).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a volume goes, as no job does it")]
+fn a_new_directory_is_not_taken_for_the_one_whose_rows_are_all_visible() {
+    let there = tempfile::tempdir().unwrap();
+    let said = run(there.path(), &["a", "b"], &[(LIVE, "1")]);
+    assert!(ended(&said[0]).starts_with("false of 3000, "), "{said:?}");
+    let (b, aside) = (there.path().join("b"), there.path().join("aside"));
+    let id = place_of(&b).id.unwrap();
+    fs::rename(&b, &aside).unwrap();
+    let store = there.path().join("checkpoints");
+    let before = names(&store);
+    let refused = run(there.path(), &["a", "b"], &[(LIVE, "1")]).remove(0);
+    let new = place_of(&b).id.unwrap();
+    for part in ["process 1", &id, &new, "mount", "--abandon-place"] {
+        assert!(ended(&refused).contains(part), "{part}: {refused}");
+    }
+    assert_eq!(names(&store), before, "nothing was written");
+
+    // Given up, it is asked for no more, also where that start gets no further than its claim.
+    let said = run(there.path(), &["a", "b"], &[(LIVE, "1"), (ABANDONED, &id)]).remove(0);
+    assert!(ended(&said).starts_with("false of 3000, "), "{said}");
+    assert!(said.contains(&format!("process 1 leaves place {id} at ")), "{said}");
+    let said = run(there.path(), &["a", "b"], &[(LIVE, "1"), (ABANDONED, &id)]).remove(0);
+    assert!(said.contains(&format!("--abandon-place {id} has no effect")), "{said}");
+}
+
 fn place_of(out: &Path) -> OutputIdentity {
     sink::identity(&Directory::local(out)).unwrap()
 }

@@ -151,6 +151,69 @@ fn a_checkpoint_is_continued_only_where_its_rows_are() {
     assert_eq!(run(&first, &["--fresh"]).0, Some(0));
 }
 
+/// What is under a directory, with the directory itself; nothing if it is absent.
+fn everything_under(directory: &str) -> Vec<String> {
+    let mut found = finish_of("find", &[directory]);
+    found.sort();
+    found
+}
+
+fn finish_of(program: &str, arguments: &[&str]) -> Vec<String> {
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+/// A volume that is not mounted looks like a new directory.
+#[test]
+fn a_new_directory_in_the_place_of_the_jobs_is_refused_before_anything_is_written() {
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "unmounted", 2);
+    let log = simulated_log(7, 2, 2_000, &LogOptions::default()).unwrap();
+    fill(&bootstrap, &topic, &log);
+    let there = tempfile::tempdir().unwrap();
+    let path = |name: &str| there.path().join(name).to_str().unwrap().to_owned();
+    let (kept, out, aside) = (path("kept"), path("out"), path("aside"));
+    let run = |more: &[&str]| {
+        let options = ["--bootstrap", &bootstrap, "--topic", &topic, "--checkpoint", &kept];
+        let options = [&options[..], &["--bounded", "--quiet", "--listen", "none"], more].concat();
+        finish(command(&[&options[..], &["--out", &out]].concat()))
+    };
+    assert_eq!(run(&[]).0, Some(0));
+    let id = strandline::engine::store::Directory::local(&out).read(".strandline-id").unwrap();
+    let id = String::from_utf8(id).unwrap();
+    assert!(std::process::Command::new("mv").args([&out, &aside]).status().unwrap().success());
+    let before = everything_under(&kept);
+    for exists in [false, true] {
+        if exists {
+            strandline::engine::store::Directory::local(&out).create().unwrap();
+        }
+        let there_before = everything_under(&out);
+        let (code, _, stderr) = run(&[]);
+        assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{stderr}");
+        for part in [&*format!("place {id} at {out}"), "holds no .strandline-id", "mount"] {
+            assert!(stderr.contains(part), "{part}: {stderr}");
+        }
+        for way_out in ["checkpoints recover", &format!("--abandon-place {id}"), "--fresh"] {
+            assert!(stderr.contains(way_out), "{way_out}: {stderr}");
+        }
+        assert_eq!(everything_under(&kept), before, "the store");
+        assert_eq!(everything_under(&out), there_before, "the directory");
+    }
+    // The real one comes back. Starts that make no checkpoint leave no more than are kept.
+    assert!(std::process::Command::new("rmdir").arg(&out).status().unwrap().success());
+    assert!(std::process::Command::new("mv").args([&aside, &out]).status().unwrap().success());
+    for _ in 0..4 {
+        assert_eq!(run(&[]).0, Some(0));
+    }
+    let is_manifest = |path: &&String| path.contains("/manifest-");
+    assert_eq!(everything_under(&kept).iter().filter(is_manifest).count(), 3);
+    // It is lost.
+    assert!(std::process::Command::new("mv").args([&out, &aside]).status().unwrap().success());
+    let (code, _, stderr) = run(&["--abandon-place", &id]);
+    assert!(code == Some(0) && stderr.contains(&format!("place {id}, are given up")), "{stderr}");
+    assert_eq!(run(&[]).0, Some(0), "from then on");
+}
+
 #[test]
 fn a_signal_to_any_process_stops_all_of_them() {
     let bootstrap = bootstrap();

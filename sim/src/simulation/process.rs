@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use strandline_engine::checkpoint::blobs::Blobs;
 use strandline_engine::checkpoint::manifest::OutputIdentity;
-use strandline_engine::checkpoint::{Checkpoints, catalog, places};
+use strandline_engine::checkpoint::{Checkpoints, catalog, own_place, places};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{
     Job, JobError, JobOptions, Place, Started as StartedJob, Stop, Summary,
@@ -170,17 +170,13 @@ where
     let blobs = setup.blobs.seen_by(id);
     let fresh = matches!(mode, Mode::Replace | Mode::Append | Mode::Misspelt);
 
-    let mut continues = false;
-    if leads {
-        let all = catalog::list(&*blobs).map_err(|error| text(&error))?;
-        let newest = all.iter().rev().find_map(|listed| listed.manifest.as_ref().ok());
-        let continued = newest.filter(|manifest| !fresh && manifest.cut.is_some());
-        if let Some(manifest) = continued {
-            let here = identity(&out).map_err(|error| text(&error))?;
-            manifest.check_outputs(&blobs.place(), &here).map_err(|error| text(&error))?;
-        }
-        continues = continued.is_some();
+    let newest = catalog::newest(&*blobs).map_err(|error| text(&error))?;
+    let continued = newest.filter(|manifest| !fresh && manifest.cut.is_some());
+    if let Some(manifest) = &continued {
+        let here = identity(&out).map_err(|error| text(&error))?;
+        own_place::check(&*blobs, manifest, process, &here, &[]).map_err(|error| text(&error))?;
     }
+    let continues = leads && continued.is_some();
     let existing = match mode {
         _ if continues || !leads => Existing::Continue,
         Mode::Replace | Mode::Misspelt => Existing::Replace,

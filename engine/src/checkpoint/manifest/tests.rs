@@ -28,27 +28,6 @@ fn what_was_stored_is_read() {
 }
 
 #[test]
-fn it_is_continued_where_its_rows_are() {
-    let identity = |id: Option<&str>, path: &str| OutputIdentity {
-        id: id.map(ToOwned::to_owned),
-        path: path.to_owned(),
-    };
-    let rows_in_a = Manifest { outputs: Some(identity(Some("1"), "/a")), ..manifest() };
-    for (here, may) in [
-        (identity(Some("1"), "/a"), true),
-        (identity(Some("1"), "/moved"), true),
-        (identity(None, "/a"), true), // it was emptied
-        (identity(None, "/b"), false),
-        (identity(Some("2"), "/b"), false),
-        (identity(Some("2"), "/a"), false), // another was put in its place
-    ] {
-        assert_eq!(rows_in_a.check_outputs("x", &here).is_ok(), may, "{here:?}");
-        let older = manifest();
-        assert!(older.check_outputs("x", &here).is_ok(), "an older one does not say");
-    }
-}
-
-#[test]
 fn every_damaged_byte_is_found() {
     let mut bytes = manifest().to_bytes();
     for index in 0..bytes.len() {
