@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 
-use crate::job::JobError;
+use crate::error::JobError;
 
 /// Shared by everything that runs in one process.
 #[derive(Clone, Debug, Default)]

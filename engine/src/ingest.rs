@@ -38,8 +38,8 @@ use self::pace::Pace;
 use crate::clock::Clock;
 use crate::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
-use crate::job::Stop;
 use crate::source::{Reader, Source, Wake};
+use crate::stop::Stop;
 use crate::telemetry::Telemetry;
 use crate::view::PartitionState;
 

@@ -27,10 +27,12 @@ use crate::condition::Conditions;
 use crate::condition::observer::{Observer, Patience, Seen, holding_back};
 use crate::control::{Assignment, Order, Turn};
 use crate::coordinator::{Coordinator, Imbalance};
+use crate::error::JobError;
 use crate::ingest::Meter;
-use crate::job::{JobError, JobOptions, Stop, Summary};
+use crate::job::{JobOptions, Summary};
 use crate::report::Report;
 use crate::source::{PartitionStart, Plan, TopicIdentity};
+use crate::stop::Stop;
 use crate::table::Table;
 use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, PartitionView, Phase, Snapshot, View};
 

@@ -17,7 +17,7 @@ use strandline_operators::window::Row;
 
 pub use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
 use crate::checkpoint::section::BlobWriter;
-use crate::sink::RunId;
+use crate::run_id::RunId;
 use crate::telemetry::OutputMeasures;
 
 /// Why an output does not do something just now. One line that says what to do.

@@ -20,8 +20,8 @@ use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::communication::{Hooks, WorkerGuards};
 
 pub(crate) use self::meeting::{Meeting, Met, Terms};
+use crate::error::JobError;
 use crate::failure::Failure;
-use crate::job::JobError;
 
 /// What the names of timely's threads begin with, such as `timely:work-0`.
 const THREADS: &str = "timely:";

@@ -23,9 +23,9 @@ use timely::progress::operate::FrontierInterest;
 
 use crate::checkpoint::manifest::ProcessCut;
 use crate::checkpoint::places::Restoration;
+use crate::error::JobError;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
-use crate::job::JobError;
 use crate::scribe::{Desk, Letter};
 
 /// What the leader tells all scribes.

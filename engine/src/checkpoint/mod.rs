@@ -40,7 +40,7 @@ use lock::LockError;
 use manifest::OutputIdentity;
 use strandline_operators::record::{Offset, Partition};
 
-use crate::sink::RunId;
+use crate::run_id::RunId;
 
 /// How a job keeps checkpoints.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use super::blobs::Blobs;
 use super::catalog;
 use super::manifest::{CutRecord, Manifest, OutputIdentity, ProcessCut};
 use crate::outputs::{Recovery, Staged};
-use crate::sink::RunId;
+use crate::run_id::RunId;
 
 /// What the names of reports begin with.
 const SHOWN_PREFIX: &str = "shown-";

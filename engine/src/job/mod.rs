@@ -5,10 +5,8 @@ mod started;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
-use std::error::Error;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -21,16 +19,18 @@ use timely::worker::Worker;
 
 pub use self::started::{JobWorker, Started};
 use crate::background::Background;
+use crate::checkpoint::Checkpoints;
 use crate::checkpoint::manifest::OutputIdentity;
-use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::condition::watchdog::Watchdog;
 use crate::condition::{ConditionKind, Conditions, JobCondition};
+pub use crate::error::JobError;
 use crate::failure::Failure;
 use crate::outputs::Outputs;
 use crate::peers::{self, Meeting, Met, Terms};
 use crate::report::Report;
-use crate::source::{PartitionStart, Source, SourceError};
+use crate::source::{PartitionStart, Source};
+pub use crate::stop::Stop;
 use crate::table::{Cells, Table};
 use crate::view::{Ledger, Snapshot, View};
 
@@ -91,102 +91,6 @@ impl JobOptions {
             discover_every: Duration::from_secs(10),
         }
     }
-}
-
-/// Asks a running job to stop in order; cheap to clone, usable from any thread.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Asks.
-    pub fn request(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether somebody has asked.
-    pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// Why a job ended before its time.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JobError {
-    /// The source cannot go on.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// An output cannot go on.
-    #[error("{0}")]
-    Output(Box<dyn Error + Send + Sync>),
-    /// A checkpoint cannot be continued, or not be kept.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The workers could not be started, or not be connected.
-    #[error("the workers could not be started: {0}")]
-    Start(String),
-    /// The processes of the job have not been told the same.
-    #[error(
-        "the processes of a job have to get the same options: {differences}; start all of them \
-         again with the same"
-    )]
-    OtherOptions {
-        /// What differs, and where.
-        differences: String,
-    },
-    /// Another process of the job ended without a goodbye: it failed, it was killed, or the network
-    /// between is gone.
-    #[error(
-        "process {process} is gone: {reason}; its own last line says why, if it was not killed"
-    )]
-    PeerGone {
-        /// Which.
-        process: usize,
-        /// How that was noticed.
-        reason: String,
-    },
-    /// A worker panicked: a bug.
-    #[error("worker {worker} panicked: {message}")]
-    Panicked {
-        /// Which.
-        worker: usize,
-        /// What it said.
-        message: String,
-    },
-    /// A cut in which a record is in no place, or in two: a bug. It does not become a checkpoint.
-    #[error(
-        "the ledger of epoch {epoch} does not balance: of partition {}, {} records were read, and \
-         {} windowed + {} late + {} dead letters are {}; the job stops before this is committed{}",
-        .partition.0,
-        .ledger.read,
-        .ledger.windowed,
-        .ledger.late,
-        .ledger.dead_letters(),
-        .ledger.windowed + .ledger.late + .ledger.dead_letters(),
-        if *.committed { ", and older checkpoints stay; please report it" } else { "" }
-    )]
-    Unbalanced {
-        /// The epoch of the cut.
-        epoch: u64,
-        /// The first partition of which it does not balance.
-        partition: Partition,
-        /// Its ledger.
-        ledger: Box<Ledger>,
-        /// Whether there are checkpoints.
-        committed: bool,
-    },
-    /// The outputs did not take everything in time after a stop.
-    #[error(
-        "stopped, but the outputs were not complete within {} s{}",
-        .limit.as_secs(),
-        if *.continues { "; the next start goes on from the last checkpoint" } else { "" }
-    )]
-    StopTimedOut {
-        /// How long it was waited for.
-        limit: Duration,
-        /// Whether a checkpoint brings back what is not complete.
-        continues: bool,
-    },
 }
 
 /// What a run came to.

@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::manifest::OutputIdentity;
 use crate::clock::Clock;
 use crate::condition::ConditionKind;
-use crate::job::{JobError, Stop};
+use crate::error::JobError;
 use crate::report::Report;
 use crate::source::SourceError;
+use crate::stop::Stop;
 use crate::telemetry::Telemetry;
 
 /// What a connection between two processes begins with.

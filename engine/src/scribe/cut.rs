@@ -12,7 +12,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::catalog::{self, rows_name, state_name};
 use crate::checkpoint::manifest::ProcessCut;
 use crate::checkpoint::section::{BlobWriter, Encoded};
-use crate::job::JobError;
+use crate::error::JobError;
 use crate::outputs::OpenOutputs;
 
 /// The cut of an epoch that is not stored yet.

@@ -13,8 +13,8 @@ use crate::background::{Background, Bell, GiveWay};
 use crate::checkpoint::manifest::{Manifest, ProcessCut};
 use crate::checkpoint::places::Restoration;
 use crate::finals::SharedRows;
-use crate::job::Stop;
 use crate::outputs::Condition;
+use crate::stop::Stop;
 
 /// Memory of rows between the workers and the scribe, bytes. One letter may exceed it.
 const QUEUE_BYTES_MAX: usize = 16 << 20;

@@ -39,11 +39,12 @@ use crate::checkpoint::blobs::Blobs;
 use crate::checkpoint::catalog::Retention;
 use crate::checkpoint::manifest::{Manifest, OutputIdentity};
 use crate::clock::Clock;
+use crate::error::JobError;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
-use crate::job::{JobError, Stop};
 use crate::outputs::{Condition, OpenOutputs, OutputError, Pending, Recovery, Trouble};
 use crate::report::Report;
+use crate::stop::Stop;
 use crate::telemetry::{Measures, Telemetry};
 
 /// How long after a failure a store is tried again.

@@ -11,7 +11,7 @@ use super::{Lost, Scribe, ScribeCheckpoints, Unable};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::blobs::{BlobError, Blobs};
 use crate::checkpoint::reading::read_sections;
-use crate::job::JobError;
+use crate::error::JobError;
 use crate::outputs::{OpenOutputs, Pending};
 
 impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use strandline_operators::record::{Rejected, Rejection};
 use strandline_operators::window::Tumbling;
 
-use super::{FinalRowsFiles, ParquetCodec, RejectedFiles, Roll, RunId, SinkOptions};
+use super::{FinalRowsFiles, ParquetCodec, RejectedFiles, Roll, SinkOptions};
 use crate::checkpoint::section::BlobWriter;
 use crate::clock::Clock;
 use crate::outputs::{
@@ -13,6 +13,7 @@ use crate::outputs::{
     Visibility,
 };
 use crate::report::Report;
+use crate::run_id::RunId;
 use crate::store::Directory;
 use crate::table::{Cells, Table};
 use crate::telemetry::OutputMeasures;

@@ -28,11 +28,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use crate::run_id::{NotARunId, RunId};
 pub use codec::{ParquetCodec, UnknownCodec};
 pub use files::FileOutputs;
 pub use latest_json::LatestJson;
 pub use layout::Layout;
-pub use names::{DateFolder, NotOurs, RunId};
+pub use names::{DateFolder, NotOurs};
 pub use output_dir::{Existing, OutputDirError, check, has_rows, identify, identity, prepare};
 pub use parquet::{FinalRowColumns, FinalRows, FinalRowsFiles};
 pub use recovery::show_staged;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::latest_json::{LATEST_JSON, document};
-use super::names::{DateFolder, FileName, HiddenName, RunId};
+use super::names::{DateFolder, FileName, HiddenName};
 use super::recovery::{Shown, remove_hidden};
 use crate::checkpoint::manifest::OutputIdentity;
+use crate::run_id::RunId;
 use crate::store::{Directory, EntryKind, StoreError};
 
 /// The folder of final rows.

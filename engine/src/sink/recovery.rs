@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::names::{FileName, HiddenName, RunId};
+use super::names::{FileName, HiddenName};
 use super::output_dir::{STAGING, dates, files};
 use super::{FileFault, LostFile};
 use crate::outputs::{Recovery, Staged};
 use crate::report::Report;
+use crate::run_id::RunId;
 use crate::store::{Directory, STAGED_PREFIX, StoreError};
 
 /// The files of an output.
