@@ -47,6 +47,9 @@ pub struct Origin {
     pub partitions: Runs<(u32, Partition)>,
     /// The offset in the partition.
     pub offsets: Vec<Offset>,
+    /// The number within the message, where several rows come from one: they are of one time and
+    /// place otherwise, and have to be in one order everywhere.
+    pub indices: Runs<u32>,
     /// The watermark of the partition when the row was read.
     pub watermarks: Runs<EventTime>,
 }
@@ -90,6 +93,33 @@ impl Times {
         EventTime::from_millis(millis)
     }
 
+    /// How many of them make a millisecond: as finely as they are counted, which may be 0 (seconds).
+    pub(crate) fn per_millis(&self) -> i64 {
+        if self.millis_per > 1 { 0 } else { self.per_millis }
+    }
+
+    /// The same times, counted in milliseconds if they are counted in seconds.
+    #[must_use]
+    pub(crate) fn at_least_millis(self) -> Self {
+        match self.millis_per {
+            1 => self,
+            _ => self.counted_in(TimeUnit::Millisecond),
+        }
+    }
+
+    /// The same times, counted in a unit that is as fine or finer; what does not fit is the greatest
+    /// or the least time there is.
+    #[must_use]
+    pub(crate) fn counted_in(self, unit: TimeUnit) -> Self {
+        let of = Self::new([], unit);
+        let factor = (of.per_millis * self.millis_per) / (self.per_millis * of.millis_per);
+        if factor <= 1 {
+            return self;
+        }
+        let values: Arc<[i64]> = self.values.iter().map(|t| t.saturating_mul(factor)).collect();
+        Self { values, ..of }
+    }
+
     fn select(&self, rows: impl Iterator<Item = usize>) -> Self {
         Self { values: rows.map(|row| self.values[row]).collect(), ..*self }
     }
@@ -106,7 +136,7 @@ impl Origin {
         self.offsets.is_empty()
     }
 
-    /// Adds a row.
+    /// Adds a row that is the only one of its message.
     pub fn push(
         &mut self,
         source: u32,
@@ -116,6 +146,7 @@ impl Origin {
     ) {
         self.partitions.push((source, partition), 1);
         self.offsets.push(offset);
+        self.indices.push(0, 1);
         self.watermarks.push(watermark, 1);
     }
 }
@@ -193,6 +224,7 @@ impl Batch {
             origin: self.origin.as_ref().map(|origin| Origin {
                 partitions: origin.partitions.filter(mask.values()),
                 offsets: kept().map(|row| origin.offsets[row]).collect(),
+                indices: origin.indices.filter(mask.values()),
                 watermarks: origin.watermarks.filter(mask.values()),
             }),
         }
@@ -213,6 +245,7 @@ impl Batch {
             origin: self.origin.as_ref().map(|origin| Origin {
                 partitions: origin.partitions.take(indices),
                 offsets: each().map(|row| origin.offsets[row]).collect(),
+                indices: origin.indices.take(indices),
                 watermarks: origin.watermarks.take(indices),
             }),
         }
@@ -238,6 +271,7 @@ impl Batch {
             for origin in batches.iter().filter_map(|batch| batch.origin.as_ref()) {
                 all.partitions.extend(&origin.partitions);
                 all.offsets.extend_from_slice(&origin.offsets);
+                all.indices.extend(&origin.indices);
                 all.watermarks.extend(&origin.watermarks);
             }
             all

@@ -22,7 +22,10 @@
 //! | module | what it is |
 //! |---|---|
 //! | `batch` | rows in columns, with the event time and the origin of each |
+//! | `row_format` | values of any columns as bytes that compare as they do |
 //! | `expr` | expressions of a plan, evaluated over batches of columns |
+//! | `key` | what rows are grouped by |
+//! | `aggregate::columns` | aggregates over columns, for many groups |
 //! | `stateful` | operators that keep rows, and the frame that runs them |
 
 pub mod aggregate;
@@ -32,7 +35,11 @@ pub mod decode;
 pub mod epochs;
 #[cfg(feature = "batch")]
 pub mod expr;
+#[cfg(feature = "batch")]
+pub mod key;
 pub mod record;
+#[cfg(feature = "batch")]
+mod row_format;
 #[cfg(feature = "batch")]
 pub mod stateful;
 pub mod time;

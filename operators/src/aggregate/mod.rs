@@ -8,6 +8,8 @@
 //! workers.
 
 mod average;
+#[cfg(feature = "batch")]
+pub mod columns;
 mod count;
 mod min_max;
 mod sum;

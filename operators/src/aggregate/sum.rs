@@ -72,18 +72,15 @@ impl ExactSum {
             total.add(self.fixed() < 0, self.fixed().unsigned_abs(), -PLACES.cast_signed());
             return Some(total.divided_by(count));
         }
-        let magnitude = self.fixed().unsigned_abs();
-        if magnitude == 0 {
-            return Some(0.0);
-        }
-        // With its highest bit set, a quotient by less than 2^64 has at least 64 digits.
-        let zeros = magnitude.leading_zeros();
-        let dividend = magnitude << zeros;
-        let quotient = dividend / u128::from(count);
-        // One division: the two are not done together.
-        let rest = dividend - quotient * u128::from(count);
-        let exponent = -(PLACES + zeros).cast_signed();
-        Some(round(self.fixed() < 0, quotient, exponent, rest != 0))
+        Some(quotient(self.fixed() < 0, self.fixed().unsigned_abs(), -PLACES.cast_signed(), count))
+    }
+
+    /// The sum, rounded to the nearest float, to the even one of two; None beyond the greatest and the
+    /// least.
+    pub fn total(&self) -> Option<f64> {
+        // Half of what rounds to a float rounds to a float.
+        let half = self.divided_by(2)?;
+        if half.abs() > f64::MAX / 2.0 { None } else { self.divided_by(1) }
     }
 
     #[cold]
@@ -134,11 +131,26 @@ impl ExactSum {
     }
 }
 
+/// `magnitude * 2^exponent`, or less than zero, divided by `count`, which is not 0: the nearest float,
+/// the even one of two.
+pub(super) fn quotient(negative: bool, magnitude: u128, exponent: i32, count: u64) -> f64 {
+    if magnitude == 0 {
+        return 0.0;
+    }
+    // With its highest bit set, a quotient by less than 2^64 has at least 64 digits.
+    let zeros = magnitude.leading_zeros();
+    let dividend = magnitude << zeros;
+    let quotient = dividend / u128::from(count);
+    // One division: the two are not done together.
+    let rest = dividend - quotient * u128::from(count);
+    round(negative, quotient, exponent - zeros.cast_signed(), rest != 0)
+}
+
 /// A float as `significand * 2^exponent`, with its sign apart.
-struct Float {
-    negative: bool,
-    significand: u64,
-    exponent: i32,
+pub(super) struct Float {
+    pub(super) negative: bool,
+    pub(super) significand: u64,
+    pub(super) exponent: i32,
 }
 
 impl Float {
@@ -146,7 +158,7 @@ impl Float {
     const DIGITS: u32 = f64::MANTISSA_DIGITS;
 
     #[inline]
-    fn of(number: f64) -> Float {
+    pub(super) fn of(number: f64) -> Float {
         let bits = number.to_bits();
         let fraction = bits & ((1 << (Float::DIGITS - 1)) - 1);
         let biased = (bits >> (Float::DIGITS - 1) & 0x7FF) as i32;

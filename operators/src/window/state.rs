@@ -38,7 +38,7 @@ impl KeyGroup {
     }
 
     /// From the middle of the hash: hash tables use its ends.
-    pub(super) fn of_route(route: u64) -> KeyGroup {
+    pub(crate) fn of_route(route: u64) -> KeyGroup {
         KeyGroup(u16::from(route.to_le_bytes()[4]))
     }
 
