@@ -36,10 +36,23 @@
 //! }
 //! ```
 
+mod edges;
 pub mod frame;
+mod grouping;
+mod rejected;
+mod result_rows;
+mod session_aggregate;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod window_aggregate;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::grouping::MakeError;
+pub use self::rejected::SourceNames;
+pub use self::session_aggregate::SessionAggregate;
+pub use self::window_aggregate::WindowAggregate;
 use crate::batch::Batch;
 use crate::time::EventTime;
 
@@ -72,6 +85,27 @@ pub trait Stateful: 'static {
     /// How much it keeps.
     fn size(&self) -> Size {
         Size::default()
+    }
+}
+
+impl Stateful for Box<dyn Stateful> {
+    fn apply(&mut self, input: usize, batch: Batch, out: &mut Output) {
+        (**self).apply(input, batch, out);
+    }
+    fn advance(&mut self, progress: Progress<'_>, out: &mut Output) {
+        (**self).advance(progress, out);
+    }
+    fn earliest(&self) -> EventTime {
+        (**self).earliest()
+    }
+    fn snapshot(&self) -> Vec<Part> {
+        (**self).snapshot()
+    }
+    fn restore(&mut self, part: Part) -> Result<(), String> {
+        (**self).restore(part)
+    }
+    fn size(&self) -> Size {
+        (**self).size()
     }
 }
 
@@ -123,6 +157,7 @@ pub struct Output {
     late: Vec<Batch>,
     errors: Vec<Batch>,
     counts: Counts,
+    stop: Option<String>,
 }
 
 /// What became of the rows that an operator was given.
@@ -134,6 +169,9 @@ pub struct Counts {
     pub late: u64,
     /// Of these, left out because they could not be computed.
     pub failed: u64,
+    /// Of these, left out because they are in no window: slides that are longer than a window leave
+    /// gaps.
+    pub outside: u64,
     /// Late for some of their windows, and counted in others: not left out.
     pub partly_late: u64,
     /// Rows that left.
@@ -173,6 +211,17 @@ impl Output {
         }
     }
 
+    /// Leaves out rows that are in no window.
+    pub fn leave_out_outside(&mut self, rows: u64) {
+        self.counts.outside += rows;
+    }
+
+    /// Stops the job, which keeps its last checkpoint: nothing more leaves. Of several reasons the
+    /// first is told.
+    pub fn stop(&mut self, reason: impl ToString) {
+        self.stop.get_or_insert_with(|| reason.to_string());
+    }
+
     /// Takes note of rows that are late for some of their windows and counted in others.
     pub fn note_partly_late(&mut self, rows: u64) {
         self.counts.partly_late += rows;
@@ -196,6 +245,16 @@ impl Output {
     /// The rows that could not be computed, since this was last asked.
     pub fn take_errors(&mut self) -> Vec<Batch> {
         std::mem::take(&mut self.errors)
+    }
+
+    /// Whether the job has to stop.
+    pub(crate) fn has_to_stop(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Why the job has to stop, if it has to, since this was last asked.
+    pub fn take_stop(&mut self) -> Option<String> {
+        self.stop.take()
     }
 
     /// What became of all rows since this was last asked.

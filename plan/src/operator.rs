@@ -69,6 +69,14 @@ pub(crate) fn errors(input: &FlowType) -> FlowType {
     rejected(input, [Field::new(reject::REASON, DataType::Utf8, false)])
 }
 
+/// What leaves an operator that computes new rows on its error output: such a row, of which any column
+/// may be null, and why it could not be computed.
+pub(crate) fn errors_of_results(rows: &FlowType) -> FlowType {
+    let fields = rows.schema.fields().iter().map(|field| Field::clone(field).with_nullable(true));
+    let schema = Arc::new(Schema::new(fields.collect::<Fields>()));
+    errors(&FlowType { schema, ..rows.clone() })
+}
+
 /// Rows without event time: they can be written and counted, never windowed.
 fn rejected(input: &FlowType, added: impl IntoIterator<Item = Field>) -> FlowType {
     let fields = input.schema.fields().iter().cloned().chain(added.into_iter().map(Arc::new));

@@ -30,8 +30,10 @@ pub struct Control<'s> {
     pub cuts: StreamVec<'s, Time, Cut>,
     /// What an earlier run kept, on any worker. Nothing is given before this stream has ended.
     pub restored: StreamVec<'s, Time, Part>,
-    /// Told of a part that cannot be taken back.
-    pub damaged: Rc<dyn Fn(String)>,
+    /// Told why the job cannot go on: a part that cannot be taken back, a result that does not fit
+    /// where the plan says that the job stops then. After that nothing leaves the operator any more,
+    /// and its epoch never ends.
+    pub stop: Rc<dyn Fn(String)>,
 }
 
 /// What leaves an operator that runs.
@@ -111,10 +113,9 @@ pub fn run<'s>(
             };
             restored.for_each(|_, parts| {
                 for part in parts.drain(..) {
-                    running
-                        .operator
-                        .restore(part)
-                        .unwrap_or_else(|problem| (control.damaged)(problem));
+                    if let Err(problem) = running.operator.restore(part) {
+                        running.out.stop(problem);
+                    }
                 }
             });
             cuts.for_each(|_, cuts| {
@@ -132,7 +133,12 @@ pub fn run<'s>(
             let arrivals = frontiers[..inputs]
                 .iter()
                 .map(|frontier| Arrival::of(frontier).with(cuts, restored));
-            let made = running.step(&arrivals.collect::<Vec<_>>());
+            let Some(made) = running.step(&arrivals.collect::<Vec<_>>()) else {
+                if let Some(reason) = running.out.take_stop() {
+                    (control.stop)(reason);
+                }
+                return;
+            };
 
             let (mut rows, mut late, mut errors) =
                 (rows.activate(), late.activate(), errors.activate());
@@ -212,6 +218,7 @@ struct Running<S> {
     progress: Vec<EventTime>,
     /// The earliest event time at which rows may leave, as it was said last.
     held: EventTime,
+    stopped: bool,
 }
 
 /// What came of a step.
@@ -229,7 +236,8 @@ struct Made {
 impl<S: Stateful> Running<S> {
     fn new(operator: S) -> Self {
         let (epochs, out) = (Epochs::default(), Output::default());
-        Self { operator, epochs, out, progress: Vec::new(), held: EventTime::MIN }
+        let (progress, held, stopped) = (Vec::new(), EventTime::MIN, false);
+        Self { operator, epochs, out, progress, held, stopped }
     }
 
     /// Applies what belongs to the current epoch, and keeps what belongs to a later one.
@@ -246,8 +254,14 @@ impl<S: Stateful> Running<S> {
         self.operator.apply(input, batch, &mut self.out);
     }
 
-    /// Goes as far as what can still arrive lets it.
-    fn step(&mut self, arrivals: &[Arrival]) -> Made {
+    /// Goes as far as what can still arrive lets it; nowhere once the job has to stop.
+    fn step(&mut self, arrivals: &[Arrival]) -> Option<Made> {
+        let made = (!self.stopped).then(|| self.go(arrivals));
+        self.stopped |= self.out.has_to_stop();
+        made.filter(|_| !self.stopped)
+    }
+
+    fn go(&mut self, arrivals: &[Arrival]) -> Made {
         let arrival = arrivals.iter().copied().fold(Arrival::END, Arrival::and);
         let mut made = Made::default();
         loop {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use arrow_schema::{Field, TimeUnit};
 
-use super::{Operator, Output, errors, late, only_append, schema_of, timed};
+use super::{Operator, Output, errors_of_results, late, only_append, schema_of, timed};
 use crate::aggregate::NamedAggregate;
 use crate::error::Problem;
 use crate::expr::NamedExpr;
@@ -22,6 +22,11 @@ pub const WINDOW_END: &str = "window_end";
 ///
 /// The columns are those of the key, `window_start`, `window_end`, and the aggregates. The event time
 /// of a row is the last millisecond of its window.
+///
+/// On the error output leave such rows too, with a reason: results that do not fit their type (they
+/// also leave as rows, and are null there), and, for a record whose key, argument or filter cannot be
+/// computed, its key and window with no results. A record without a key is left out; one without an
+/// argument does not contribute to that aggregate.
 #[derive(Clone, Debug)]
 pub struct WindowAggregate {
     /// The windows.
@@ -80,7 +85,7 @@ impl Operator for WindowAggregate {
         };
         Ok(Output {
             late: late(input),
-            errors: Some(errors(&rows)),
+            errors: Some(errors_of_results(&rows)),
             state: window_state(&self.window, &self.key),
             ..Output::stateless(rows)
         })

@@ -81,16 +81,16 @@ fn given(made: &Made) -> Vec<(Time, Vec<(i64, i64)>)> {
 fn a_row_leaves_when_event_time_has_passed_it_in_the_epoch_of_that_moment() {
     let mut sums = Running::new(Sums::default());
     sums.receive(0, at(0, 100), batch(&[(100, 1), (1200, 2)]));
-    let made = sums.step(&arrival(0, 900));
+    let made = sums.step(&arrival(0, 900)).unwrap();
     assert!(made.rows.is_empty());
     assert_eq!(made.hold, Some(at(0, 900)));
-    let made = sums.step(&arrival(0, 1500));
+    let made = sums.step(&arrival(0, 1500)).unwrap();
     assert_eq!(given(&made), [(at(0, 999), vec![(999, 1)])]);
     assert_eq!(made.hold, Some(at(0, 1500)));
     // What is kept holds event time, and no epoch.
-    let made = sums.step(&arrival(7, 1990));
+    let made = sums.step(&arrival(7, 1990)).unwrap();
     assert_eq!(made.hold, Some(at(7, 1990)));
-    let made = sums.step(&arrival(7, 5000));
+    let made = sums.step(&arrival(7, 5000)).unwrap();
     assert_eq!(given(&made), [(at(7, 1999), vec![(1999, 2)])]);
 }
 
@@ -101,9 +101,9 @@ fn what_came_for_a_later_epoch_is_in_no_earlier_cut_and_nothing_closes_before_it
     sums.receive(0, at(0, 100), batch(&[(100, 1)]));
     sums.receive(0, at(1, 100), batch(&[(150, 10)]));
     // The frontier has passed the second, but what waits belongs to it.
-    let made = sums.step(&arrival(0, 3000));
+    let made = sums.step(&arrival(0, 3000)).unwrap();
     assert!(made.rows.is_empty());
-    let made = sums.step(&arrival(1, 3000));
+    let made = sums.step(&arrival(1, 3000)).unwrap();
     assert_eq!(made.snapshots.len(), 1);
     let mut restored = Sums::default();
     for part in made.snapshots[0].parts.clone() {
@@ -119,11 +119,23 @@ fn at_the_end_everything_leaves_and_the_last_snapshot_is_empty() {
     let mut sums = Running::new(Sums::default());
     sums.receive(0, at(0, 100), batch(&[(100, 1)]));
     sums.receive(0, at(3, 100), batch(&[(5100, 2)]));
-    let made = sums.step(&[Arrival::END]);
+    let made = sums.step(&[Arrival::END]).unwrap();
     assert_eq!(given(&made), [(at(3, 999), vec![(999, 1)]), (at(3, 5999), vec![(5999, 2)])]);
     assert_eq!(made.hold, None);
     let last = made.snapshots.last().unwrap();
     assert_eq!((last.epoch, last.closing, last.parts.len()), (LAST_EPOCH, true, 0));
+}
+
+#[test]
+fn once_the_job_has_to_stop_nothing_leaves_and_no_epoch_ends() {
+    let mut sums = Running::new(Sums::default());
+    sums.receive(0, at(0, 100), batch(&[(100, 1)]));
+    assert!(sums.step(&arrival(0, 500)).is_some());
+    sums.out.stop("the first reason");
+    sums.out.stop("another");
+    assert!(sums.step(&arrival(1, 5000)).is_none());
+    assert_eq!(sums.out.take_stop().as_deref(), Some("the first reason"));
+    assert!(sums.step(&[Arrival::END]).is_none());
 }
 
 #[test]
@@ -146,9 +158,9 @@ fn an_operator_that_gives_a_row_before_its_earliest_is_a_fault() {
         }
     }
     let mut early = Running::new(Early);
-    early.step(&arrival(0, 500));
+    early.step(&arrival(0, 500)).unwrap();
     early.receive(0, at(0, 500), batch(&[(400, 1)]));
-    early.step(&arrival(0, 500));
+    early.step(&arrival(0, 500)).unwrap();
 }
 
 /// An input of a dataflow whose times are not in one order.
@@ -171,14 +183,14 @@ fn give<D: Clone + 'static>((input, capability): &mut Unordered<D>, data: D) {
 fn in_a_dataflow_rows_leave_behind_the_frontier_and_cuts_are_copied_out() {
     let (rows_sender, given) = std::sync::mpsc::channel();
     let (cuts_sender, cuts_made) = std::sync::mpsc::channel();
-    let (damage_sender, damaged) = std::sync::mpsc::channel();
+    let (stop_sender, stopped) = std::sync::mpsc::channel();
     let held = timely::execute_directly(move |worker| {
         let (mut input, mut cuts, mut restored, probe) = worker.dataflow::<Time, _, _>(|scope| {
             let (input, batches) = unordered::<Batch>(scope);
             let (cuts, cut_requests) = unordered::<Cut>(scope);
             let (restored, parts) = unordered::<Part>(scope);
-            let damaged = Rc::new(move |problem: String| damage_sender.send(problem).unwrap());
-            let control = Control { cuts: cut_requests, restored: parts, damaged };
+            let stop = Rc::new(move |problem: String| stop_sender.send(problem).unwrap());
+            let control = Control { cuts: cut_requests, restored: parts, stop };
             let streams = run("Sums", scope, vec![batches], control, Sums::default());
             streams.snapshots.inspect(move |snapshot| cuts_sender.send(snapshot.clone()).unwrap());
             let rows = streams.rows.inspect(move |batch| rows_sender.send(rows(batch)).unwrap());
@@ -188,7 +200,6 @@ fn in_a_dataflow_rows_leave_behind_the_frontier_and_cuts_are_copied_out() {
             &mut restored,
             Part { group: 0, bytes: postcard::to_stdvec(&(0_i64, 100_i64)).unwrap() },
         );
-        give(&mut restored, Part { group: 0, bytes: vec![0xff] });
         give(&mut cuts, Cut { epoch: 0, closing: false });
         cuts.1.downgrade(&Time::new(1, EventTime::MIN));
         give(&mut input, batch(&[(100, 1), (1500, 2)]));
@@ -210,5 +221,5 @@ fn in_a_dataflow_rows_leave_behind_the_frontier_and_cuts_are_copied_out() {
         cuts.iter().map(|cut| (cut.epoch, cut.parts.len())).collect::<Vec<_>>(),
         [(0, 2), (LAST_EPOCH, 0)]
     );
-    assert_eq!(damaged.iter().count(), 1);
+    assert_eq!(stopped.iter().count(), 0);
 }
