@@ -172,11 +172,14 @@ impl Board {
             .collect()
     }
 
-    /// Decides which window to ask for, among those that began by `begun_by`. `ended`: every
+    /// Decides which window to ask for, among those that began by `begun_by`, by this computer's clock.
+    /// Where none of the open ones did, that clock is behind, and counts for nothing. `ended`: every
     /// window is closing because the run ends, so being final says nothing about being complete.
     pub(crate) fn choose(&self, begun_by: EventTime, ended: bool) -> Option<EventTime> {
         let mut state = self.0.borrow_mut();
         let mut keys = state.open_keys();
+        let is_behind = !keys.is_empty() && keys.keys().all(|start| begun_by < *start);
+        let begun_by = if is_behind { EventTime::MAX } else { begun_by };
         for (start, rows) in &state.rows {
             let known = keys.entry(*start).or_default();
             *known = (*known).max(rows.len() as u64);
@@ -375,6 +378,20 @@ mod tests {
         assert_eq!(board.choose(BEGUN, false), Some(start(20_000)), "not half of the half");
         open(&board, &[]);
         assert_eq!(board.choose(BEGUN, false), Some(start(20_000)), "nothing else is known");
+    }
+
+    #[test]
+    fn a_window_is_shown_on_a_computer_whose_clock_is_behind() {
+        let board = board();
+        let by_its_clock = start(5_000);
+        open(&board, &[(10_000, 4), (20_000, 2)]);
+        assert_eq!(board.choose(by_its_clock, false), Some(start(20_000)));
+        open(&board, &[(20_000, 4), (30_000, 3)]);
+        assert_eq!(board.choose(by_its_clock, false), Some(start(30_000)));
+        // Where it is right, a window of a clock that is fast is left alone, however many keys it has.
+        let board = super::tests::board();
+        open(&board, &[(0, 4), (90_000, 4)]);
+        assert_eq!(board.choose(by_its_clock, false), Some(start(0)));
     }
 
     #[test]
