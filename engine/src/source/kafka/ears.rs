@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::report::Report;
 use crate::source::kafka::in_flight::InFlight;
 use crate::source::kafka::security;
-use crate::source::kafka::settings::KafkaSettings;
+use crate::source::kafka::settings::{Fetch, KafkaSettings};
 use crate::source::kafka::statistics;
 use crate::source::kafka::token::TokenFile;
 use crate::telemetry::Telemetry;
@@ -23,6 +23,9 @@ use crate::telemetry::Telemetry;
 /// mention without TLS.
 const CLOSES: &str =
     "it closes the connection: if this port wants TLS or a login, set security.protocol";
+/// The same where messages are fetched directly.
+const CLOSES_TO_DIRECT: &str = "it closes the connection: if this port wants TLS or a login, use --fetch \
+     client, and set security.protocol";
 /// The same with TLS.
 const CLOSES_WITH_TLS: &str = "it closes the connection: if this port has no TLS, change \
      security.protocol; if it wants a certificate of this program, name it by \
@@ -56,7 +59,11 @@ impl Ears {
     pub(super) fn new(settings: &KafkaSettings) -> Ears {
         Ears {
             log: settings.shows_log().then(|| settings.report.clone()),
-            closes: if security::uses_tls(&settings.options) { CLOSES_WITH_TLS } else { CLOSES },
+            closes: match settings.fetch {
+                Fetch::Direct => CLOSES_TO_DIRECT,
+                Fetch::Client if security::uses_tls(&settings.options) => CLOSES_WITH_TLS,
+                Fetch::Client => CLOSES,
+            },
             token: TokenFile::of(&settings.options),
             telemetry: settings.telemetry.clone(),
             in_flight: InFlight::new(&settings.telemetry),

@@ -157,11 +157,12 @@ impl KafkaSettings {
                     .into(),
             ));
         }
-        for (name, value) in &self.options {
-            check_option(name, value)?;
-        }
+        // First: what it cannot do at all, no other build can.
         if self.fetch == Fetch::Direct {
             direct::check(&self.options)?;
+        }
+        for (name, value) in &self.options {
+            check_option(name, value)?;
         }
         security::check(&self.options)?;
         let mut checked = self.config(None);
@@ -374,7 +375,7 @@ pub fn is_property(name: &str) -> bool {
 }
 
 /// Whether the client can do this only with OpenSSL compiled in.
-fn needs_tls(name: &str, value: &str) -> bool {
+pub(super) fn needs_tls(name: &str, value: &str) -> bool {
     let value = value.to_ascii_lowercase();
     match name {
         "security.protocol" => value.contains("ssl"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 
 use crate::source::SourceError;
-use crate::source::kafka::settings::KafkaSettings;
+use crate::source::kafka::settings::{KafkaSettings, needs_tls};
 
 /// Bytes that are asked for in one fetch of one partition. Smaller than the client's: what is
 /// fetched is read while it still is in the processor's cache.
@@ -104,11 +104,18 @@ pub(in crate::source::kafka) fn check(options: &[(String, String)]) -> Result<()
         } else {
             "has no meaning for --fetch direct"
         };
-        return Err(SourceError::Config(format!(
-            "Kafka option `{name}` {refused}: use --fetch client"
-        )));
+        let client = client_for(needs_tls(name, value), cfg!(feature = "tls"));
+        return Err(SourceError::Config(format!("Kafka option `{name}` {refused}: use {client}")));
     }
     Ok(())
+}
+
+/// The way that can do it: not every build's client has TLS.
+fn client_for(needs_tls: bool, has_tls: bool) -> &'static str {
+    match needs_tls && !has_tls {
+        true => "--fetch client, in a build with `--features tls`",
+        false => "--fetch client",
+    }
 }
 
 impl DirectOptions {
@@ -223,6 +230,20 @@ mod tests {
         assert!(refusal("client.rack", "a").contains("reads from leaders"));
         check(&[("security.protocol".into(), "PLAINTEXT".into())]).unwrap();
         check(&[("check.crcs".into(), "false".into())]).unwrap();
+    }
+
+    #[test]
+    fn a_build_without_tls_is_advised_where_another_would_do_only() {
+        assert_eq!(client_for(true, true), "--fetch client");
+        assert!(client_for(true, false).contains("in a build with `--features tls`"));
+        assert_eq!(client_for(false, false), "--fetch client");
+        let direct = KafkaSettings {
+            fetch: crate::source::kafka::Fetch::Direct,
+            options: vec![("security.protocol".into(), "SSL".into())],
+            ..KafkaSettings::new("localhost:9092", "t")
+        };
+        // In any build: another one alone would not do.
+        assert!(direct.check().unwrap_err().to_string().contains("--fetch client"));
     }
 
     #[test]
