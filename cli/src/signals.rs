@@ -1,4 +1,8 @@
 //! Signals that end a program: the first asks the job to stop in order, the second ends it at once.
+//!
+//! One wish may arrive twice: `timeout` signals its child and then its group, and a Ctrl-C reaches a
+//! program once from the terminal and once from whatever passes it on. What comes right after the first
+//! signal is the first one still.
 
 use std::io;
 use std::time::Duration;
@@ -14,6 +18,8 @@ use crate::status::Voice;
 const INTERRUPTED: i32 = 130;
 /// The exit code of a program that could not stop in order.
 const FAILED: i32 = 1;
+/// How long after the first signal others are the same wish.
+const SAME_WISH: Duration = Duration::from_millis(500);
 /// How long a stop in order may take.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -28,21 +34,56 @@ pub(crate) fn stop_on_signals(stop: &Stop, voice: &Voice) -> io::Result<()> {
     let mut signals = Signals::new(ending())?;
     let (stop, voice) = (stop.clone(), voice.clone());
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let (clock, mut wishes) = (Clock::system(), Wishes::default());
         for _ in signals.forever() {
-            if stop.is_requested() {
-                voice.flush();
-                // Nothing is run at the end: another thread may hold what it needs.
-                signal_hook::low_level::exit(INTERRUPTED);
+            match wishes.take(clock.elapsed()) {
+                Wish::Again => {}
+                Wish::EndAtOnce => {
+                    voice.flush();
+                    // Nothing is run at the end: another thread may hold what it needs.
+                    signal_hook::low_level::exit(INTERRUPTED);
+                }
+                Wish::Stop => {
+                    stop.request();
+                    voice.say("stopping: completing the outputs (once more ends at once)");
+                    let late = voice.clone();
+                    let watch = std::thread::Builder::new().name("end".to_owned());
+                    // Without a thread for it, a stop takes as long as what it waits for.
+                    let _ = watch.spawn(move || end_within(STOP_MAX, &late));
+                }
             }
-            stop.request();
-            voice.say("stopping: completing the outputs (once more ends at once)");
-            let late = voice.clone();
-            let watch = std::thread::Builder::new().name("end".to_owned());
-            // Without a thread for it, a stop takes as long as what it waits for.
-            let _ = watch.spawn(move || end_within(STOP_MAX, &late));
         }
     })?;
     Ok(())
+}
+
+/// What a signal asks for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Wish {
+    Stop,
+    /// The same as the first.
+    Again,
+    EndAtOnce,
+}
+
+/// Tells signals apart.
+#[derive(Debug, Default)]
+struct Wishes {
+    first_at: Option<Duration>,
+}
+
+impl Wishes {
+    /// What a signal that comes now asks for.
+    fn take(&mut self, now: Duration) -> Wish {
+        match self.first_at {
+            None => {
+                self.first_at = Some(now);
+                Wish::Stop
+            }
+            Some(first_at) if now.saturating_sub(first_at) < SAME_WISH => Wish::Again,
+            Some(_) => Wish::EndAtOnce,
+        }
+    }
 }
 
 /// Ends the program if it has not ended by itself: whatever it waits for, such as a store or a disk
@@ -77,4 +118,24 @@ fn ignores(signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_within_half_a_second_are_one_wish() {
+        let mut wishes = Wishes::default();
+        let at = Duration::from_millis;
+        for (now, wish) in [
+            (7_000, Wish::Stop),
+            (7_002, Wish::Again),
+            (7_499, Wish::Again),
+            (7_500, Wish::EndAtOnce),
+            (9_000, Wish::EndAtOnce),
+        ] {
+            assert_eq!(wishes.take(at(now)), wish, "{now}");
+        }
+    }
 }

@@ -140,6 +140,11 @@ impl Running {
         assert!(Command::new("kill").args(arguments).status().unwrap().success());
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn runs(&self) -> bool {
+        std::path::Path::new(&format!("/proc/{}/fd/0", self.child.id())).exists()
+    }
+
     /// Ends it at once, as a power cut does.
     pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
