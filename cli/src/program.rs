@@ -31,9 +31,9 @@ pub(crate) use self::hosts::host_addresses;
 use self::hosts::timely_config;
 use self::keeping::{Keeping, unsynced};
 use self::settings::{job_options, kafka_settings, lowered_event_times, report, roll, terms};
-pub(crate) use self::trouble::{NOT_NOW, UNREADABLE};
+pub(crate) use self::trouble::{NOT_NOW, STOPPED_EARLY, UNREADABLE};
 use self::trouble::{Trouble, UNUSABLE, locked, trouble};
-use self::words::{conclude, introduce, nothing_readable};
+use self::words::{conclude, introduce, nothing_readable, stopped_early};
 use crate::deferred_outputs::DeferredOutputs;
 use crate::demonstration::{self, World};
 use crate::doctor::{self, DOCTOR};
@@ -277,6 +277,9 @@ where
             })?;
             if let Some(line) = nothing_readable(options, &summary) {
                 return Err(Trouble::Unreadable(line));
+            }
+            if let Some(line) = stopped_early(options, &summary) {
+                return Err(Trouble::StoppedEarly(line));
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ use signal_hook::iterator::Signals;
 use strandline_engine::clock::Clock;
 use strandline_engine::report::Log;
 
-use crate::program::{NOT_NOW, UNREADABLE};
+use crate::program::{NOT_NOW, STOPPED_EARLY, UNREADABLE};
 use crate::{duration, signals};
 
 /// The exit code of a command for which somebody has to change something: starting it again would
@@ -107,8 +107,8 @@ impl Supervise {
             // in the way of a start may pass, if there was one before: a store that is away, a port
             // or a lock that the one before still holds.
             let never_started = code == NOT_NOW && !has_run;
-            // A run of which nothing could be read is complete.
-            let is_over = code == 0 || code == UNUSABLE || code == UNREADABLE;
+            // A run of which nothing could be read is complete, and one that was stopped was meant to.
+            let is_over = [0, UNUSABLE, UNREADABLE, STOPPED_EARLY].contains(&code);
             if stopped || is_over || never_started {
                 return Ok(code.into());
             }

@@ -50,7 +50,7 @@ fn what_fails_or_is_killed_is_started_again_until_it_succeeds() {
 
 #[test]
 fn success_and_unusable_options_are_passed_on_without_a_word() {
-    for code in [0, 2] {
+    for code in [0, 2, 4] {
         let output = finish(&[], &format!("echo ran; exit {code}"));
         assert_eq!(output.status.code(), Some(code));
         assert_eq!((lines(&output.stdout).len(), lines(&output.stderr).len()), (1, 0));

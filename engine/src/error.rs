@@ -25,6 +25,22 @@ pub enum JobError {
     /// The workers could not be started, or not be connected.
     #[error("the workers could not be started: {0}")]
     Start(String),
+    /// The address at which this process waits for the others cannot be had.
+    #[error(
+        "process {process} cannot listen at {address}: {error}; {}, or name another address of this \
+         computer in --hostfile, alike for all processes",
+        if *.is_taken { "end the program that has it" } else { "check that it is one of this computer's" }
+    )]
+    CannotListen {
+        /// Which.
+        process: usize,
+        /// Where.
+        address: String,
+        /// Whether another program has it, so that it may be free later.
+        is_taken: bool,
+        /// What the system says.
+        error: String,
+    },
     /// The processes of the job have not been told the same.
     #[error(
         "the processes of a job have to get the same options: {differences}; start all of them \

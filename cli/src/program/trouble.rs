@@ -16,6 +16,10 @@ pub(crate) const NOT_NOW: u8 = 75;
 /// sense to start it again as it is.
 pub(crate) const UNREADABLE: u8 = 3;
 
+/// The exit code of a bounded run that was stopped before its end. Whoever waits for its result must not
+/// take what there is for it.
+pub(crate) const STOPPED_EARLY: u8 = 4;
+
 /// Why a program could not do its work.
 pub(super) enum Trouble {
     /// The user has to change something.
@@ -26,6 +30,8 @@ pub(super) enum Trouble {
     Failed(String),
     /// Never: but no record of a bounded run could be read.
     Unreadable(String),
+    /// It was asked to stop before a bounded run was at its end.
+    StoppedEarly(String),
 }
 
 impl Trouble {
@@ -35,6 +41,7 @@ impl Trouble {
             Trouble::Unusable(line) => (line, UNUSABLE),
             Trouble::NotNow(line) => (line, NOT_NOW),
             Trouble::Unreadable(line) => (line, UNREADABLE),
+            Trouble::StoppedEarly(line) => (line, STOPPED_EARLY),
             Trouble::Failed(line) => (line, FAILED),
         }
     }
@@ -73,7 +80,10 @@ pub(super) fn trouble(error: &JobError) -> Trouble {
         | JobError::Source(
             SourceError::TopicAbsent { .. } | SourceError::DataGone { .. } | SourceError::Config(_),
         ) => Trouble::Unusable(line),
-        JobError::OtherOptions { .. } => Trouble::Unusable(line),
+        JobError::OtherOptions { .. } | JobError::CannotListen { is_taken: false, .. } => {
+            Trouble::Unusable(line)
+        }
+        JobError::CannotListen { is_taken: true, .. } => Trouble::NotNow(line),
         _ => Trouble::Failed(line),
     }
 }

@@ -12,7 +12,7 @@ use strandline_operators::decode::DeadReason;
 use super::keeping::Keeping;
 use crate::demonstration::{self, World};
 use crate::duration;
-use crate::options::Options;
+use crate::options::{Checkpoint, Options};
 use crate::status::Voice;
 
 /// Says what runs where.
@@ -141,6 +141,21 @@ pub(super) fn nothing_readable(options: &Options, summary: &Summary) -> Option<S
     ))
 }
 
+/// What to say of a bounded run that was stopped before its end.
+pub(super) fn stopped_early(options: &Options, summary: &Summary) -> Option<String> {
+    if !options.bounded || summary.finished {
+        return None;
+    }
+    let then = match &options.checkpoint {
+        Checkpoint::At(_) => "start it again with the same options, and it goes on to the same end",
+        Checkpoint::Nowhere => {
+            "without checkpoints it cannot go on: start it again with --replace, or with another --out"
+        }
+    };
+    let read = summary.ledger.read;
+    Some(format!("stopped before the end of this bounded run, after {read} records: {then}"))
+}
+
 #[cfg(test)]
 mod tests {
     use strandline_engine::view::Ledger;
@@ -173,5 +188,12 @@ mod tests {
         assert_eq!(nothing_readable(&bounded, &late), None);
         let stopped = Summary { finished: false, ..summary };
         assert_eq!(nothing_readable(&bounded, &stopped), None);
+        assert_eq!(
+            (stopped_early(&live, &stopped), stopped_early(&bounded, &summary)),
+            (None, None)
+        );
+        assert!(stopped_early(&bounded, &stopped).unwrap().contains("same options"));
+        let nowhere = ["--bounded", "--bootstrap", "kafka:9092", "--checkpoint", "none"];
+        assert!(stopped_early(&options(&nowhere), &stopped).unwrap().contains("--replace"));
     }
 }

@@ -154,8 +154,11 @@ impl Meeting<'_> {
             listener.set_nonblocking(true)?;
             Ok(listener)
         });
-        let listener = listener.map_err(|error| {
-            JobError::Start(format!("process {process} cannot listen at {address}: {error}"))
+        let listener = listener.map_err(|error| JobError::CannotListen {
+            process,
+            address: address.clone(),
+            is_taken: error.kind() == io::ErrorKind::AddrInUse,
+            error: error.to_string(),
         })?;
         Ok(Some(listener))
     }

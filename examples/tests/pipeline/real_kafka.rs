@@ -274,6 +274,53 @@ fn a_process_that_does_not_lead_answers_for_itself_and_says_where_the_job_is_sho
 }
 
 #[test]
+fn a_bounded_run_that_is_stopped_does_not_end_like_one_that_has_finished() {
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "stopped", 1);
+    let log = simulated_log(3, 1, 200_000, &LogOptions::default()).unwrap();
+    fill(&bootstrap, &topic, &log);
+    let out = tempfile::tempdir().unwrap();
+    let options = ["--bootstrap", &bootstrap, "--topic", &topic, "--bounded", "--quiet"];
+    let slow = ["-w", "1", "--kafka-option", "fetch.message.max.bytes=2000"];
+    let place = ["--listen", "none", "--out", out.path().to_str().unwrap()];
+    let line = [&options[..], &slow, &place].concat();
+    let running = Running::start(command(&line));
+    let latest = strandline::engine::store::Directory::local(out.path());
+    wait("it reads", || latest.read("latest.json").ok());
+    running.signal("TERM");
+    let said = running.wait_said("before the end of this bounded run");
+    let (status, stdout) = running.end(LIMIT);
+    assert_eq!((status.code(), stdout.as_str()), (Some(4), ""), "{said}");
+    let (code, stdout, stderr) = finish(command(&line));
+    assert_eq!((code, stdout.lines().count()), (Some(0), 1), "{stderr}");
+}
+
+#[test]
+fn a_port_of_a_process_that_is_taken_may_be_free_later() {
+    let (_hosts, hostfile) = hostfile();
+    let hosts = strandline::engine::store::Directory::local(
+        std::path::Path::new(&hostfile).parent().unwrap(),
+    );
+    let first = String::from_utf8(hosts.read("hosts").unwrap()).unwrap();
+    let address = first.lines().next().unwrap();
+    let _taken = std::net::TcpListener::bind(address).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let start = || {
+        let layout = ["-n", "2", "-p", "0", "--hostfile", &hostfile, "-w", "1"];
+        let place = ["--listen", "none", "--out", out.path().to_str().unwrap()];
+        finish(command(&[&layout[..], &["--bootstrap", "127.0.0.1:1"], &place].concat()))
+    };
+    let (code, _, stderr) = start();
+    let error = stderr.lines().last().unwrap();
+    assert!(code == Some(75) && error.contains(address), "{stderr}");
+    assert!(error.contains("end the program that has it"), "{stderr}");
+    // An address of documentation is none of this computer's.
+    hosts.replace("hosts", b"192.0.2.1:2101\n192.0.2.1:2102\n").unwrap();
+    let (code, _, stderr) = start();
+    assert_eq!(code, Some(2), "{stderr}");
+}
+
+#[test]
 fn a_process_that_is_killed_ends_the_others_with_one_line() {
     let bootstrap = bootstrap();
     let topic = create_topic(&bootstrap, "killed", 4);
