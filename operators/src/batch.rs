@@ -202,6 +202,12 @@ impl Batch {
         Self::new(rows, self.times.clone(), self.origin.clone())
     }
 
+    /// The same rows with their times counted otherwise.
+    #[must_use]
+    pub(crate) fn with_times(self, times: Times) -> Self {
+        Self::new(self.rows, Some(times), self.origin)
+    }
+
     /// The rows for which `mask` is true. Null counts as false.
     ///
     /// # Panics

@@ -170,7 +170,6 @@ impl KeyTable {
     }
 
     /// The number of a key, if it has one.
-    #[cfg(test)]
     pub(crate) fn find(&self, key: &[u8]) -> Option<u32> {
         let hash = xxh3_64(key);
         let same = |id: &u32| *self.keys[*id as usize].bytes == *key;
@@ -211,6 +210,16 @@ impl KeyTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// So many that a table of this size has keys whose hashes meet in it.
+    #[test]
+    fn keys_of_one_length_are_told_apart() {
+        let mut keys = KeyTable::default();
+        let bytes = |n: u32| n.to_be_bytes();
+        let numbers: Vec<u32> = (0..50_000).map(|n| keys.hold(&bytes(n))).collect();
+        assert_eq!(numbers, (0..50_000).collect::<Vec<_>>());
+        assert!((0..50_000).all(|n| keys.find(&bytes(n)) == Some(n)));
+    }
 
     #[test]
     fn a_number_is_given_again_when_nothing_uses_its_key() {

@@ -23,6 +23,7 @@
 //! |---|---|
 //! | `batch` | rows in columns, with the event time and the origin of each |
 //! | `row_format` | values of any columns as bytes that compare as they do |
+//! | `row_order` | which of two rows comes first, by event time and by where they come from |
 //! | `expr` | expressions of a plan, evaluated over batches of columns |
 //! | `key` | what rows are grouped by |
 //! | `aggregate::columns` | aggregates over columns, for many groups |
@@ -40,6 +41,8 @@ pub mod key;
 pub mod record;
 #[cfg(feature = "batch")]
 mod row_format;
+#[cfg(feature = "batch")]
+mod row_order;
 #[cfg(feature = "batch")]
 pub mod stateful;
 pub mod time;

@@ -36,23 +36,34 @@
 //! }
 //! ```
 
+mod as_of_join;
 mod edges;
 pub mod frame;
 mod grouping;
+mod interval_join;
+mod join_side;
+mod pairs;
 mod rejected;
 mod result_rows;
 mod session_aggregate;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod top;
 mod window_aggregate;
+mod window_join;
+mod windowed;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::as_of_join::AsOfJoin;
 pub use self::grouping::MakeError;
+pub use self::interval_join::IntervalJoin;
 pub use self::rejected::SourceNames;
 pub use self::session_aggregate::SessionAggregate;
+pub use self::top::Top;
 pub use self::window_aggregate::WindowAggregate;
+pub use self::window_join::WindowJoin;
 use crate::batch::Batch;
 use crate::time::EventTime;
 
@@ -154,7 +165,8 @@ impl<'a> Progress<'a> {
 #[derive(Debug, Default)]
 pub struct Output {
     rows: Vec<Batch>,
-    late: Vec<Batch>,
+    /// With the input that they came on.
+    late: Vec<(usize, Batch)>,
     errors: Vec<Batch>,
     counts: Counts,
     stop: Option<String>,
@@ -188,11 +200,11 @@ impl Output {
         }
     }
 
-    /// Leaves out rows that are late.
-    pub fn leave_out_late(&mut self, rows: Batch) {
+    /// Leaves out rows of an input that are late.
+    pub fn leave_out_late(&mut self, input: usize, rows: Batch) {
         if !rows.is_empty() {
             self.counts.late += rows.len() as u64;
-            self.late.push(rows);
+            self.late.push((input, rows));
         }
     }
 
@@ -237,8 +249,8 @@ impl Output {
         std::mem::take(&mut self.rows)
     }
 
-    /// The late rows since this was last asked.
-    pub fn take_late(&mut self) -> Vec<Batch> {
+    /// The late rows since this was last asked, each with the input that they came on.
+    pub fn take_late(&mut self) -> Vec<(usize, Batch)> {
         std::mem::take(&mut self.late)
     }
 

@@ -67,8 +67,11 @@ pub struct Output {
     pub rows: FlowType,
     /// How many outputs of such rows it has beside the first.
     pub branches: usize,
-    /// The rows that it leaves out because they are late, if it decides that.
+    /// The rows that it leaves out because they are late, if it decides that; of a join, those of the
+    /// left side.
     pub late: Option<FlowType>,
+    /// The rows of a join's right side that it leaves out because they are late.
+    pub late_right: Option<FlowType>,
     /// The rows that it cannot compute, if there may be any.
     pub errors: Option<FlowType>,
     /// What bounds the rows that it keeps.
@@ -78,7 +81,14 @@ pub struct Output {
 impl Output {
     /// Rows, and nothing else, of an operator that keeps nothing.
     pub fn stateless(rows: FlowType) -> Self {
-        Self { rows, branches: 0, late: None, errors: None, state: StateBound::None }
+        Self {
+            rows,
+            branches: 0,
+            late: None,
+            late_right: None,
+            errors: None,
+            state: StateBound::None,
+        }
     }
 }
 

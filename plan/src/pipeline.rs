@@ -95,8 +95,10 @@ pub enum Port {
     Rows,
     /// Its rows that took another way; see [`Flow::route`]. The first way is [`Port::Rows`].
     Branch(usize),
-    /// Rows that it left out because they were late.
+    /// Rows that it left out because they were late; of a join, those of its left side.
     Late,
+    /// Rows of a join's right side that it left out because they were late.
+    LateRight,
     /// Records that a source could not read.
     DeadLetters,
     /// Rows that it could not compute.
@@ -183,10 +185,18 @@ impl Flow {
         self.pipeline.add(Some(name.into()), vec![self.output], What::Table(table));
     }
 
-    /// The rows that the node leaves out because they are late. They have no event time any more.
+    /// The rows that the node leaves out because they are late; of a join, those of its left side.
+    /// They have no event time any more.
     #[must_use]
     pub fn late(&self) -> Flow {
         self.port(Port::Late)
+    }
+
+    /// The rows of a join's right side that it leaves out because they are late. They have no event
+    /// time any more.
+    #[must_use]
+    pub fn late_right(&self) -> Flow {
+        self.port(Port::LateRight)
     }
 
     /// The records that a source cannot read. They have no event time.

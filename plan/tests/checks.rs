@@ -10,7 +10,7 @@ use strandline_plan::error::Problem;
 use strandline_plan::expr::{col, lit};
 use strandline_plan::flow::{FlowType, Mode, TimeColumn};
 use strandline_plan::node::{Sink, Source, SourceOutput};
-use strandline_plan::operator::{JoinKind, Rank, after, descending};
+use strandline_plan::operator::{Bound, JoinKind, Rank, after, descending};
 use strandline_plan::pipeline::{Flow, Pipeline};
 use strandline_plan::types::timestamp;
 use strandline_plan::window::Window;
@@ -198,6 +198,18 @@ fn columns_of_both_sides_of_a_join_are_told_apart() {
     assert!(said.contains("an as-of join is inner or left, not full"), "{said}");
     let said = refused(|p| join(p).right_prefix("r_").between(after(TEN), after(Duration::ZERO)));
     assert!(said.contains("no time lies between left + 10s and left + 0ns"), "{said}");
+    let said = refused(|p| join(p).right_prefix("r_").between(Bound::At(col("ts")), after(TEN)));
+    assert!(said.contains("right rows would be kept for ever"), "{said}");
+    let late = columns(|p| join(p).right_prefix("r_").within(TEN, TEN).late_right());
+    assert_eq!(late[0], "id");
+    // Of a column that both sides have there is one, which a right row alone fills too.
+    let narrow = |p: &Pipeline| bids(p).select([col("auction").cast(DataType::Int32).named("id")]);
+    let full = |p: &Pipeline| {
+        let joined = rooms(p, true).select(["id".into()]).join(&narrow(p)).on(["id".into()]);
+        joined.kind(JoinKind::Full)
+    };
+    let said = refused(|p| full(p).window(Window::tumbling(TEN)));
+    assert!(said.contains("`id` is BIGINT in the left side and INT in the right"), "{said}");
     let said = refused(|p| bids(p).join(&rooms(p, true)).right_prefix("r_").within(TEN, TEN));
     assert!(said.contains("a join compares at least one column"), "{said}");
 }
@@ -309,7 +321,7 @@ best: top tumbling 10s by tags; first 3 by price DESC, with ties
   gives  auction BIGINT NOT NULL, price DOUBLE, tags TEXT, ts TIMESTAMP(3) NOT NULL, rank BIGINT NOT NULL
   as     append; event time beside the columns
   keeps  keys (tags) × 2 windows
-  also   late rows
+  also   late rows, errors
 
 best_bids: table the newest 3 windows
   reads  best

@@ -35,7 +35,6 @@ mod hyper_log_log;
 mod integer;
 mod make;
 mod moments;
-mod order;
 mod positional;
 mod quantile;
 mod state;
@@ -49,10 +48,10 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::Schema;
 use strandline_plan::aggregate::TypedAggregate;
 
-use self::order::RowOrder;
 use self::state::Accumulator;
 use crate::batch::Batch;
 use crate::expr::{Condition, EvaluateError, Evaluator, Failed};
+use crate::row_order::{Ordered, RowOrder};
 
 /// The partial results of several aggregates, for many groups of rows.
 pub struct Aggregates {
@@ -77,7 +76,7 @@ pub(crate) struct Contributions<'a> {
     /// The rows that contribute; all if there is none.
     mask: Option<BooleanBuffer>,
     /// The order of rows, if the aggregate asked for it.
-    order: Option<&'a order::Ordered>,
+    order: Option<&'a Ordered>,
 }
 
 impl Contributions<'_> {

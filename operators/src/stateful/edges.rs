@@ -65,7 +65,6 @@ impl Ends {
     }
 
     /// Those that are after a time.
-    #[cfg(test)]
     pub(crate) fn after(self, time: i64) -> impl Iterator<Item = i64> {
         std::iter::successors(self.first_after(time), move |end| self.first_after(*end))
     }

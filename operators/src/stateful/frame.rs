@@ -40,8 +40,8 @@ pub struct Control<'s> {
 pub struct Streams<'s> {
     /// Its rows, at their event times or before.
     pub rows: StreamVec<'s, Time, Batch>,
-    /// The rows that it left out because they were late.
-    pub late: StreamVec<'s, Time, Batch>,
+    /// The rows that it left out because they were late, by input.
+    pub late: Vec<StreamVec<'s, Time, Batch>>,
     /// The rows that it could not compute.
     pub errors: StreamVec<'s, Time, Batch>,
     /// What became of the rows of each epoch.
@@ -93,7 +93,8 @@ pub fn run<'s>(
     let inputs = handles.len();
     let all = || (0..inputs).map(|input| (input, Antichain::from_elem(()))).collect::<Vec<_>>();
     let (rows, rows_stream) = builder.new_output_connection(all());
-    let (late, late_stream) = builder.new_output_connection(all());
+    let (late, late_streams): (Vec<_>, Vec<_>) =
+        (0..inputs).map(|_| builder.new_output_connection(all())).unzip();
     let (errors, errors_stream) = builder.new_output_connection(all());
     let (counts, counts_stream) = builder.new_output_connection(all());
     let (snapshots, snapshots_stream) = builder.new_output_connection(all());
@@ -102,7 +103,7 @@ pub fn run<'s>(
         let mut running = Running::new(operator);
         let mut held = Some(Held::of(capabilities));
         let mut rows = OutputBuilder::from(rows);
-        let mut late = OutputBuilder::from(late);
+        let mut late: Vec<_> = late.into_iter().map(OutputBuilder::from).collect();
         let mut errors = OutputBuilder::from(errors);
         let mut counts = OutputBuilder::from(counts);
         let mut snapshots = OutputBuilder::from(snapshots);
@@ -140,16 +141,16 @@ pub fn run<'s>(
                 return;
             };
 
-            let (mut rows, mut late, mut errors) =
-                (rows.activate(), late.activate(), errors.activate());
+            let (mut rows, mut errors) = (rows.activate(), errors.activate());
             for (time, batch) in made.rows {
                 rows.session(&capabilities.rows.delayed(&time)).give(batch);
             }
             let aside = |capability: &Capability<Time>, epoch| {
                 capability.delayed(&Time::new(epoch, EventTime::MAX))
             };
-            for (epoch, batch) in made.late {
-                late.session(&aside(&capabilities.late, epoch)).give(batch);
+            for (epoch, input, batch) in made.late {
+                let capability = aside(&capabilities.late[input], epoch);
+                late[input].activate().session(&capability).give(batch);
             }
             for (epoch, batch) in made.errors {
                 errors.session(&aside(&capabilities.errors, epoch)).give(batch);
@@ -170,7 +171,7 @@ pub fn run<'s>(
     });
     Streams {
         rows: rows_stream,
-        late: late_stream,
+        late: late_streams,
         errors: errors_stream,
         counts: counts_stream,
         snapshots: snapshots_stream,
@@ -180,16 +181,18 @@ pub fn run<'s>(
 /// What the operator may still send at.
 struct Held {
     rows: Capability<Time>,
-    late: Capability<Time>,
+    late: Vec<Capability<Time>>,
     errors: Capability<Time>,
     counts: Capability<Time>,
     snapshots: Capability<Time>,
 }
 
 impl Held {
-    fn of(capabilities: Vec<Capability<Time>>) -> Held {
-        let [rows, late, errors, counts, snapshots] =
-            <[_; 5]>::try_from(capabilities).expect("one for each output");
+    fn of(mut capabilities: Vec<Capability<Time>>) -> Held {
+        let last = capabilities.split_off(capabilities.len() - 3);
+        let [errors, counts, snapshots] = <[_; 3]>::try_from(last).expect("one for each output");
+        let late = capabilities.split_off(1);
+        let rows = capabilities.pop().expect("one for each output");
         Held { rows, late, errors, counts, snapshots }
     }
 
@@ -199,10 +202,9 @@ impl Held {
         }
         // What leaves on the other ports belongs to an epoch and to no event time.
         let aside = Time::new(time.epoch, EventTime::MAX);
-        if *self.late.time() != aside {
-            for capability in
-                [&mut self.late, &mut self.errors, &mut self.counts, &mut self.snapshots]
-            {
+        if *self.counts.time() != aside {
+            let others = [&mut self.errors, &mut self.counts, &mut self.snapshots];
+            for capability in others.into_iter().chain(&mut self.late) {
                 capability.downgrade(&aside);
             }
         }
@@ -225,7 +227,8 @@ struct Running<S> {
 #[derive(Default)]
 struct Made {
     rows: Vec<(Time, Batch)>,
-    late: Vec<(u64, Batch)>,
+    /// Of which input.
+    late: Vec<(u64, usize, Batch)>,
     errors: Vec<(u64, Batch)>,
     counts: Vec<EpochCounts>,
     snapshots: Vec<Snapshot>,
@@ -309,7 +312,8 @@ impl<S: Stateful> Running<S> {
             );
             made.rows.push((Time::new(epoch, event), batch));
         }
-        made.late.extend(self.out.take_late().into_iter().map(|batch| (epoch, batch)));
+        let late = self.out.take_late().into_iter();
+        made.late.extend(late.map(|(input, batch)| (epoch, input, batch)));
         made.errors.extend(self.out.take_errors().into_iter().map(|batch| (epoch, batch)));
     }
 

@@ -110,7 +110,7 @@ impl Grouping {
         }
         let late = mask(fates, |fate| matches!(fate, Fate::Late));
         if late.has_true() {
-            out.leave_out_late(self.late.of(&batch.filter(&late))?);
+            out.leave_out_late(0, self.late.of(&batch.filter(&late))?);
         }
         let outside = fates.iter().filter(|fate| matches!(fate, Fate::Outside)).count();
         out.leave_out_outside(outside as u64);

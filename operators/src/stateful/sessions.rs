@@ -131,7 +131,6 @@ impl<S> Sessions<S> {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.of_key.values().map(|of_key| of_key.sessions.len()).sum()
     }

@@ -1,8 +1,10 @@
 //! Operators alone, with virtual time: the same rows as a reading of the whole input at once, for any
 //! batches, any pace of event time, any cuts, and any number of workers before and after them.
 
+mod joins;
 mod ledger;
 mod records;
+mod tops;
 mod window_aggregates;
 mod windows_known;
 
@@ -103,7 +105,7 @@ impl<'a> Workers<'a> {
             assert!(self.held[worker] <= least, "{least:?} left, and {:?} was held", self.held);
         }
         self.rows.extend(rows);
-        self.late.extend(self.out.take_late());
+        self.late.extend(self.out.take_late().into_iter().map(|(_, rows)| rows));
         self.errors.extend(self.out.take_errors());
         let counts = self.out.take_counts();
         self.counts.read += counts.read;

@@ -43,7 +43,8 @@ impl Operator for AsOfJoin {
             None => StateBound::Keys { key: self.of.key() },
         };
         Ok(Output {
-            late: late(inputs[0]).or_else(|| late(inputs[1])),
+            late: late(inputs[0]),
+            late_right: late(inputs[1]),
             state,
             ..Output::stateless(rows)
         })

@@ -9,7 +9,7 @@ use super::join::JoinOf;
 use super::{Operator, Output, late};
 use crate::error::Problem;
 use crate::expr::Expr;
-use crate::flow::{FlowType, StateBound};
+use crate::flow::{FlowType, StateBound, TimeColumn};
 use crate::types;
 
 /// Pairs rows that are equal in what is compared, where the right one's time lies between two bounds.
@@ -33,7 +33,9 @@ pub enum Bound {
     After(Duration),
     /// Its own time, and so much earlier.
     Before(Duration),
-    /// What an expression over it gives: a timestamp. Where that is null, the row has no pair.
+    /// What an expression over it gives: a timestamp. Where that is null or cannot be computed, the row
+    /// has no pair. Only the latest time can be one: with an earliest time of the left row's own
+    /// choosing, every right row would have to be kept for ever.
     At(Expr),
 }
 
@@ -100,7 +102,19 @@ impl Operator for IntervalJoin {
     }
 
     fn check(&self, inputs: &[&FlowType]) -> Result<Output, Problem> {
-        let rows = self.of.rows(inputs[0], inputs[1])?;
+        let mut rows = self.of.rows(inputs[0], inputs[1])?;
+        if self.of.kind.keeps_right()
+            && let (Some(left), Some(right)) = (&inputs[0].time, &inputs[1].time)
+        {
+            // A right row without a pair has its own time, which is in no column of the left side.
+            let unit = types::finer(left.unit, right.unit);
+            rows.time = Some(TimeColumn { column: None, unit });
+        }
+        if let Bound::At(expr) = &self.from {
+            return Err(Problem::new(format!(
+                "the earliest time of the right row is `{expr}`, so right rows would be kept for ever; use a constant, such as `before(…)`, and filter by `{expr}` behind the join"
+            )));
+        }
         self.from.check(inputs[0])?;
         self.to.check(inputs[0])?;
         let mut span = None;
@@ -114,7 +128,8 @@ impl Operator for IntervalJoin {
             span = Some(Duration::from_millis(to.abs_diff(from)));
         }
         Ok(Output {
-            late: late(inputs[0]).or_else(|| late(inputs[1])),
+            late: late(inputs[0]),
+            late_right: late(inputs[1]),
             state: StateBound::UntilOtherSide { span },
             ..Output::stateless(rows)
         })

@@ -61,7 +61,8 @@ impl fmt::Display for JoinKind {
     }
 }
 
-/// Expressions that are equal in a pair; null is equal to nothing.
+/// Expressions that are equal in a pair; null is equal to nothing, and neither is what cannot be
+/// computed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JoinOn {
     /// Over the left row.
@@ -158,6 +159,21 @@ impl JoinOf {
         if !self.kind.has_right() {
             return Ok(fields);
         }
+        if self.kind.keeps_right() {
+            for (l, r) in self.merged_columns(left, right) {
+                let (l, r) = (left.schema.field(l), right.schema.field(r));
+                if l.data_type() != r.data_type() {
+                    let (l_type, r_type) = (types::name(l.data_type()), types::name(r.data_type()));
+                    return Err(Problem::of_column(
+                        l.name(),
+                        format!(
+                            "`{}` is {l_type} in the left side and {r_type} in the right, and one column for both; cast one of them, or tell them apart with `.right_prefix(\"right_\")`",
+                            l.name()
+                        ),
+                    ));
+                }
+            }
+        }
         for (_, field) in self.right_columns(right) {
             let name = format!("{}{}", self.prefix, field.name());
             if fields.iter().any(|before| *before.name() == name) {
@@ -172,6 +188,16 @@ impl JoinOf {
             fields.push(Field::clone(field).with_name(name).with_nullable(nullable));
         }
         Ok(fields)
+    }
+
+    /// Columns that both sides have and that are one in a pair, by their indices there. A right row
+    /// without a pair gives its own.
+    pub fn merged_columns(&self, left: &FlowType, right: &FlowType) -> Vec<(usize, usize)> {
+        let stay: Vec<usize> = self.right_columns(right).map(|(index, _)| index).collect();
+        let merged = right.schema.fields().iter().enumerate().filter(|(r, _)| !stay.contains(r));
+        merged
+            .filter_map(|(r, field)| Some((left.schema.index_of(field.name()).ok()?, r)))
+            .collect()
     }
 
     /// The columns of the right side that leave, with their indices there: all but those that are

@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Field};
 
 use super::window_aggregate::{By, Windowed, key_fields, window_state, window_time};
-use super::{Operator, Output, late, only_append, schema_of, timed};
+use super::{Operator, Output, errors, late, only_append, schema_of, timed};
 use crate::error::Problem;
 use crate::expr::{Expr, NamedExpr, col};
 use crate::flow::FlowType;
@@ -14,7 +14,8 @@ use crate::window::Window;
 /// Keeps the first rows of each key and window, in an order; they leave when the window is final.
 ///
 /// Rows that the order leaves open are ordered by event time, then by where they come from. All
-/// columns of the rows stay; their event time becomes the last millisecond of the window.
+/// columns of the rows stay; their event time becomes the last millisecond of the window. Rows whose key
+/// or order cannot be computed leave on the error output.
 #[derive(Clone, Debug)]
 pub struct Top {
     /// The windows.
@@ -131,7 +132,12 @@ impl Operator for Top {
             ..input.clone()
         };
         let state = window_state(&self.window, &self.key);
-        Ok(Output { late: late(input), state, ..Output::stateless(rows) })
+        Ok(Output {
+            late: late(input),
+            errors: Some(errors(input)),
+            state,
+            ..Output::stateless(rows)
+        })
     }
 }
 

@@ -42,6 +42,7 @@ impl Operator for WindowJoin {
         let windows = self.window.size().map(|_| self.window.windows_of_a_row().saturating_add(1));
         Ok(Output {
             late: late(inputs[0]),
+            late_right: late(inputs[1]),
             state: StateBound::Windows { key: self.of.key(), windows },
             ..Output::stateless(rows)
         })

@@ -55,6 +55,7 @@ fn names(written: &[Node]) -> Vec<String> {
                 Port::Rows => names[input.node].clone(),
                 Port::Branch(way) => format!("{}.{way}", names[input.node]),
                 Port::Late => format!("{}.late", names[input.node]),
+                Port::LateRight => format!("{}.late_right", names[input.node]),
                 Port::DeadLetters => format!("{}.dead_letters", names[input.node]),
                 Port::Errors => format!("{}.errors", names[input.node]),
             });
@@ -96,7 +97,7 @@ fn inputs_of<'a>(
         let Some(read) = &checked[input.node] else { return Ok(None) };
         let Some(flow) = read.output(input.port) else {
             let has_none = match input.port {
-                Port::Late => {
+                Port::Late | Port::LateRight => {
                     "leaves out no late rows: windows and joins do, of rows that come from a source with nothing but filters and projections between"
                 }
                 Port::DeadLetters => "has no dead letters: only a source that decodes has some",
@@ -128,6 +129,7 @@ fn check_node(node: &Node, name: &str, inputs: &[&FlowType]) -> Result<PlannedNo
             outputs.extend(branches);
             outputs.insert(0, (Port::Rows, output.rows));
             outputs.extend(output.late.map(|flow| (Port::Late, flow)));
+            outputs.extend(output.late_right.map(|flow| (Port::LateRight, flow)));
             outputs.extend(output.errors.map(|flow| (Port::Errors, flow)));
             state = output.state;
         }

@@ -54,6 +54,7 @@ fn output_name(port: Port) -> Option<String> {
         Port::Rows => return None,
         Port::Branch(way) => format!("way {way}"),
         Port::Late => "late rows".into(),
+        Port::LateRight => "late rows of the right side".into(),
         Port::DeadLetters => "dead letters".into(),
         Port::Errors => "errors".into(),
     })

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Contributions;
 use super::extreme::values_or_null;
-use super::order::Place;
 use super::state::Fold;
 use crate::row_format::RowFormat;
+use crate::row_order::Place;
 
 /// The value of the first (or last) row that has one.
 pub(super) struct Positional {

@@ -129,8 +129,18 @@ pub(super) fn sources() -> SourceNames {
     Arc::from(["one".to_owned(), "two".to_owned()])
 }
 
-/// Takes the steps, and gives all that was read.
+/// Takes the steps to the end, where nothing is kept, and gives all that was read.
 pub(super) fn run(workers: &mut Workers<'_>, steps: &[Step]) -> Vec<Read> {
+    let end = |workers: &mut Workers<'_>| workers.end();
+    take(workers, steps, end)
+}
+
+/// Takes the steps, and gives all that was read.
+pub(super) fn take(
+    workers: &mut Workers<'_>,
+    steps: &[Step],
+    end: impl FnOnce(&mut Workers<'_>),
+) -> Vec<Read> {
     let inputs = workers.keys.len();
     let mut watermarks = vec![[i64::MIN; PARTITIONS]; inputs];
     let mut all: Vec<Read> = Vec::new();
@@ -162,6 +172,6 @@ pub(super) fn run(workers: &mut Workers<'_>, steps: &[Step]) -> Vec<Read> {
             Step::Cut(number) => workers.cut(*number),
         }
     }
-    workers.end();
+    end(workers);
     all
 }

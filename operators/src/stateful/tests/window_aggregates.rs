@@ -30,7 +30,7 @@ pub(super) fn make(node: &Node, of_log: bool) -> Box<dyn Stateful> {
 }
 
 /// The windows that each record counts in: those that were not over by its own partition.
-fn windows_of(window: &Window, read: &[Read]) -> Vec<(i64, i64, Vec<Read>)> {
+pub(super) fn windows_of(window: &Window, read: &[Read]) -> Vec<(i64, i64, Vec<Read>)> {
     if let Window::Session { gap } = window {
         let gap = i64::try_from(gap.as_millis()).unwrap();
         let mut accepted: Vec<Read> =

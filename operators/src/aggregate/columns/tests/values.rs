@@ -29,7 +29,7 @@ fn floats() -> impl Strategy<Value = Vec<Option<f64>>> {
     let number = prop_oneof![
         4 => (-1000_i32..1000).prop_map(|n| f64::from(n) / 8.0),
         3 => prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
-        1 => Just(f64::NAN), 1 => Just(f64::INFINITY), 1 => Just(-0.0),
+        1 => Just(f64::NAN), 1 => Just(-f64::NAN), 1 => Just(f64::INFINITY), 1 => Just(-0.0),
     ];
     prop::collection::vec(prop::option::weighted(0.9, number), 0..64)
 }
@@ -221,6 +221,16 @@ proptest! {
             prop_assert!(*error.magnitude() <= *n.magnitude());
         }
     }
+}
+
+#[test]
+fn halves_of_the_last_digit_of_a_decimal_are_rounded_away_from_zero() {
+    let average = |values: [i128; 2]| {
+        let decimals = Decimal128Array::from_iter_values(values);
+        let column: ArrayRef = Arc::new(decimals.with_precision_and_scale(10, 6).unwrap());
+        result(&avg(x()), &column).as_primitive::<Decimal128Type>().value(0)
+    };
+    assert_eq!([[1, 2], [-1, -2], [1, 3], [0, 1]].map(average), [2, -2, 2, 1]);
 }
 
 #[test]

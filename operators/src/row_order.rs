@@ -1,4 +1,4 @@
-//! The order of rows by event time, which first and last go by.
+//! The order of rows by event time, which first, last, top and as-of joins go by.
 
 use std::sync::Arc;
 
@@ -24,6 +24,13 @@ enum Tie {
     /// Source, partition, offset, number within the message.
     Record(u32, u32, u64, u32),
     Row(Arc<[u8]>),
+}
+
+impl Place {
+    /// Before all rows of a time, and after all that are earlier.
+    pub(crate) fn before_all_at(time: i64) -> Self {
+        Self { time, tie: Tie::Record(0, 0, 0, 0) }
+    }
 }
 
 /// What orders rows of a flow.
