@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, bail};
 use strandline_engine::clock::Clock;
 use strandline_engine::sink;
-use strandline_engine::store::Directory;
+use strandline_engine::store::{Directory, StoreError};
 use strandline_engine::view::View;
 use strandline_operators::record::{Offset, Partition};
 use strandline_sim::embedded::EmbeddedBroker;
@@ -33,12 +33,16 @@ const MARK_TEXT: &str = "The rows in this directory are simulated: a Strandline 
 /// How many letters a variable's name may be away from the one that is meant.
 const TYPOS_MAX: usize = 3;
 
-/// Sees to it that simulated rows and those of a real job are never in one directory.
+/// Sees to it that simulated rows and those of a real job are never in one directory. Nothing is touched.
 ///
 /// # Errors
 ///
-/// The directory holds rows of the other kind; what the disk says. Nothing has been touched then.
-pub fn keep_apart(out: &Directory, is_embedded: bool, replaces: bool) -> anyhow::Result<()> {
+/// The directory holds rows of the other kind; what the disk says.
+pub fn refuse_others_rows(
+    out: &Directory,
+    is_embedded: bool,
+    replaces: bool,
+) -> anyhow::Result<()> {
     let (is_marked, has_rows) = (out.contains(MARK)?, sink::has_rows(out)?);
     let place = out.path().display();
     match (is_embedded, is_marked) {
@@ -52,14 +56,42 @@ pub fn keep_apart(out: &Directory, is_embedded: bool, replaces: bool) -> anyhow:
             "{place} holds simulated rows of a demonstration: remove them with --replace, or choose \
              another directory with --out"
         ),
+        _ => Ok(()),
+    }
+}
+
+/// Says in a directory whether the rows in it are simulated.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn mark(out: &Directory, is_embedded: bool) -> Result<(), StoreError> {
+    match (is_embedded, out.contains(MARK)?) {
         (true, false) => {
             out.create()?;
-            out.replace(MARK, MARK_TEXT.as_bytes())?;
+            out.replace(MARK, MARK_TEXT.as_bytes())
         }
-        (false, true) => out.remove_file(MARK)?,
-        (true, true) | (false, false) => {}
+        (false, true) => out.remove_file(MARK),
+        (true, true) | (false, false) => Ok(()),
     }
-    Ok(())
+}
+
+/// The fleet that options ask for, if they do. Nothing is sent yet.
+///
+/// # Errors
+///
+/// They make no fleet.
+pub fn fleet(options: &Options, clock: &Clock) -> anyhow::Result<Option<Fleet>> {
+    let simulates = options.simulate || options.bootstrap.is_none();
+    let fleet = simulates.then(|| {
+        let fleet = FleetOptions {
+            devices: options.devices as usize,
+            rate_per_device_hz: options.rate,
+            ..FleetOptions::default()
+        };
+        Fleet::new(fleet, clock.wall())
+    });
+    Ok(fleet.transpose()?)
 }
 
 /// A variable of the environment that looks as if it was meant to name the brokers, and does not.
@@ -116,23 +148,13 @@ pub struct World {
 }
 
 impl World {
-    /// The Kafka that `options` name, or else an embedded one with the topic, and the fleet that
-    /// they ask for. Nothing is sent yet.
+    /// The Kafka that `options` name, or else an embedded one with the topic, and a [`fleet`]. Nothing is
+    /// sent yet.
     ///
     /// # Errors
     ///
-    /// If the embedded broker cannot be started, or the options make no fleet.
-    pub fn of(options: &Options, clock: &Clock) -> anyhow::Result<World> {
-        let simulates = options.simulate || options.bootstrap.is_none();
-        let fleet = simulates.then(|| {
-            let fleet = FleetOptions {
-                devices: options.devices as usize,
-                rate_per_device_hz: options.rate,
-                ..FleetOptions::default()
-            };
-            Fleet::new(fleet, clock.wall())
-        });
-        let fleet = fleet.transpose()?;
+    /// If the embedded broker cannot be started.
+    pub fn start(options: &Options, fleet: Option<Fleet>) -> anyhow::Result<World> {
         if let Some(bootstrap) = &options.bootstrap {
             return Ok(World { bootstrap: bootstrap.clone(), fleet, embedded: None });
         }
@@ -253,19 +275,23 @@ mod tests {
             date.replace(&format!("strandline-{run}-000-0000000000-000000.parquet"), b"row")
                 .unwrap();
         };
+        let keep_apart = |is_embedded, replaces| {
+            refuse_others_rows(&out, is_embedded, replaces)?;
+            mark(&out, is_embedded).map_err(anyhow::Error::from)
+        };
         // An empty place is anybody's.
-        keep_apart(&out, false, false).unwrap();
-        keep_apart(&out, true, false).unwrap();
+        keep_apart(false, false).unwrap();
+        keep_apart(true, false).unwrap();
         assert!(out.contains(MARK).unwrap());
         write_row();
         assert!(sink::has_rows(&out).unwrap());
         // The demonstration comes again.
-        keep_apart(&out, true, false).unwrap();
-        let refused = keep_apart(&out, false, false).unwrap_err().to_string();
+        keep_apart(true, false).unwrap();
+        let refused = keep_apart(false, false).unwrap_err().to_string();
         assert!(refused.contains("simulated rows of a demonstration"), "{refused}");
-        keep_apart(&out, false, true).unwrap();
+        keep_apart(false, true).unwrap();
         assert!(!out.contains(MARK).unwrap());
-        let refused = keep_apart(&out, true, false).unwrap_err().to_string();
+        let refused = keep_apart(true, false).unwrap_err().to_string();
         assert!(refused.contains("holds rows of a real job: name a broker"), "{refused}");
         assert!(!out.contains(MARK).unwrap());
     }

@@ -6,6 +6,7 @@
 
 mod disk;
 mod findings;
+mod job;
 mod kafka;
 mod look;
 mod machine;
@@ -13,16 +14,19 @@ mod machine;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use strandline_dashboard::PageOptions;
 use strandline_engine::clock::Clock;
-use strandline_operators::decode::{DeadReason, Decode};
+use strandline_engine::table::{Cells, Table};
+use strandline_operators::aggregate::{Aggregate, Count};
+use strandline_operators::decode::{DeadReason, Decode, JsonFields};
 use strandline_operators::time::EventTime;
 use strandline_sim::command_line::one_line;
 
-use crate::kafka_options;
-use crate::options::Options;
-
 use self::findings::Findings;
+use crate::options::Options;
+use crate::program::{Asked, Program};
 
 /// The command `strandline doctor`. It does not know what a job reads of its records: the job's own
 /// program does, which takes the same word.
@@ -37,22 +41,33 @@ pub struct Doctor {
 impl Doctor {
     /// Says it.
     pub fn run(self) -> ExitCode {
-        run("strandline", self.arguments, None)
+        let table = Table::new::<(u64,)>("key", "keys", &["count"]);
+        let stand_in = Program {
+            name: "strandline",
+            about: "",
+            decoder: JsonFields::new("key", "time", ["value"]),
+            aggregate: (Count,),
+            page: PageOptions::for_table(&table),
+            table,
+        };
+        run(&stand_in, self.arguments, false)
     }
 }
 
 /// The word that a program's command line begins with.
 pub const DOCTOR: &str = "doctor";
+/// How long the cluster may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The exit code where the job would not run.
 const WOULD_NOT_RUN: u8 = 1;
 /// The exit code of options that cannot be read.
 const UNUSABLE: u8 = 2;
 
 /// How a job reads a payload: its event time, or why it is a dead letter.
-pub(crate) type Read<'a> = Box<dyn FnMut(&[u8]) -> Result<EventTime, DeadReason> + 'a>;
+type Read<'a> = Box<dyn FnMut(&[u8]) -> Result<EventTime, DeadReason> + 'a>;
 
 /// How a job with this decoder reads a payload.
-pub(crate) fn read_by<'a, D: Decode>(decoder: &'a D) -> Read<'a> {
+fn read_by<'a, D: Decode>(decoder: &'a D) -> Read<'a> {
     let mut decoder = decoder.clone();
     Box::new(move |payload| match payload {
         // Ingestion does not ask a decoder for these.
@@ -61,16 +76,24 @@ pub(crate) fn read_by<'a, D: Decode>(decoder: &'a D) -> Read<'a> {
     })
 }
 
-/// Examines what a program named `name` would meet with the arguments after the word `doctor`, and says
-/// it on the standard output stream. `read` is how it reads records, if it is known.
-pub(crate) fn run(name: &str, arguments: Vec<OsString>, read: Option<Read<'_>>) -> ExitCode {
+/// Examines what a program would meet with the arguments after the word `doctor`, and says it on the
+/// standard output stream. `knows_records`: whether it is the job's own program.
+pub(crate) fn run<D, A>(
+    program: &Program<D, A>,
+    arguments: Vec<OsString>,
+    knows_records: bool,
+) -> ExitCode
+where
+    D: Decode + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
+{
     let json = arguments.iter().any(|argument| argument == "--json");
-    let program = OsString::from(format!("{name} {DOCTOR}"));
+    let name = format!("{} {DOCTOR}", program.name);
     let arguments = arguments.into_iter().filter(|argument| argument != "--json");
     let about = "Says whether a job with these options would run, and if not, what to do. \
                  Takes the options of the job, and --json";
-    let line = std::iter::once(program).chain(arguments);
-    let options = match Options::read(&format!("{name} {DOCTOR}"), about, line) {
+    let line = std::iter::once(OsString::from(&name)).chain(arguments);
+    let options = match Options::read(&name, about, line) {
         Ok(options) => options,
         Err(error) if error.use_stderr() => {
             // Nobody to tell: the exit code says it too.
@@ -83,12 +106,20 @@ pub(crate) fn run(name: &str, arguments: Vec<OsString>, read: Option<Read<'_>>) 
         }
     };
     let mut findings = Findings::new(!json);
-    examine(&options, read, &mut findings);
+    examine(program, knows_records, &options, &mut findings);
     findings.conclude();
     if findings.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(WOULD_NOT_RUN) }
 }
 
-fn examine(options: &Options, read: Option<Read<'_>>, findings: &mut Findings) {
+fn examine<D, A>(
+    program: &Program<D, A>,
+    knows_records: bool,
+    options: &Options,
+    findings: &mut Findings,
+) where
+    D: Decode + Sync,
+    A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
+{
     let clock = Clock::system();
     for secret in &options.secrets_on_command_line {
         findings.warn(
@@ -97,10 +128,24 @@ fn examine(options: &Options, read: Option<Read<'_>>, findings: &mut Findings) {
             format!("put it into a file and say --kafka-option-file {secret}=FILE"),
         );
     }
-    match kafka_options::all(options) {
-        Err(error) => findings.fail("options", error, "mend that, and ask again"),
-        Ok(kafka_options) => kafka::examine(options, kafka_options, read, &clock, findings),
+    for line in options.without_effect() {
+        findings.warn("options", line, "");
+    }
+    let asked = match Asked::of(&program.decoder, options, &clock) {
+        Ok(asked) => Some(asked),
+        Err(trouble) => {
+            findings.refuse("options", trouble.line_and_code().0);
+            None
+        }
+    };
+    let mut source = None;
+    if let Some(asked) = &asked {
+        let read = knows_records.then(|| read_by(&asked.decoder));
+        source = kafka::examine(options, &asked.kafka_options, read, &clock, findings);
     }
     disk::examine(options, findings);
+    if let Some(asked) = asked {
+        job::examine(program, knows_records, options, asked, source, findings);
+    }
     machine::examine(options, findings);
 }

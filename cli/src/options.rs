@@ -4,9 +4,11 @@
 mod check;
 mod environment;
 mod file;
+mod ineffective;
 mod value_check;
 mod values;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,6 +69,9 @@ pub struct Options {
     /// Names of secrets that the command line holds
     #[arg(skip)]
     pub(crate) secrets_on_command_line: Vec<String>,
+    /// The long names of the options that the command line or the environment gives
+    #[arg(skip)]
+    pub(crate) given: BTreeSet<String>,
     /// How messages are fetched: by the client, or directly: cheaper, without TLS and SASL
     #[arg(long, value_name = "client|direct", value_parser = fetch, default_value = "client")]
     pub fetch: Fetch,
@@ -180,6 +185,23 @@ impl Options {
         Options::command().mut_args(with_environment)
     }
 
+    /// Reads those of a job, whose help says what else the program can do.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`read`](Options::read).
+    pub fn read_job(
+        name: &str,
+        about: &str,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Options, clap::Error> {
+        let more = format!(
+            "{name} doctor [OPTIONS] says whether a job with these options would run, and if not, what to \
+             do.\nThe program strandline has the commands around jobs: supervise, checkpoints, doctor."
+        );
+        Options::read_with_help(name, about, &more, arguments)
+    }
+
     /// Reads the options of the program `name` from its arguments (the first is the program), the
     /// environment and the file that `--config` names.
     ///
@@ -191,10 +213,20 @@ impl Options {
         about: &str,
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Options, clap::Error> {
+        Options::read_with_help(name, about, "", arguments)
+    }
+
+    fn read_with_help(
+        name: &str,
+        about: &str,
+        more: &str,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Options, clap::Error> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         let plain = Options::command()
             .name(name.to_owned())
             .about(about.to_owned())
+            .after_help(more.to_owned())
             .mut_args(with_negative_values);
         let mut command = plain.clone().mut_args(with_environment);
         check_environment(&plain, &mut command)?;
@@ -211,6 +243,12 @@ impl Options {
         let matches = command.clone().try_get_matches_from(arguments)?;
         let mut options = Options::from_arg_matches(&matches)?;
         options.secrets_on_command_line = on_command_line(&matches);
+        let is_given = |id: &&str| {
+            let source = matches.value_source(id);
+            matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        };
+        let ids = matches.ids().map(clap::Id::as_str).filter(is_given);
+        options.given = ids.map(|id| id.replace('_', "-")).collect();
         options.check().map_err(|(option, wrong)| {
             let wrong = match matches.value_source(&option.replace('-', "_")) {
                 Some(ValueSource::EnvVariable) => {

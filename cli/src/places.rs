@@ -31,7 +31,10 @@ pub(crate) fn keep_apart(out: &Path, checkpoints: &Path) -> Result<(), String> {
 
 /// The path without links and `..`, as far as it exists.
 fn resolved(path: &Path) -> Result<PathBuf, String> {
-    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    let failed = |error: io::Error| {
+        let path = path.display();
+        format!("{path}: {error}; move away what is there, or name another directory")
+    };
     let mut resolved = PathBuf::new();
     for component in std::path::absolute(path).map_err(failed)?.components() {
         match component {

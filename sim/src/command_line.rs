@@ -34,8 +34,20 @@ pub fn one_line(error: &clap::Error) -> String {
     // These programs take no values without an option's name that something could be passed as.
     let parts = parts.filter(|part| !part.starts_with("tip: to pass"));
     let line = parts.collect::<Vec<_>>().join("; ");
-    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // The library's words for a number that is none say nothing of what to write.
+    NUMBERS.iter().fold(line.to_owned(), |line, (said, better)| line.replace(said, better))
 }
+
+/// What Rust says of texts that are no numbers, and what is said instead.
+const NUMBERS: [(&str, &str); 6] = [
+    (": invalid digit found in string", ": give a whole number, such as 4"),
+    (": cannot parse integer from empty string", ": give a whole number, such as 4"),
+    (": number too large to fit in target type", ": the number is too large; give a smaller one"),
+    (": number too small to fit in target type", ": the number is too small; give a greater one"),
+    (": invalid float literal", ": give a number, such as 0.5"),
+    (": cannot parse float from empty string", ": give a number, such as 0.5"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -74,6 +86,23 @@ mod tests {
             ("--topic", "a value is required for '--topic <TOPIC>' but none was supplied"),
         ] {
             assert_eq!(wrong(&[argument]), line);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused_with_what_to_write() {
+        let option = |name: &'static str| Arg::new(name).long(name);
+        let command = Command::new("job")
+            .arg(option("workers").value_parser(clap::value_parser!(usize)))
+            .arg(option("rate").value_parser(clap::value_parser!(f64)));
+        for (argument, hint) in [
+            ("--workers=abc", "'abc' for '--workers <workers>': give a whole number, such as 4"),
+            ("--workers=", "give a whole number, such as 4"),
+            ("--workers=99999999999999999999", "the number is too large"),
+            ("--rate=much", "give a number, such as 0.5"),
+        ] {
+            let error = command.clone().try_get_matches_from(["job", argument]).unwrap_err();
+            assert!(one_line(&error).contains(hint), "{}", one_line(&error));
         }
     }
 

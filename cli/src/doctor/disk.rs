@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use strandline_engine::checkpoint::catalog;
 use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::checkpoint::object::ObjectBlobs;
-use strandline_engine::sink;
+use strandline_engine::sink::FOLDERS;
 use strandline_engine::store::{Directory, StoreError};
 
 use super::findings::Findings;
@@ -19,39 +18,32 @@ const ROOM_MIN_BYTES: u64 = 64 << 20;
 const PROBE_BYTES: usize = 4096;
 
 pub(super) fn examine(options: &Options, findings: &mut Findings) {
-    let is_demonstration = options.bootstrap.is_none();
-    let continues = match &options.checkpoint {
-        Checkpoint::At(_) if is_demonstration => false,
-        Checkpoint::Nowhere => {
-            findings.warn(
-                "checkpoints",
-                "--checkpoint none: a run that ends does not go on",
-                "name a directory or s3://BUCKET/PREFIX",
-            );
-            false
+    match &options.checkpoint {
+        // The demonstration keeps none.
+        _ if options.bootstrap.is_none() => {}
+        Checkpoint::Nowhere => findings.warn(
+            "checkpoints",
+            "--checkpoint none: a run that ends does not go on",
+            "name a directory or s3://BUCKET/PREFIX",
+        ),
+        Checkpoint::At(place) => checkpoints(place, findings),
+    }
+    directory("outputs", "--out", &options.out, findings);
+    for folder in FOLDERS {
+        let path = options.out.join(folder);
+        if path.exists()
+            && let Err(error) = try_out(&path)
+        {
+            findings.refuse("outputs", &error.to_string());
         }
-        Checkpoint::At(place) => checkpoints(options, place, findings),
-    };
-    let out = &options.out;
-    directory("outputs", "--out", out, findings);
-    let has_rows = sink::has_rows(&Directory::local(out)).unwrap_or(false);
-    if has_rows && !continues && options.process == 0 && !options.append && !options.replace {
-        findings.fail(
-            "outputs",
-            format!("{} holds rows of an earlier run", out.display()),
-            "add to them with --append, remove them with --replace, or choose another directory",
-        );
     }
 }
 
-/// Whether there is a checkpoint that the job would continue.
-fn checkpoints(options: &Options, place: &str, findings: &mut Findings) -> bool {
+/// Whether checkpoints can be kept there.
+fn checkpoints(place: &str, findings: &mut Findings) {
     let blobs = match ObjectBlobs::open(place) {
         Ok(blobs) => blobs,
-        Err(error) => {
-            findings.fail("checkpoints", error.to_string(), "name another place by --checkpoint");
-            return false;
-        }
+        Err(error) => return findings.refuse("checkpoints", &error.to_string()),
     };
     match blobs.directory().map(Path::to_owned) {
         Some(path) => directory("checkpoints", "--checkpoint", &path, findings),
@@ -59,24 +51,9 @@ fn checkpoints(options: &Options, place: &str, findings: &mut Findings) -> bool 
             Ok(()) => findings.ok("checkpoints", format!("{place} can be written")),
             Err(error) => {
                 findings.fail("checkpoints", error.to_string(), "check the bucket and its rights");
-                return false;
             }
         },
     }
-    let listed = match catalog::list(&blobs) {
-        Ok(listed) => listed,
-        Err(error) => {
-            findings.fail("checkpoints", error.to_string(), "check that it can be read");
-            return false;
-        }
-    };
-    let newest = listed.into_iter().rev().find_map(|listed| listed.manifest.ok());
-    let continues = newest.is_some_and(|manifest| !options.fresh && manifest.cut.is_some());
-    match continues {
-        true => findings.ok("checkpoints", format!("a job goes on from the newest in {place}")),
-        false => findings.ok("checkpoints", format!("{place} has none: a job begins anew")),
-    }
-    continues
 }
 
 /// Tries everything that a job does in a directory, in the nearest one that is there.
@@ -87,18 +64,14 @@ fn directory(of: &'static str, option: &str, path: &Path, findings: &mut Finding
             findings.ok(of, format!("{}: files are written, synced and renamed", path.display()));
         }
         Err(error) => {
-            return findings.fail(
-                of,
-                error.to_string(),
-                format!("let this user write in {}, or name another by {option}", there.display()),
-            );
+            return findings.refuse(of, &format!("{option} {}: {error}", path.display()));
         }
     }
     if there == path
         && path.join(".lock").exists()
         && let Err(error) = Lock::acquire(path)
     {
-        findings.fail(of, error.to_string(), "stop that job, or name another directory");
+        findings.refuse(of, &error.to_string());
     }
     room(of, &there, findings);
 }

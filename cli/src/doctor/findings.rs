@@ -69,6 +69,11 @@ impl Findings {
         self.add(of, Outcome::Fail, found.into(), advice.into());
     }
 
+    /// A refusal of the job itself, which says what to do.
+    pub(super) fn refuse(&mut self, of: &'static str, found: &str) {
+        self.add(of, Outcome::Fail, found.to_owned(), String::new());
+    }
+
     fn add(&mut self, of: &'static str, outcome: Outcome, found: String, advice: String) {
         if self.shows {
             let then = if advice.is_empty() { "" } else { ": " };

@@ -12,16 +12,17 @@ use strandline_engine::source::{PartitionStart, Plan, Reader, Source, SourceErro
 use strandline_operators::record::Offset;
 use strandline_operators::time::EventTime;
 
-use super::Read;
 use super::findings::Findings;
 use super::look::Look;
+use super::{ANSWER_WITHIN, Read};
 use crate::duration;
 use crate::options::Options;
+use crate::program::kafka_settings;
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// How long the cluster may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// In the place of a broker of the job itself, which is not started.
+const NO_BROKER: &str = "127.0.0.1:1";
 /// How long the newest records may take to arrive.
 const READ_WITHIN: Duration = Duration::from_secs(15);
 /// Records that are looked at of a partition, the newest.
@@ -35,23 +36,33 @@ const AHEAD_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn examine(
     options: &Options,
-    kafka_options: Vec<(String, String)>,
+    kafka_options: &[(String, String)],
     read: Option<Read<'_>>,
     clock: &Clock,
     findings: &mut Findings,
-) {
-    let Some(bootstrap) = &options.bootstrap else {
+) -> Option<KafkaSource> {
+    // As the job itself does.
+    let bootstrap = options.bootstrap.as_deref().unwrap_or(NO_BROKER);
+    let settings = kafka_settings(options, kafka_options.to_vec(), bootstrap, Report::silent());
+    let own = match KafkaSource::new(settings) {
+        Ok(own) => own,
+        Err(error) => {
+            findings.refuse("options", &error.to_string());
+            return None;
+        }
+    };
+    if options.bootstrap.is_none() {
         findings.warn(
             "broker",
             "none is named: the job runs its demonstration",
             "name one by --bootstrap or KAFKA_BOOTSTRAP",
         );
-        return;
-    };
+        return None;
+    }
     let said = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&said);
     let settings = KafkaSettings {
-        options: kafka_options,
+        options: kafka_options.to_vec(),
         fetch: options.fetch,
         // All of it: where the newest records are is found by its ends.
         start: Start::Earliest,
@@ -64,7 +75,8 @@ pub(super) fn examine(
     let source = match KafkaSource::new(settings) {
         Ok(source) => source,
         Err(error) => {
-            return findings.fail("options", error.to_string(), "mend that, and ask again");
+            findings.refuse("options", &error.to_string());
+            return None;
         }
     };
     for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
@@ -80,7 +92,10 @@ pub(super) fn examine(
     let asked = Clock::system();
     let plan = match source.plan(&[], &|| ANSWER_WITHIN < asked.elapsed()) {
         Ok(plan) => plan,
-        Err(error) => return no_plan(&error, bootstrap, &said, findings),
+        Err(error) => {
+            no_plan(&error, bootstrap, &said, findings);
+            return None;
+        }
     };
     advertised(&source, findings);
     let look = take_look(&source, options, &plan, read, clock, findings);
@@ -88,6 +103,7 @@ pub(super) fn examine(
         messages(options, &look, clock, findings);
         look.report(findings);
     }
+    Some(own)
 }
 
 /// Connects to `host:port`.
@@ -124,7 +140,7 @@ fn no_plan(
                 format!("a job would wait for {bootstrap} until it answers"),
             );
         }
-        error => findings.fail("cluster", error.to_string(), "mend that, and ask again"),
+        error => findings.refuse("cluster", &error.to_string()),
     }
 }
 

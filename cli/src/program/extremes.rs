@@ -37,7 +37,6 @@ use strandline_sim::producer::{FleetProducer, Pace, ProducerOptions};
 use strandline_sim::random::SplitMix64;
 
 use super::settings::{job_options, kafka_settings, lowered_event_times, roll};
-use crate::demonstration::World;
 use crate::options::Options;
 use crate::panics;
 use crate::status::Voice;
@@ -284,12 +283,10 @@ fn check(given: &[String], starts: usize) {
 
 /// Runs a job over what is on a broker in this process.
 fn check_on_kafka(broker: &EmbeddedBroker, given: &[String]) {
-    let (clock, voice) = (Clock::system(), Voice::new(true));
     let more = [format!("--bootstrap={}", broker.bootstrap()), "--topic=t".to_owned()];
     let Ok(options) = read(&[given, &more, &["--bounded".to_owned()]].concat()) else { return };
     println!("\njob on Kafka {}", given.join(" "));
-    let world = World::of(&options, &clock).unwrap();
-    let settings = kafka_settings(&options, Vec::new(), &world, &voice);
+    let settings = kafka_settings(&options, Vec::new(), broker.bootstrap(), Report::silent());
     match KafkaSource::new(KafkaSettings { embedded: true, ..settings }) {
         Ok(source) => {
             let summary = run(source, &options, tempfile::tempdir().unwrap().path());

@@ -1,7 +1,6 @@
 //! What a job keeps for the next start: its checkpoints, which nobody else may touch meanwhile.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use strandline_engine::checkpoint::lock::Lock;
@@ -9,11 +8,10 @@ use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::checkpoint::{Checkpoints, catalog, own_place};
 use strandline_engine::clock::Clock;
 use strandline_engine::sink::{self, RunId};
-use strandline_engine::store::Directory;
+use strandline_engine::store::{Directory, StoreError};
 
 use super::trouble::{Trouble, away, locked};
 use crate::options::{Checkpoint, Options};
-use crate::places;
 use crate::status::Voice;
 
 /// The checkpoints of a job, and the lock on them.
@@ -44,9 +42,6 @@ impl Keeping {
     ) -> Result<Option<Keeping>, Trouble> {
         let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
         let Checkpoint::At(place) = &options.checkpoint else { return Ok(None) };
-        if !place.contains("://") {
-            places::keep_apart(&options.out, Path::new(place)).map_err(Trouble::Unusable)?;
-        }
         let blobs = ObjectBlobs::open(place).map_err(|error| unusable(&error))?;
         let leads = options.process == 0;
         let lock = blobs.directory().filter(|_| leads).map(Lock::acquire);
@@ -59,34 +54,56 @@ impl Keeping {
             blobs.remove_leftovers().map_err(|error| away(error.into()))?;
         }
         let continues = continues(options, &blobs, out)? && leads;
-        let checkpoints = Checkpoints {
-            blobs: Arc::new(blobs),
-            every: options.checkpoint_every,
-            keep: options.keep as usize,
-            fresh: options.fresh,
-            start: RunId::fresh(clock),
-            shape: BTreeMap::new(),
-            outputs: None,
-        };
+        let checkpoints =
+            checkpoints(options, blobs, out, clock).map_err(|error| unusable(&error))?;
         let (checkpoints, place) = (Some(checkpoints), place.clone());
         Ok(Some(Keeping { checkpoints, place, continues, _lock: lock }))
     }
+}
+
+/// How a job with these options keeps its checkpoints there, with its rows in `out`.
+///
+/// # Errors
+///
+/// It cannot be read which directory that is.
+pub(crate) fn checkpoints(
+    options: &Options,
+    blobs: ObjectBlobs,
+    out: &Directory,
+    clock: &Clock,
+) -> Result<Checkpoints, StoreError> {
+    Ok(Checkpoints {
+        blobs: Arc::new(blobs),
+        every: options.checkpoint_every,
+        keep: options.keep as usize,
+        fresh: options.fresh,
+        start: RunId::fresh(clock),
+        shape: BTreeMap::new(),
+        outputs: Some(sink::identity(out)?),
+    })
 }
 
 /// Whether there is a checkpoint that this start continues. Nothing is touched.
 ///
 /// # Errors
 ///
-/// This process is to put its rows into another directory than it did.
+/// This process is to put its rows into another directory than it did; no checkpoint can be read.
 pub(crate) fn continues(
     options: &Options,
     blobs: &ObjectBlobs,
     out: &Directory,
 ) -> Result<bool, Trouble> {
-    let newest = catalog::newest(blobs).map_err(away)?;
-    let Some(manifest) = newest.filter(|manifest| !options.fresh && manifest.cut.is_some()) else {
+    if options.fresh {
+        return Ok(false);
+    }
+    let Some(manifest) = catalog::newest(blobs).map_err(away)? else {
+        // Where there are some that cannot be read, its rows are none of an earlier run.
+        catalog::find(blobs).map_err(away)?;
         return Ok(false);
     };
+    if manifest.cut.is_none() {
+        return Ok(false);
+    }
     let here = sink::identity(out).map_err(|error| Trouble::Unusable(error.to_string()))?;
     own_place::check(blobs, &manifest, options.process, &here, &options.abandon_place)
         .map_err(away)?;

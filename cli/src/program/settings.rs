@@ -11,7 +11,6 @@ use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::Tumbling;
 
-use crate::demonstration::World;
 use crate::options::{FutureBy, Options};
 use crate::status::Voice;
 
@@ -45,22 +44,22 @@ pub(super) fn roll(options: &Options) -> Roll {
 }
 
 /// How Kafka is read.
-pub(super) fn kafka_settings(
+pub(crate) fn kafka_settings(
     options: &Options,
     kafka_options: Vec<(String, String)>,
-    world: &World,
-    voice: &Voice,
+    bootstrap: &str,
+    report: Report,
 ) -> KafkaSettings {
     KafkaSettings {
         options: kafka_options,
         fetch: options.fetch,
         start: options.from,
         bounded: options.bounded,
-        embedded: world.is_embedded(),
+        embedded: options.bootstrap.is_none(),
         group: options.group.clone(),
         memory_in_flight: options.memory_in_flight,
-        report: report(voice),
-        ..KafkaSettings::new(&world.bootstrap, &options.topic)
+        report,
+        ..KafkaSettings::new(bootstrap, &options.topic)
     }
 }
 

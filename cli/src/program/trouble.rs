@@ -1,5 +1,6 @@
 //! Why a program could not do its work, and the exit code that says it.
 
+use strandline_dashboard::DashboardError;
 use strandline_engine::checkpoint::CheckpointError;
 use strandline_engine::checkpoint::lock::LockError;
 use strandline_engine::job::JobError;
@@ -21,7 +22,7 @@ pub(crate) const UNREADABLE: u8 = 3;
 pub(crate) const STOPPED_EARLY: u8 = 4;
 
 /// Why a program could not do its work.
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The user has to change something.
     Unusable(String),
     /// Before it began: something is in the way that may pass.
@@ -36,7 +37,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What to say, in a line, and the exit code.
-    pub(super) fn line_and_code(&self) -> (&str, u8) {
+    pub(crate) fn line_and_code(&self) -> (&str, u8) {
         match self {
             Trouble::Unusable(line) => (line, UNUSABLE),
             Trouble::NotNow(line) => (line, NOT_NOW),
@@ -44,6 +45,14 @@ impl Trouble {
             Trouble::StoppedEarly(line) => (line, STOPPED_EARLY),
             Trouble::Failed(line) => (line, FAILED),
         }
+    }
+}
+
+/// A port that is taken may be free later.
+pub(super) fn no_page(error: &DashboardError) -> Trouble {
+    match error {
+        DashboardError::Taken { .. } => Trouble::NotNow(error.to_string()),
+        _ => Trouble::Unusable(error.to_string()),
     }
 }
 

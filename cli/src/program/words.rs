@@ -10,6 +10,7 @@ use strandline_engine::source::kafka::LeftOut;
 use strandline_operators::decode::DeadReason;
 
 use super::keeping::Keeping;
+use super::trouble::Trouble;
 use crate::demonstration::{self, World};
 use crate::duration;
 use crate::options::{Checkpoint, Options};
@@ -71,10 +72,39 @@ pub(super) fn introduce(
         ));
     }
     voice.say("         Ctrl-C stops");
+    if options.process == 0 {
+        options.without_effect().iter().for_each(|line| voice.say(line));
+    }
 }
 
-/// Says what the run came to; of a bounded run, one JSON object on the standard output stream.
+/// Says what the run came to.
+///
+/// # Errors
+///
+/// What is to be said by the exit code, too.
 pub(super) fn conclude(
+    options: &Options,
+    summary: &Summary,
+    left_out: &[LeftOut],
+    clock: &Clock,
+    voice: &Voice,
+) -> Result<(), Trouble> {
+    summarize(options, summary, left_out, clock, voice).map_err(|error| {
+        Trouble::Failed(format!(
+            "the summary cannot be written to the standard output: {error}; all outputs are complete"
+        ))
+    })?;
+    if let Some(line) = nothing_readable(options, summary) {
+        return Err(Trouble::Unreadable(line));
+    }
+    match stopped_early(options, summary) {
+        Some(line) => Err(Trouble::StoppedEarly(line)),
+        None => Ok(()),
+    }
+}
+
+/// Says it; of a bounded run, one JSON object on the standard output stream.
+fn summarize(
     options: &Options,
     summary: &Summary,
     left_out: &[LeftOut],
@@ -123,7 +153,7 @@ pub(super) fn conclude(
 }
 
 /// What to say of a bounded run of which not a single record could be read.
-pub(super) fn nothing_readable(options: &Options, summary: &Summary) -> Option<String> {
+fn nothing_readable(options: &Options, summary: &Summary) -> Option<String> {
     let ledger = &summary.ledger;
     if !options.bounded || !summary.finished || ledger.read == 0 {
         return None;
@@ -142,7 +172,7 @@ pub(super) fn nothing_readable(options: &Options, summary: &Summary) -> Option<S
 }
 
 /// What to say of a bounded run that was stopped before its end.
-pub(super) fn stopped_early(options: &Options, summary: &Summary) -> Option<String> {
+fn stopped_early(options: &Options, summary: &Summary) -> Option<String> {
     if !options.bounded || summary.finished {
         return None;
     }

@@ -157,6 +157,17 @@ pub fn find(store: &dyn Blobs) -> Result<Found, CheckpointError> {
     }
 }
 
+/// The greatest number that a manifest has, be it damaged or not; 0 where there is none.
+///
+/// # Errors
+///
+/// What the store says.
+pub(crate) fn last_number(store: &dyn Blobs) -> Result<u64, CheckpointError> {
+    let entries = store.list()?;
+    let numbers = entries.iter().filter_map(|entry| Manifest::number_of(&entry.name));
+    Ok(numbers.max().unwrap_or(0))
+}
+
 /// What a listing of checkpoints shows of one.
 #[derive(Debug)]
 pub struct Listed {

@@ -1,16 +1,15 @@
 //! Where a run begins: at a checkpoint, or at the beginning.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 
+use super::outlook::Places;
 use super::{Job, JobError, Stop};
 use crate::checkpoint::catalog::{self, Found, Retention};
-use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest, OutputIdentity};
-use crate::checkpoint::own_place;
+use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest};
 use crate::checkpoint::places::{self, Restoration};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
@@ -68,7 +67,14 @@ where
             let plan = self.source.plan(&[], &stopped)?;
             return Ok(Beginning { plan, checkpoint: None, finished: false, then: None });
         };
-        let found = catalog::find(&*checkpoints.blobs)?;
+        let found = match catalog::find(&*checkpoints.blobs) {
+            // Nothing of them is needed.
+            Err(CheckpointError::NoneVerifies { .. }) if checkpoints.fresh => {
+                let last_number = catalog::last_number(&*checkpoints.blobs)?;
+                Found { last_number, ..Found::default() }
+            }
+            found => found?,
+        };
         let continued = self.continued(checkpoints, &found)?;
         let finished = continued.as_ref().is_some_and(is_finished);
         let (plan, then) = match &continued {
@@ -108,18 +114,16 @@ where
     }
 
     /// What is read by a run that continues `manifest`.
-    fn plan_of(
+    pub(super) fn plan_of(
         &self,
         checkpoints: &Checkpoints,
         manifest: &Manifest,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, JobError> {
         let place = checkpoints.blobs.place();
+        self.refuse_other_mode(checkpoints, manifest)?;
         let kept = manifest.cut.as_ref().map(starts).unwrap_or_default();
-        let was_bounded = kept.iter().any(|kept| kept.end.is_some());
-        if was_bounded && !self.source.is_bounded() {
-            return Err(CheckpointError::OtherMode { place }.into());
-        }
+        let was_bounded = was_bounded(manifest);
         let mut plan = self.source.plan(&kept, stopped)?;
         same_topic(checkpoints, &manifest.topic, &plan.topic, &kept, &plan.partitions)?;
         let continued = |start: &PartitionStart| {
@@ -160,7 +164,10 @@ where
         checkpoints: &Checkpoints,
         found: &Found,
     ) -> Result<Option<Manifest>, JobError> {
-        let Some(newest) = &found.newest else { return Ok(None) };
+        let Some(newest) = &found.newest else {
+            self.say_without_effect("there is no checkpoint to continue");
+            return Ok(None);
+        };
         let place = checkpoints.blobs.place();
         if checkpoints.fresh {
             let left = newest.cut.as_ref().map_or_else(String::new, |cut| {
@@ -176,6 +183,7 @@ where
                 "starting over: checkpoint {number} in {place}{left} is left behind, and so are \
                  the rows that were written by it"
             ));
+            self.say_without_effect("--fresh continues no checkpoint");
             return Ok(None);
         }
         for damaged in &found.damaged {
@@ -184,17 +192,13 @@ where
                 newest.number
             ));
         }
-        let differences = differences(&newest.shape, &self.shape(checkpoints));
-        let name = self.source.topic();
-        let other_topic = (newest.topic.name != name)
-            .then(|| format!("topic {} (here {name})", newest.topic.name));
-        let differences: Vec<String> = differences.into_iter().chain(other_topic).collect();
-        if !differences.is_empty() {
-            let differences = differences.join("; ");
-            return Err(CheckpointError::OtherJob { place, differences }.into());
-        }
+        self.refuse_other_job(checkpoints, newest)?;
         let mut continued = newest.clone();
-        self.hear_of_places(checkpoints, &mut continued)?;
+        let Places { over, notices } = self.hear_of_places(checkpoints, &continued)?;
+        notices.iter().for_each(|notice| self.report.say(notice));
+        if let Some(cut) = &mut continued.cut {
+            places::forget_places(cut, &over);
+        }
         self.lower_event_times(&mut continued);
         if is_finished(&continued) && self.source.is_bounded() {
             self.report.say(&format!(
@@ -205,60 +209,15 @@ where
         Ok(Some(continued))
     }
 
-    /// Refuses a start while files may be hidden in a place that no process of it has. Those of
-    /// places where they have been shown, or that are given up, are left out of what is continued.
-    fn hear_of_places(
-        &self,
-        checkpoints: &Checkpoints,
-        continued: &mut Manifest,
-    ) -> Result<(), JobError> {
-        // Where nothing is known of the place of this process, a test or a simulation knows more.
-        let Some(here) = checkpoints.outputs.clone() else { return Ok(()) };
-        let all: Vec<Option<OutputIdentity>> =
-            std::iter::once(Some(here)).chain(self.places.iter().cloned()).collect();
-        let heard: Vec<OutputIdentity> = all.iter().flatten().cloned().collect();
-        if let Some(unknown) = places::unknown(continued, all.len()) {
-            self.report.say(&unknown);
-        }
-        self.say_of_abandoned(continued, &heard);
-        let blobs = &*checkpoints.blobs;
-        let entries = blobs.list().map_err(CheckpointError::from)?;
-        let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
-        let mut over = Vec::new();
-        for (place, process) in places::unheard(continued, &heard) {
-            if !places::is_shown(&names, continued, place) {
-                let is_abandoned = |id: &String| self.abandoned.contains(id);
-                if !place.id.as_ref().is_some_and(is_abandoned) {
-                    return Err(places::missing(blobs, continued.number, place, process).into());
-                }
-                self.report.say(&places::given_up(place, process));
+    /// Says which options have no effect where no checkpoint is continued.
+    fn say_without_effect(&self, why: &str) {
+        for (option, is_given) in [
+            ("--lower-event-time", !self.lowered.is_empty()),
+            ("--abandon-place", !self.abandoned.is_empty()),
+        ] {
+            if is_given {
+                self.report.say(&format!("{option} has no effect: {why}; leave it out"));
             }
-            over.push(place.clone());
-        }
-        for (process, place) in own_place::check_all(blobs, continued, &all, &self.abandoned)? {
-            if !over.contains(place) {
-                self.report.say(&places::left(place, process));
-                over.push(place.clone());
-            }
-        }
-        if let Some(cut) = &mut continued.cut {
-            places::forget_places(cut, &over);
-        }
-        Ok(())
-    }
-
-    /// Says which of the places that are to be given up are none, or are not given up.
-    fn say_of_abandoned(&self, continued: &Manifest, heard: &[OutputIdentity]) {
-        for id in &self.abandoned {
-            let is = |place: &OutputIdentity| place.id.as_ref() == Some(id);
-            let why = if heard.iter().any(is) {
-                "a process of this start has that place as its --out".to_owned()
-            } else if continued.places().any(|(_, place)| is(place)) {
-                continue;
-            } else {
-                format!("checkpoint {} names no such place", continued.number)
-            };
-            self.report.say(&format!("--abandon-place {id} has no effect: {why}; leave it out"));
         }
     }
 
@@ -312,7 +271,7 @@ where
     }
 
     /// What has to be the same for a run that continues another.
-    fn shape(&self, checkpoints: &Checkpoints) -> BTreeMap<String, String> {
+    pub(super) fn shape(&self, checkpoints: &Checkpoints) -> BTreeMap<String, String> {
         self.own_shape().chain(checkpoints.shape.clone()).collect()
     }
 
@@ -332,8 +291,14 @@ where
     }
 }
 
-fn is_finished(manifest: &Manifest) -> bool {
+pub(super) fn is_finished(manifest: &Manifest) -> bool {
     manifest.cut.as_ref().is_some_and(|cut| cut.finished)
+}
+
+/// Whether it is of a run that is to end where the partitions ended at its start.
+pub(super) fn was_bounded(manifest: &Manifest) -> bool {
+    let cut = manifest.cut.as_ref();
+    cut.is_some_and(|cut| cut.partitions.iter().any(|partition| partition.end.is_some()))
 }
 
 /// Where the partitions of a cut go on.
@@ -344,23 +309,6 @@ fn starts(cut: &CutRecord) -> Vec<PartitionStart> {
         end: cut.end,
     };
     cut.partitions.iter().map(start).collect()
-}
-
-/// What differs, in words.
-fn differences(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
-    let mut differences = Vec::new();
-    let names: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    for name in names {
-        let (then, now) = (then.get(name), now.get(name));
-        if then != now {
-            let none = "nothing".to_owned();
-            let mut text = String::new();
-            let (then, now) = (then.unwrap_or(&none), now.unwrap_or(&none));
-            let _ = write!(text, "{name} {then} (here {now})");
-            differences.push(text);
-        }
-    }
-    differences
 }
 
 /// Whether a checkpoint is of the topic that was found, as far as that can be told.

@@ -1,6 +1,7 @@
 //! A job: a source, a decoder, windows with an aggregate, outputs; and how to run it.
 
 mod begin;
+mod outlook;
 mod started;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::{PlacementSeed, Tumbling};
 use timely::worker::Worker;
 
+pub use self::outlook::Outlook;
 pub use self::started::{JobWorker, Started};
 use crate::background::Background;
 use crate::checkpoint::Checkpoints;
@@ -129,6 +131,8 @@ pub struct Job<S, D, A, W> {
     report: Report,
     placement: PlacementSeed,
     lowered: BTreeMap<Partition, EventTime>,
+    /// Whether it is known what is read of records, and computed of them.
+    knows_records: bool,
 }
 
 impl<S, D, A, W> Job<S, D, A, W>
@@ -163,6 +167,7 @@ where
             report: Report::to_stderr(),
             placement: PlacementSeed::from_random(RandomState::new().hash_one(0)),
             lowered: BTreeMap::new(),
+            knows_records: true,
         }
     }
 
@@ -187,6 +192,23 @@ where
     #[must_use]
     pub fn with_places(mut self, places: Vec<OutputIdentity>) -> Self {
         self.places = places.into_iter().map(Some).collect();
+        self
+    }
+
+    /// Where the outputs of this process are: its checkpoints say it.
+    #[must_use]
+    pub fn with_own_place(mut self, place: OutputIdentity) -> Self {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.outputs = Some(place);
+        }
+        self
+    }
+
+    /// For whoever knows nothing of the records and of what is computed of them, and only asks for an
+    /// [`outlook`](Job::outlook): what a checkpoint says of these is not compared.
+    #[must_use]
+    pub fn with_unknown_records(mut self) -> Self {
+        self.knows_records = false;
         self
     }
 

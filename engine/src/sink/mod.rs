@@ -34,7 +34,9 @@ pub use files::FileOutputs;
 pub use latest_json::LatestJson;
 pub use layout::Layout;
 pub use names::{DateFolder, NotOurs};
-pub use output_dir::{Existing, OutputDirError, check, has_rows, identify, identity, prepare};
+pub use output_dir::{
+    Existing, FOLDERS, OutputDirError, check, has_rows, identify, identity, prepare, refuse_rows,
+};
 pub use parquet::{FinalRowColumns, FinalRows, FinalRowsFiles};
 pub use recovery::show_staged;
 pub use rejected::{RejectedColumns, RejectedFiles, RejectedRecords};

@@ -31,7 +31,8 @@ const ID_FILE: &str = ".strandline-id";
 const ID_LOOKS_MAX: usize = 20;
 const ID_LOOK_EVERY: Duration = Duration::from_millis(50);
 
-const FOLDERS: [&str; 3] = [FINAL_ROWS, LATE, DEAD_LETTERS];
+/// The folders of files in `OUT`.
+pub const FOLDERS: [&str; 3] = [FINAL_ROWS, LATE, DEAD_LETTERS];
 
 /// What to do about rows of an earlier run.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -66,15 +67,26 @@ pub enum OutputDirError {
     Store(#[from] StoreError),
 }
 
+/// Looks whether there are rows of an earlier run that may be neither kept nor removed. Nothing is
+/// touched.
+///
+/// # Errors
+///
+/// [`OutputDirError::HasRows`], and what the disk says.
+pub fn refuse_rows(out: &Directory, existing: Existing) -> Result<(), OutputDirError> {
+    match existing == Existing::Refuse && has_rows(out)? {
+        true => Err(OutputDirError::HasRows { path: out.path().to_owned() }),
+        false => Ok(()),
+    }
+}
+
 /// Looks whether [`prepare`] would be refused, without touching what is there. The folders are made.
 ///
 /// # Errors
 ///
 /// As those of [`prepare`].
 pub fn check(out: &Directory, existing: Existing) -> Result<(), OutputDirError> {
-    if existing == Existing::Refuse && has_rows(out)? {
-        return Err(OutputDirError::HasRows { path: out.path().to_owned() });
-    }
+    refuse_rows(out, existing)?;
     out.check_writable()?;
     for name in FOLDERS {
         out.subdirectory(name)?.check_writable()?;
@@ -98,9 +110,7 @@ pub fn prepare(
     existing: Existing,
     latest: Option<&Value>,
 ) -> Result<(), OutputDirError> {
-    if existing == Existing::Refuse && has_rows(out)? {
-        return Err(OutputDirError::HasRows { path: out.path().to_owned() });
-    }
+    refuse_rows(out, existing)?;
     out.check_writable()?;
     out.remove_leftovers()?;
     let staging = out.subdirectory(STAGING)?;

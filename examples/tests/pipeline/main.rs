@@ -7,6 +7,7 @@ mod bootstrap;
 mod broker;
 mod condition;
 mod crashes;
+mod doctor;
 mod process;
 mod program;
 mod real_kafka;

@@ -1,0 +1,104 @@
+//! Where a process puts its rows, and what becomes of those that are there.
+
+use serde_json::Value;
+use strandline_engine::checkpoint::lock::Lock;
+use strandline_engine::checkpoint::manifest::OutputIdentity;
+use strandline_engine::clock::Clock;
+use strandline_engine::sink::{self, Existing, RunId};
+use strandline_engine::store::Directory;
+
+use super::keeping::{Keeping, unsynced};
+use super::trouble::{Trouble, locked};
+use crate::demonstration;
+use crate::options::Options;
+use crate::status::Voice;
+
+/// The directories of a process.
+pub(super) struct Place {
+    pub(super) out: Directory,
+    /// What is to be done about the rows that are there.
+    pub(super) existing: Existing,
+    /// Its checkpoints, where it keeps any.
+    pub(super) keeping: Option<Keeping>,
+    leads: bool,
+    is_embedded: bool,
+    _lock: Option<Lock>,
+}
+
+impl Place {
+    /// Takes the directories for this process, of the rows for the process that leads. Of what is there,
+    /// nothing is touched but locks and leftovers of checkpoints.
+    pub(super) fn take(options: &Options, clock: &Clock, voice: &Voice) -> Result<Place, Trouble> {
+        let (leads, is_embedded) = (options.process == 0, options.bootstrap.is_none());
+        let out = Directory::local(&options.out);
+        let keeping = match is_embedded {
+            // The data dies with the process.
+            true => None,
+            false => Keeping::open(options, &out, clock, voice)?,
+        };
+        let continues = keeping.as_ref().is_some_and(|keeping| keeping.continues);
+        let existing = existing(options, keeping.is_some(), continues);
+        refuse_rows(options, &out, existing)?;
+        // Before anything there is touched: a job that runs writes there.
+        let lock = leads.then(|| Lock::acquire(&options.out)).transpose();
+        let lock = lock.map_err(|error| locked(&error))?;
+        Ok(Place { out, existing, keeping, leads, is_embedded, _lock: lock })
+    }
+
+    /// What is to be done when the job can run, and not before: to remove what an earlier run left.
+    pub(super) fn later(&self, latest: &Value) -> Option<(Existing, Value)> {
+        let later = self.leads && self.existing != Existing::Continue;
+        later.then(|| (self.existing, latest.clone()))
+    }
+
+    /// Makes ready what is needed from the first second on, and says which directory it is.
+    pub(super) fn prepare(
+        &self,
+        run: RunId,
+        latest: &Value,
+        voice: &Voice,
+    ) -> Result<Option<OutputIdentity>, Trouble> {
+        let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
+        if self.leads {
+            demonstration::mark(&self.out, self.is_embedded).map_err(|error| unusable(&error))?;
+        }
+        match self.later(latest) {
+            Some(_) => sink::check(&self.out, self.existing),
+            None => sink::prepare(&self.out, self.existing, self.leads.then_some(latest)),
+        }
+        .map_err(|error| unusable(&error))?;
+        if self.out.refuses_sync() {
+            voice.warn(&unsynced(&self.out.path().display().to_string(), "files"));
+        }
+        let identity = self.keeping.as_ref().map(|_| sink::identify(&self.out, run));
+        identity.transpose().map_err(|error| unusable(&error))
+    }
+}
+
+/// What is to be done about rows of an earlier run by a process that keeps checkpoints, or does not, and
+/// continues one, or does not.
+pub(crate) fn existing(options: &Options, keeps: bool, continues: bool) -> Existing {
+    let leads = options.process == 0;
+    if continues || (keeps && !leads) {
+        Existing::Continue
+    } else if options.replace && leads {
+        Existing::Replace
+    } else if options.append || options.bootstrap.is_none() || !leads {
+        Existing::Append
+    } else {
+        Existing::Refuse
+    }
+}
+
+/// Refuses a directory whose rows may be neither kept nor removed. Nothing is touched.
+pub(crate) fn refuse_rows(
+    options: &Options,
+    out: &Directory,
+    existing: Existing,
+) -> Result<(), Trouble> {
+    if options.process == 0 {
+        demonstration::refuse_others_rows(out, options.bootstrap.is_none(), options.replace)
+            .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
+    }
+    sink::refuse_rows(out, existing).map_err(|error| Trouble::Unusable(error.to_string()))
+}
