@@ -170,22 +170,25 @@ impl Lookup {
         Ok(offsets)
     }
 
-    /// The end of each of `partitions`, in their order, with what is not committed yet. Blocks for at
-    /// most about `timeout`.
+    /// The end of each of `partitions`, in their order, with what is not committed yet; or why that of
+    /// one of them is not known, which says nothing of the others. Blocks for at most about `timeout`.
     pub(super) fn high_watermarks(
         &self,
         partitions: Range<u32>,
         timeout: Duration,
-    ) -> Result<Vec<Offset>, Trouble> {
+    ) -> Result<Vec<Result<Offset, Trouble>>, Trouble> {
         if self.embedded {
             // It knows no transactions.
             let ends = self.offsets(partitions, At::End, timeout)?;
-            return Ok(ends.into_iter().map(Option::unwrap_or_default).collect());
+            return Ok(ends.into_iter().map(|end| Ok(end.unwrap_or_default())).collect());
         }
+        let trouble = |code| self.trouble(&KafkaError::OffsetFetch(code));
         let ends = self.client().high_watermarks(&self.topic, partitions, timeout);
-        let ends = ends.map_err(|code| self.trouble(&KafkaError::OffsetFetch(code)))?;
-        self.consumer.context().forget();
-        Ok(ends)
+        let ends = ends.map_err(trouble)?;
+        if ends.iter().all(Result::is_ok) {
+            self.consumer.context().forget();
+        }
+        Ok(ends.into_iter().map(|end| end.map_err(trouble)).collect())
     }
 
     /// The topic's id, where the cluster gives it one. Blocks for at most about `timeout`.
@@ -266,6 +269,8 @@ fn plain(error: &KafkaError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
 
     #[test]
@@ -276,6 +281,24 @@ mod tests {
         ] {
             assert_eq!(plain(&KafkaError::MetadataFetch(code)), words);
         }
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_or_with_one_that_is_away_hides_the_end_of_no_other() {
+        let within = Duration::from_secs(2);
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.create_topic("t", 3, 1).unwrap();
+        for (partition, broker) in [(0, Some(1)), (1, None), (2, Some(2))] {
+            cluster.partition_leader("t", partition, broker).unwrap();
+        }
+        let lookup = Lookup::new(&KafkaSettings::new(cluster.bootstrap_servers(), "t")).unwrap();
+        lookup.partitions(within).unwrap();
+        let known = |ends: Vec<Result<Offset, Trouble>>| ends.iter().map(Result::is_ok).collect();
+        let ends: Vec<bool> = known(lookup.high_watermarks(0..3, within).unwrap());
+        assert_eq!(ends, [true, false, true]);
+        cluster.broker_down(2).unwrap();
+        let ends: Vec<bool> = known(lookup.high_watermarks(0..3, within).unwrap());
+        assert_eq!(ends, [true, false, false]);
     }
 
     #[test]

@@ -80,8 +80,9 @@ fn starts(
     };
     let ends = offsets(At::End)?;
     if connection.settings.bounded {
-        let highs = connection
-            .until_answered(cancelled, |lookup, within| lookup.high_watermarks(0..count, within))?;
+        let highs = connection.until_answered(cancelled, |lookup, within| {
+            lookup.high_watermarks(0..count, within)?.into_iter().collect::<Result<Vec<_>, _>>()
+        })?;
         connection.note_left_out(left_out(&ends, &highs));
     }
     let start = |partition| {

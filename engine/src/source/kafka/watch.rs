@@ -25,6 +25,9 @@ use crate::source::Wake;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long ends may take at first: what others say is known only when the slowest broker has answered,
+/// and has to be new then. Doubled, up to `ANSWER_WITHIN`, while none says anything.
+const ENDS_WITHIN_FIRST: Duration = Duration::from_secs(1);
 /// How long it counts where a partition ended: after that, its end is unknown.
 const END_COUNTS_FOR: Duration = Duration::from_secs(3);
 /// How old what was heard with messages may be before the end is asked for.
@@ -117,23 +120,33 @@ impl Watch {
         self.state().wanted.values().any(|wanted| wanted.waits.is_some())
     }
 
-    /// Asks for the ends that are wanted; those that are not answered stay wanted.
+    /// Asks for the ends that are wanted; those that are not answered stay wanted, each by itself.
     fn look(
         &self,
-        ask: impl FnOnce(Range<u32>) -> Result<Vec<Offset>, Trouble>,
-    ) -> Result<(), Trouble> {
+        ask: impl FnOnce(Range<u32>) -> Result<Vec<Result<Offset, Trouble>>, Trouble>,
+    ) -> Result<Answered, Trouble> {
         let at = self.now();
         let range = {
             let state = self.state();
             let (first, last) = (state.wanted.first_key_value(), state.wanted.last_key_value());
-            let (Some((first, _)), Some((last, _))) = (first, last) else { return Ok(()) };
+            let (Some((first, _)), Some((last, _))) = (first, last) else {
+                return Ok(Answered::All);
+            };
             first.0..last.0 + 1
         };
         let first = range.start;
         let ends = ask(range)?;
         let mut state = self.state();
         let mut awaited = Vec::new();
+        let (mut any, mut all) = (false, true);
         for (partition, end) in (first..).map(Partition).zip(ends) {
+            // The range covers others that nobody asks for.
+            let is_wanted = state.wanted.contains_key(&partition);
+            let Ok(end) = end else {
+                all &= !is_wanted;
+                continue;
+            };
+            any = true;
             state.ends.insert(partition, HeardEnd { end, at });
             // A question that came meanwhile is another one.
             if state.wanted.get(&partition).is_some_and(|wanted| wanted.since <= Question(at)) {
@@ -142,8 +155,20 @@ impl Watch {
         }
         drop(state);
         awaited.iter().for_each(Wake::wake);
-        Ok(())
+        Ok(match (any, all) {
+            (_, true) => Answered::All,
+            (true, false) => Answered::Some,
+            (false, false) => Answered::None,
+        })
     }
+}
+
+/// Which of the ends that were wanted were answered.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Answered {
+    All,
+    Some,
+    None,
 }
 
 impl Connection {
@@ -168,22 +193,57 @@ impl Connection {
     }
 }
 
+/// What one round of questions came to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+struct Round {
+    is_another_topic: bool,
+    is_topic_answered: bool,
+    ends: Answered,
+}
+
+impl Watch {
+    /// Asks both questions, if it is time for the first: neither hides the answer to the other.
+    fn round(
+        &self,
+        is_due: bool,
+        is_same_topic: impl FnOnce() -> Result<bool, Trouble>,
+        ends: impl FnOnce(Range<u32>) -> Result<Vec<Result<Offset, Trouble>>, Trouble>,
+    ) -> Round {
+        let is_same = if is_due { is_same_topic() } else { Ok(true) };
+        Round {
+            is_another_topic: matches!(is_same, Ok(false)),
+            is_topic_answered: is_same.is_ok(),
+            ends: match is_due || self.is_awaited() {
+                true => self.look(ends).unwrap_or(Answered::None),
+                false => Answered::All,
+            },
+        }
+    }
+}
+
 /// Until there is no reader any more.
 fn watch(connection: &Weak<Connection>, wake: &Wake) {
-    let mut due = Duration::ZERO;
+    let (mut due, mut ends_within) = (Duration::ZERO, ENDS_WITHIN_FIRST);
     while let Some(connection) = connection.upgrade() {
         let now = connection.watch.now();
         let is_due = due <= now;
-        if !connection.is_away() && (is_due || connection.watch.is_awaited()) {
-            let ask = |partitions| connection.lookup.high_watermarks(partitions, ANSWER_WITHIN);
-            let looked = connection.watch.look(ask);
-            match looked.and_then(|()| if is_due { connection.is_same_topic() } else { Ok(true) }) {
-                Ok(true) => {}
-                Ok(false) => return connection.conclude_gone(wake),
-                // The inquiry says what there is to say.
-                Err(_) => connection.inquire(wake),
-            }
+        // Also while the cluster is said to be away: one partition without a leader is enough for that.
+        let round = connection.watch.round(
+            is_due,
+            || connection.is_same_topic(),
+            |partitions| connection.lookup.high_watermarks(partitions, ends_within),
+        );
+        if round.is_another_topic {
+            return connection.conclude_gone(wake);
         }
+        if !round.is_topic_answered || round.ends != Answered::All {
+            connection.inquire(wake); // That says what there is to say.
+        }
+        ends_within = match round.ends {
+            Answered::All => ends_within,
+            Answered::Some => ENDS_WITHIN_FIRST,
+            Answered::None => (ends_within * 2).min(ANSWER_WITHIN),
+        };
         if is_due {
             due = now + WATCH_EVERY;
         }
@@ -215,7 +275,7 @@ mod tests {
         watch
             .look(|partitions| {
                 assert_eq!(partitions, 1..2, "it is asked for until there is an answer");
-                Ok(vec![Offset(9)])
+                Ok(vec![Ok(Offset(9))])
             })
             .unwrap();
         hand.advance(Duration::from_millis(2_500));
@@ -243,7 +303,7 @@ mod tests {
                 // While the cluster is asked.
                 hand.advance(Duration::from_millis(1));
                 later = Some((watch.ask_end(one, &wake), watch.ask_end(three, &wake)));
-                Ok(vec![Offset(7)])
+                Ok(vec![Ok(Offset(7))])
             })
             .unwrap();
         let (second, third) = later.unwrap();
@@ -254,11 +314,49 @@ mod tests {
         watch
             .look(|partitions| {
                 assert_eq!(partitions, 1..4);
-                Ok([8, 5, 9].map(Offset).to_vec())
+                Ok([8, 5, 9].map(|end| Ok(Offset(end))).into())
             })
             .unwrap();
         let answers = (watch.answer(one, second), watch.answer(three, third));
         assert_eq!(answers, (Some(Offset(8)), Some(Offset(9))));
         assert!(woken.load(Ordering::SeqCst) == 2 && !watch.is_awaited());
+    }
+    #[test]
+    fn an_end_that_is_not_answered_hides_no_other_and_stays_wanted() {
+        let (clock, _hand) = Clock::set_by_hand(EventTime::from_millis(0));
+        let watch = Watch::new(clock);
+        let no_leader = || Err(Trouble::NotYet("no leader".into()));
+        let (zero, two) = (Partition(0), Partition(2));
+        assert_eq!((watch.end(zero, None), watch.end(two, None)), (None, None));
+        let answered = watch.look(|_| Ok(vec![Ok(Offset(4)), no_leader(), no_leader()])).unwrap();
+        assert_eq!(answered, Answered::Some);
+        assert_eq!((watch.end(zero, None), watch.end(two, None)), (Some(Offset(4)), None));
+        let answered = watch.look(|_| Ok(vec![no_leader(), no_leader(), Ok(Offset(6))])).unwrap();
+        assert_eq!(answered, Answered::Some);
+        assert_eq!(
+            (watch.end(zero, None), watch.end(two, None)),
+            (Some(Offset(4)), Some(Offset(6)))
+        );
+    }
+
+    #[test]
+    fn another_topic_is_noticed_while_ends_are_not_answered_and_the_other_way_round() {
+        let (clock, hand) = Clock::set_by_hand(EventTime::from_millis(0));
+        let watch = Watch::new(clock);
+        let not_yet = || Trouble::NotYet("no leader".into());
+        assert_eq!(watch.end(Partition(0), None), None);
+        let round = watch.round(true, || Ok(false), |_| Err(not_yet()));
+        assert!(round.is_another_topic && round.ends == Answered::None);
+        let round = watch.round(true, || Err(not_yet()), |_| Ok(vec![Ok(Offset(3))]));
+        assert!(!round.is_another_topic && !round.is_topic_answered);
+        assert_eq!(watch.end(Partition(0), None), Some(Offset(3)));
+        // Between rounds only what somebody waits for is asked for.
+        hand.advance(Duration::from_millis(1));
+        let no = || panic!("it is not due");
+        let round = watch.round(false, no, |_| panic!("nobody waits"));
+        assert_eq!(round.ends, Answered::All);
+        let question = watch.ask_end(Partition(0), &Wake::new(|| ()));
+        watch.round(false, no, |_| Ok(vec![Ok(Offset(5))]));
+        assert_eq!(watch.answer(Partition(0), question), Some(Offset(5)));
     }
 }

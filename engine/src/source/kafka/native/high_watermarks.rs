@@ -15,6 +15,9 @@ use super::{Client, offset, raw};
 
 /// Asks for the end, by the place of an offset in the question.
 const LATEST: i64 = -1;
+/// How much longer the answer is waited for than a broker may take: what the others said comes with the
+/// news that one of them said nothing.
+const GATHER_MS: i32 = 500;
 
 impl<C: ConsumerContext + 'static> Client<C> {
     /// The high watermark of each of `partitions` of a topic, in their order. Blocks for at most about
@@ -22,13 +25,13 @@ impl<C: ConsumerContext + 'static> Client<C> {
     ///
     /// # Errors
     ///
-    /// Why there is no answer, for one partition or for all.
+    /// Why there is no answer: for one partition, as where it has no leader, or for all.
     pub(in crate::source::kafka) fn high_watermarks(
         &self,
         topic: &str,
         partitions: Range<u32>,
         timeout: Duration,
-    ) -> Result<Vec<Offset>, Code> {
+    ) -> Result<Vec<Result<Offset, Code>>, Code> {
         let name = CString::new(topic).map_err(|_| Code::InvalidTopic)?;
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let client = self.client().native_ptr();
@@ -62,7 +65,7 @@ impl<C: ConsumerContext + 'static> Client<C> {
             );
             let ends = if refused.is_null() {
                 sys::rd_kafka_ListOffsets(client, list, options, queue);
-                let event = sys::rd_kafka_queue_poll(queue, timeout_ms);
+                let event = sys::rd_kafka_queue_poll(queue, timeout_ms.saturating_add(GATHER_MS));
                 let ends = listed(event, &partitions);
                 if !event.is_null() {
                     sys::rd_kafka_event_destroy(event);
@@ -88,11 +91,12 @@ impl<C: ConsumerContext + 'static> Client<C> {
 unsafe fn listed(
     event: *mut sys::rd_kafka_event_t,
     partitions: &Range<u32>,
-) -> Result<Vec<Offset>, Code> {
+) -> Result<Vec<Result<Offset, Code>>, Code> {
     if event.is_null() {
         return Err(Code::OperationTimedOut);
     }
-    let mut ends = vec![None; partitions.len()];
+    // What a broker that did not answer would have said is not in the answer.
+    let mut ends = vec![Err(Code::OperationTimedOut); partitions.len()];
     // SAFETY: as promised; null is asked for before each use, and there are `count` infos.
     unsafe {
         match Code::from(sys::rd_kafka_event_error(event)) {
@@ -111,16 +115,15 @@ unsafe fn listed(
             if element.is_null() {
                 return Err(Code::Unknown);
             }
-            match Code::from((*element).err) {
-                Code::NoError => {}
-                code => return Err(code),
-            }
             let number = u32::try_from((*element).partition).ok();
             let index = number.and_then(|number| number.checked_sub(partitions.start));
-            if let Some(end) = index.and_then(|index| ends.get_mut(index as usize)) {
-                *end = offset((*element).offset);
+            let Some(end) = index.and_then(|index| ends.get_mut(index as usize)) else { continue };
+            match (Code::from((*element).err), offset((*element).offset)) {
+                (Code::NoError, Some(found)) => *end = Ok(found),
+                (Code::NoError, None) => {}
+                (code, _) => *end = Err(code),
             }
         }
     }
-    ends.into_iter().collect::<Option<Vec<_>>>().ok_or(Code::NoOffset)
+    Ok(ends)
 }
