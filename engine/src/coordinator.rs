@@ -230,9 +230,10 @@ impl Coordinator {
         0 < state.turns_wanted && state.partitions.values().any(is_idle)
     }
 
-    /// Whether some source waits, or will wait soon, until the epoch that it is in is complete.
-    pub(crate) fn is_laden(&self) -> bool {
-        self.0.borrow().is_laden
+    /// Whether some source waits, or will wait soon, until the epoch that it is in is complete, and
+    /// leaving `epoch` brings that about: it does not while the one before is incomplete.
+    pub(crate) fn is_laden(&self, epoch: u64) -> bool {
+        self.0.borrow().is_laden && self.may_lift(epoch)
     }
 
     /// An epoch is left. Whether that was the last of the turns that a lift takes.
@@ -554,6 +555,18 @@ mod tests {
         assert_eq!(coordinator.floor(2), None, "heard of, and not complete");
         coordinator.0.borrow_mut().complete(Some(2));
         assert_eq!(coordinator.floor(2), Some(seconds(20)));
+    }
+
+    #[test]
+    fn no_turn_is_made_for_what_is_not_merged_while_the_epoch_before_is_incomplete() {
+        let coordinator = Coordinator::new(Duration::ZERO, 1, None);
+        coordinator.0.borrow_mut().complete(Some(1));
+        coordinator.0.borrow_mut().hear(Report::Laden);
+        assert!(!coordinator.is_laden(2), "epoch 1 is incomplete: nothing would be let go");
+        coordinator.0.borrow_mut().complete(Some(2));
+        assert!(coordinator.is_laden(2));
+        coordinator.turned();
+        assert!(!coordinator.is_laden(3), "whoever still is says so again");
     }
 
     #[test]

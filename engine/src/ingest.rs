@@ -259,10 +259,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let (mut more, mut waiting) = (false, false);
             // Workers that cannot keep up slow down who reads for them, and nothing else.
             let rests = unmerged.exceeds(options.unmerged_bytes_max);
-            if rests {
-                lines.iter_mut().for_each(|line| line.pause(true, now));
-            }
-            let mut left = if rests { 0 } else { lines.len() };
+            let mut left = lines.len();
             let mut bytes_read = 0;
             while left > 0 {
                 left -= 1;
@@ -276,9 +273,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                     continue;
                 }
                 let is_ahead = line.is_ahead(frontier, &options);
-                line.pause(is_ahead, now);
-                if is_ahead {
-                    waiting = true;
+                if line.waits(is_ahead, rests, now) {
+                    waiting |= !rests;
                     continue;
                 }
                 match line.read(log, MESSAGES_PER_READ, &mut intake, now) {
@@ -291,9 +287,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 more |= line.progress.messages > 0;
             }
             let epoch = capabilities.epoch();
-            // By the time that it is too much, the epoch before may be complete.
-            let is_laden =
-                unmerged.waits_for_epochs() && unmerged.exceeds(options.unmerged_bytes_max / 2);
+            // What earlier epochs sent is let go without this one being left.
+            let is_laden = unmerged.bytes_of(epoch) > options.unmerged_bytes_max / 2;
             if is_laden && laden_in.replace(epoch) != Some(epoch) {
                 reports.session(&capabilities.ack).give(Report::Laden);
             }

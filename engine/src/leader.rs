@@ -261,7 +261,9 @@ impl<P, O> Leader<P, O> {
             return Ok(self.lead_showing(epoch, now));
         }
         self.lead_stop(now)?;
-        let due = self.next_turn_at <= now || self.wants_turn(now) || self.coordinator.is_laden();
+        let due = self.next_turn_at <= now
+            || self.wants_turn(now)
+            || self.coordinator.is_laden(self.epoch);
         if due && self.stopping == Stopping::No && self.may_turn() {
             self.turn(Order::Read, now);
             self.next_turn_at = now.saturating_add(self.options.job.epoch_every);

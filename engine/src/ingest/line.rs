@@ -230,12 +230,20 @@ impl Line {
         Ok(bytes)
     }
 
-    /// It has to wait for the others, or need not any more.
-    pub(super) fn pause(&mut self, is_paused: bool, now: Now) {
-        self.is_paused = is_paused;
-        if is_paused {
+    /// Whether it has to wait: for the others, because it is ahead of them, or because this process
+    /// `rests`. An idle one is looked at all the same while it rests, or it would hold everybody back for
+    /// as long: when it brings something, it rests too.
+    pub(super) fn waits(&mut self, is_ahead: bool, rests: bool, now: Now) -> bool {
+        self.is_paused = is_ahead || rests && !self.is_idle(now);
+        if self.is_paused {
             self.idleness.pause(now.elapsed);
         }
+        self.is_paused
+    }
+
+    /// Whether it has nothing to wait for, whether it is read or not.
+    fn is_idle(&self, now: Now) -> bool {
+        self.bounded_end.is_none() && self.idleness.is_idle(now.elapsed)
     }
 
     /// Whether the log has more of it, as last heard, even if others have to catch up first.
@@ -262,7 +270,7 @@ impl Line {
             PartitionState::Finished
         } else if self.is_paused {
             PartitionState::Paused
-        } else if self.bounded_end.is_none() && self.idleness.is_idle(now.elapsed) {
+        } else if self.is_idle(now) {
             PartitionState::Idle
         } else {
             PartitionState::Active

@@ -56,11 +56,6 @@ impl Unmerged {
         Unmerged(Counted::Epochs(Arc::default()))
     }
 
-    /// Whether the count goes down when epochs are complete, and by nothing else.
-    pub fn waits_for_epochs(&self) -> bool {
-        matches!(self.0, Counted::Epochs(_))
-    }
-
     /// Bytes that were sent and not merged.
     pub fn bytes(&self) -> u64 {
         match &self.0 {
@@ -69,6 +64,15 @@ impl Unmerged {
                 u64::try_from(count.bytes.load(Ordering::SeqCst)).unwrap_or(0)
             }
             Counted::Epochs(epochs) => lock(epochs).values().sum(),
+        }
+    }
+
+    /// Bytes that were sent in an epoch, if they count until that is complete: leaving it lets them
+    /// go, which it does not for others.
+    pub fn bytes_of(&self, epoch: u64) -> u64 {
+        match &self.0 {
+            Counted::Nothing | Counted::Merged(_) => 0,
+            Counted::Epochs(epochs) => lock(epochs).get(&epoch).copied().unwrap_or(0),
         }
     }
 
@@ -159,6 +163,7 @@ mod tests {
         none.sent(1, 100);
         assert!(!none.exceeds(0));
     }
+
     #[test]
     fn with_other_processes_what_was_sent_counts_until_its_epoch_is_complete() {
         let unmerged = Unmerged::counted_by_epochs();
@@ -167,6 +172,7 @@ mod tests {
         }
         unmerged.merged(40);
         assert_eq!((unmerged.bytes(), unmerged.exceeds(39)), (40, true), "some may be elsewhere");
+        assert_eq!([3, 4, 6].map(|epoch| unmerged.bytes_of(epoch)), [10, 20, 0]);
         // Two workers hear of it, one after the other.
         for _ in 0..2 {
             unmerged.complete_before(5);

@@ -92,6 +92,26 @@ fn more_is_to_come_though_it_has_to_wait_for_other_partitions() {
 }
 
 #[test]
+fn an_idle_partition_is_looked_at_while_reading_rests_and_holds_nobody_back() {
+    let mut reading = Reading::new(options());
+    for _ in 0..7 {
+        reading.hand.advance(Duration::from_secs(1));
+        reading.read();
+    }
+    let now = Now::of(&reading.clock);
+    assert!(!reading.line.waits(false, true, now));
+    assert_eq!(reading.line.state(now), PartitionState::Idle);
+    assert!(reading.line.waits(true, true, now), "it is ahead of the others");
+    // It has brought something, and rests like the others.
+    reading.append_at("a", START);
+    reading.read();
+    assert!(reading.line.waits(false, true, now));
+    assert_eq!(reading.line.state(now), PartitionState::Paused);
+    assert!(!reading.line.waits(false, false, now));
+    assert_eq!(reading.line.state(now), PartitionState::Active);
+}
+
+#[test]
 fn a_record_further_before_its_kafka_timestamp_than_max_past_is_a_dead_letter() {
     let mut any = Reading::new(options());
     any.append("a", "17000", START);
