@@ -122,8 +122,13 @@ impl<C> Epochs<C> {
     }
 
     /// Takes note that the cut of an epoch is asked for, and whether nothing follows it.
+    ///
+    /// That of an epoch that was left cannot be made any more, and is not: where the events end before
+    /// the request is there, epochs are left without waiting for it.
     pub fn ask_for_cut(&mut self, epoch: u64, closing: bool) {
-        self.cuts.insert(epoch, closing);
+        if self.current <= epoch {
+            self.cuts.insert(epoch, closing);
+        }
     }
 
     /// Whether the cut of the current epoch was asked for, and whether nothing follows it.
@@ -186,6 +191,16 @@ mod tests {
         assert_eq!(epochs.take_cut(), None);
         assert_eq!(epochs.next(9), Some(4));
         assert_eq!(epochs.next(3), Some(3));
+    }
+
+    #[test]
+    fn a_cut_of_an_epoch_that_was_left_is_not_made() {
+        let mut epochs = Epochs::<()>::default();
+        assert_eq!(epochs.enter(3).count(), 0);
+        epochs.ask_for_cut(2, true);
+        assert_eq!((epochs.take_cut(), epochs.cuts.len()), (None, 0));
+        epochs.ask_for_cut(3, false);
+        assert_eq!(epochs.take_cut(), Some(false));
     }
 
     #[test]

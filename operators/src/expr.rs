@@ -58,6 +58,7 @@ mod failed;
 mod function;
 mod logic;
 mod node;
+mod room;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -144,7 +145,7 @@ impl Evaluator {
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<Evaluated, EvaluateError> {
         let input = Input { columns: batch.columns(), rows: batch.num_rows() };
         let mut failed = Failed::default();
-        let column = self.root.evaluate(&input, &mut failed)?.into_rows(input.rows)?;
+        let column = self.root.evaluate(&input, &mut failed)?.into_rows(input.rows, &mut failed)?;
         let failed = failed.in_order();
         // A part of a row may have a value though another part of it failed.
         let column = match failed.is_empty() {

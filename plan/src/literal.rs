@@ -76,7 +76,10 @@ impl Literal {
                 _ => false,
             },
             // A constant such as 0.5 is meant in the precision of the column beside it.
-            (Self::Float(_), DataType::Float32 | DataType::Float64) => true,
+            (Self::Float(value), DataType::Float32) => {
+                !value.is_finite() || value.abs() <= f64::from(f32::MAX)
+            }
+            (Self::Float(_), DataType::Float64) => true,
             (Self::Decimal { .. }, DataType::Float32 | DataType::Float64) => true,
             _ => self.data_type() == *data_type,
         }

@@ -157,6 +157,34 @@ fn event_time_survives_a_projection_that_drops_its_column() {
 }
 
 #[test]
+fn late_rows_of_each_side_of_a_join_have_a_place_of_their_own() {
+    let joined = |p: &Pipeline| {
+        let joining = bids(p).join(&rooms(p, true)).on([("auction", "id").into()]);
+        joining.right_prefix("room_").within(Duration::ZERO, TEN)
+    };
+    let left = columns(|p| joined(p).late());
+    assert_eq!(left[..4], ["auction", "price", "tags", "ts"]);
+    let right = columns(|p| joined(p).late_right());
+    assert_eq!(right[..3], ["id", "price", "ts"]);
+    assert_eq!(right[3..], ["_source", "_partition", "_offset", "_watermark"]);
+    let windows = |p: &Pipeline| {
+        let joining = bids(p).join(&rooms(p, true)).on([("auction", "id").into()]);
+        joining.right_prefix("room_").window(Window::tumbling(TEN))
+    };
+    assert_eq!(columns(|p| windows(p).late_right()), right);
+    let said =
+        refused(|p| bids(p).window(Window::tumbling(TEN)).aggregate([count().into()]).late_right());
+    assert!(said.contains("leaves out no late rows"), "{said}");
+}
+
+#[test]
+fn what_has_no_equality_is_compared_by_no_join() {
+    let said =
+        refused(|p| bids(p).join(&bids(p)).on(["tags".into()]).window(Window::tumbling(TEN)));
+    assert!(said.contains("in `tags = tags`: values of LIST<TEXT> have no equality"), "{said}");
+}
+
+#[test]
 fn only_what_decides_lateness_has_late_rows() {
     let said = refused(|p| bids(p).filter(lit(true)).late());
     assert!(said.contains("out: `bids.filter` (filter) leaves out no late rows"), "{said}");

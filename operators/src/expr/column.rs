@@ -11,6 +11,9 @@ use arrow_array::{
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::take::take;
 
+use super::failed::Failed;
+use super::room::{Room, extent};
+
 /// The values of a part of an expression.
 #[derive(Clone, Debug)]
 pub(crate) enum Column {
@@ -42,14 +45,22 @@ impl Column {
         }
     }
 
-    /// As many values as there are rows.
-    pub(crate) fn into_rows(self, rows: usize) -> Result<ArrayRef, ArrowError> {
+    /// As many values as there are rows. Rows of a constant that do not fit into a column fail.
+    pub(crate) fn into_rows(
+        self,
+        rows: usize,
+        failed: &mut Failed,
+    ) -> Result<ArrayRef, ArrowError> {
         match self {
             Self::Constant(array) if rows == 1 => Ok(array),
             Self::Constant(array) if array.null_count() == 1 => {
                 Ok(new_null_array(array.data_type(), rows))
             }
-            Self::Constant(array) => take(&array, &UInt32Array::from(vec![0; rows]), None),
+            Self::Constant(array) => {
+                let (mut room, bytes) = (Room::new(), extent(&array, 0));
+                let value = |row| room.takes(bytes, row, failed).then_some(0);
+                take(&array, &(0..rows).map(value).collect::<UInt32Array>(), None)
+            }
             Self::Rows(array) => Ok(array),
         }
     }

@@ -11,6 +11,7 @@ use arrow_schema::{ArrowError, DataType};
 use strandline_plan::expr::BinaryOperator;
 
 use super::column::Column;
+use super::failed::Failed;
 
 /// `left operator right`; null where one of them is.
 pub(super) fn compare(
@@ -77,8 +78,11 @@ pub(super) fn in_list(
     for item in list {
         let same: ArrayRef = Arc::new(compare(value, BinaryOperator::Equal, item)?);
         // Of two constants there is one answer.
-        let same =
-            if same.len() == rows { same } else { Column::Constant(same).into_rows(rows)? };
+        let same = if same.len() == rows {
+            same
+        } else {
+            Column::Constant(same).into_rows(rows, &mut Failed::default())?
+        };
         found = or_kleene(&found, same.as_boolean())?;
     }
     Ok(found)

@@ -108,8 +108,10 @@ impl Node {
             }
             Kind::User(function, arguments) => {
                 let arguments = evaluate_all(arguments, input, failed)?;
-                let arguments: Result<Vec<_>, _> =
-                    arguments.into_iter().map(|argument| argument.into_rows(rows)).collect();
+                let arguments: Result<Vec<_>, _> = arguments
+                    .into_iter()
+                    .map(|argument| argument.into_rows(rows, failed))
+                    .collect();
                 Column::Rows(function.call(&arguments?, rows, failed)?)
             }
             Kind::Field(value, index) => {

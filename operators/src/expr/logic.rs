@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use arrow_arith::boolean::{and_kleene, or_kleene};
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, NullArray, new_null_array};
+use arrow_array::{Array, ArrayRef, BooleanArray, NullArray};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::filter::FilterBuilder;
-use arrow_select::interleave::interleave;
 
 use super::EvaluateError;
 use super::column::Column;
 use super::evaluate::Input;
 use super::failed::Failed;
 use super::node::Node;
+use super::room::gather;
 
 /// The values of a node for a selection of rows.
 struct Part {
@@ -96,15 +96,15 @@ impl Part {
 
 /// A column that is put together from parts.
 struct Merged {
-    /// The first is a null.
+    data_type: DataType,
     arrays: Vec<ArrayRef>,
     /// For each row, which array and which value of it.
-    places: Vec<(usize, usize)>,
+    places: Vec<Option<(usize, usize)>>,
 }
 
 impl Merged {
     fn nulls(data_type: &DataType, rows: usize) -> Self {
-        Self { arrays: vec![new_null_array(data_type, 1)], places: vec![(0, 0); rows] }
+        Self { data_type: data_type.clone(), arrays: Vec::new(), places: vec![None; rows] }
     }
 
     /// Takes the values of some of the rows that a part was computed for.
@@ -114,23 +114,19 @@ impl Merged {
         let constant = matches!(part.column, Column::Constant(_));
         if !part.packed || constant {
             for row in taken.set_indices() {
-                self.places[row] = (array, if constant { 0 } else { row });
+                self.places[row] = Some((array, if constant { 0 } else { row }));
             }
         } else {
             for (value, row) in computed_for.set_indices().enumerate() {
                 if taken.value(row) {
-                    self.places[row] = (array, value);
+                    self.places[row] = Some((array, value));
                 }
             }
         }
     }
 
-    fn finish(self) -> Result<ArrayRef, ArrowError> {
-        if *self.arrays[0].data_type() == DataType::Null {
-            return Ok(new_null_array(&DataType::Null, self.places.len()));
-        }
-        let arrays: Vec<&dyn Array> = self.arrays.iter().map(|array| &**array).collect();
-        interleave(&arrays, &self.places)
+    fn finish(self, failed: &mut Failed) -> Result<ArrayRef, ArrowError> {
+        gather(&self.arrays, &self.places, &self.data_type, failed)
     }
 }
 
@@ -142,7 +138,7 @@ pub(super) fn and_or(
     input: &Input<'_>,
     failed: &mut Failed,
 ) -> Result<Column, EvaluateError> {
-    let left = left.evaluate(input, failed)?.into_rows(input.rows)?;
+    let left = left.evaluate(input, failed)?.into_rows(input.rows, failed)?;
     let values = left.as_boolean();
     // OR is decided where the left side is true, AND where it is false.
     let deciding = if is_and { !values.values() } else { values.values().clone() };
@@ -159,9 +155,9 @@ pub(super) fn and_or(
         // Where the left side decides, null is as good as any value.
         let mut merged = Merged::nulls(&DataType::Boolean, input.rows);
         merged.place(part, &open, &open);
-        merged.finish()?
+        merged.finish(failed)?
     } else {
-        part.column.into_rows(input.rows)?
+        part.column.into_rows(input.rows, failed)?
     };
     let right = right.as_boolean();
     let result = if is_and { and_kleene(values, right) } else { or_kleene(values, right) };
@@ -193,7 +189,7 @@ pub(super) fn case(
     {
         merged.place(Part::of(value, input, &open, failed)?, &open, &open);
     }
-    Ok(merged.finish()?)
+    Ok(merged.finish(failed)?)
 }
 
 /// The first value that is not null.
@@ -214,5 +210,5 @@ pub(super) fn coalesce(
         merged.place(part, &open, &chosen);
         open = &open & &!&chosen;
     }
-    Ok(merged.finish()?)
+    Ok(merged.finish(failed)?)
 }

@@ -8,6 +8,7 @@ use arrow_array::types::{ArrowPrimitiveType, BinaryType, ByteArrayType, Utf8Type
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray};
 
 use super::failed::{Failed, Reason};
+use super::room::Room;
 
 /// What is computed for a row: a value, null, or a reason why it cannot be.
 pub(crate) type Row<T> = Result<Option<T>, Reason>;
@@ -22,9 +23,6 @@ macro_rules! some {
     };
 }
 pub(crate) use some;
-
-/// Bytes that the values of one column of texts have at most: offsets are of 32 bits with a sign.
-const COLUMN_BYTES: usize = i32::MAX as usize;
 
 /// A column of a primitive type.
 pub(crate) fn primitives<T: ArrowPrimitiveType>(
@@ -59,10 +57,10 @@ fn variable<T: ByteArrayType, V: AsRef<T::Native>>(
     mut value: impl FnMut(usize) -> Row<V>,
 ) -> ArrayRef {
     let mut column = GenericByteBuilder::<T>::with_capacity(rows, rows * 16);
-    let mut bytes = 0;
+    let mut room = Room::new();
     for row in 0..rows {
         match or_failed(value(row), row, failed) {
-            Some(value) if has_room(&mut bytes, length::<T>(value.as_ref()), row, failed) => {
+            Some(value) if room.takes(length::<T>(value.as_ref()), row, failed) => {
                 column.append_value(value);
             }
             _ => column.append_null(),
@@ -99,14 +97,4 @@ fn or_failed<T>(value: Row<T>, row: usize, failed: &mut Failed) -> Option<T> {
         failed.add(row, reason);
         None
     })
-}
-
-fn has_room(bytes: &mut usize, more: usize, row: usize, failed: &mut Failed) -> bool {
-    let room = more <= COLUMN_BYTES - *bytes;
-    if room {
-        *bytes += more;
-    } else {
-        failed.add(row, "the texts of a batch have more than 2 GiB");
-    }
-    room
 }

@@ -3,6 +3,7 @@
 mod casts;
 mod exactness;
 mod functions;
+mod large;
 mod laziness;
 mod numbers;
 mod operators;

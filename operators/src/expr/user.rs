@@ -9,6 +9,7 @@ use strandline_plan::expr::UserFunction;
 
 use super::EvaluateError;
 use super::failed::Failed;
+use super::room::{Room, extent};
 
 type Closure = dyn Fn(&[ArrayRef]) -> Result<ArrayRef, ArrowError> + Send + Sync;
 
@@ -77,11 +78,14 @@ impl Implementation {
         if let Ok(column) = closure(arguments) {
             return self.checked(column, rows);
         }
-        let mut columns = Vec::with_capacity(rows);
+        let (mut columns, mut room) = (Vec::with_capacity(rows), Room::new());
         for row in 0..rows {
             let alone: Vec<_> = arguments.iter().map(|column| column.slice(row, 1)).collect();
             columns.push(match closure(&alone) {
-                Ok(column) => self.checked(column, 1)?,
+                Ok(column) => match self.checked(column, 1)? {
+                    column if room.takes(extent(&column, 0), row, failed) => column,
+                    _ => new_null_array(self.0.result(), 1),
+                },
                 Err(error) => {
                     failed.add(row, format!("{}: {error}", self.0.name()));
                     new_null_array(self.0.result(), 1)

@@ -122,7 +122,7 @@ impl JoinOf {
     ///
     /// # Errors
     ///
-    /// If a side cannot be evaluated, or both have no type in common.
+    /// If a side cannot be evaluated, or both have no type in common, or one without an equality.
     pub fn bind(&self, left: &FlowType, right: &FlowType) -> Result<Vec<TypedOn>, Problem> {
         if self.on.is_empty() {
             return Err(Problem::new("a join compares at least one column: add `.on([…])`"));
@@ -137,6 +137,12 @@ impl JoinOf {
                         "in `{on}`: {l} and {r} have no type in common; cast one of them"
                     )));
                 };
+                if !types::is_comparable(&common) {
+                    let found = types::name(&common);
+                    return Err(Problem::new(format!(
+                        "in `{on}`: values of {found} have no equality; compare what they are made of"
+                    )));
+                }
                 Ok(TypedOn { left: l.into_type(&common), right: r.into_type(&common) })
             })
             .collect()

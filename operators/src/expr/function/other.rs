@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow_arith::boolean::is_null;
 use arrow_array::builder::{BooleanBuilder, UInt32Builder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -11,7 +10,6 @@ use arrow_ord::cmp;
 use arrow_schema::DataType;
 use arrow_select::nullif;
 use arrow_select::take::take;
-use arrow_select::zip::zip;
 use strandline_plan::expr::BinaryOperator;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,6 +17,8 @@ use super::Compute::Plain;
 use super::{Call, Computed, Entry};
 use crate::expr::column::Column;
 use crate::expr::compare::compare;
+use crate::expr::failed::Failed;
+use crate::expr::room::gather;
 use crate::expr::rows::{Row, primitives, some, texts};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
@@ -36,20 +36,23 @@ pub(super) const FUNCTIONS: &[Entry] = &[
 fn nullif(call: &mut Call<'_>) -> Computed {
     let [value, other] = [&call.arguments[0], &call.arguments[1]];
     let same = compare(value, BinaryOperator::Equal, other)?;
-    Ok(nullif::nullif(&value.clone().into_rows(call.rows)?, &same)?)
+    Ok(nullif::nullif(&value.clone().into_rows(call.rows, call.failed)?, &same)?)
 }
 
 /// The first of the values that is `better` than all others; null where one of them is.
-fn extreme(call: &Call<'_>, better: BinaryOperator) -> Computed {
-    let mut best = call.arguments[0].clone().into_rows(call.rows)?;
+fn extreme(call: &mut Call<'_>, better: BinaryOperator) -> Computed {
+    let mut best = call.arguments[0].clone().into_rows(call.rows, call.failed)?;
     if *best.data_type() == DataType::Null {
         return Ok(best);
     }
     for other in &call.arguments[1..] {
-        let other = Column::Rows(other.clone().into_rows(call.rows)?);
-        let replaces = compare(&other, better, &Column::Rows(Arc::clone(&best)))?;
-        let merged = zip(&replaces, other.array(), &best)?;
-        best = nullif::nullif(&merged, &is_null(&replaces)?)?;
+        let other = other.clone().into_rows(call.rows, call.failed)?;
+        let both = [other, best];
+        let [other, best_yet] = both.clone().map(Column::Rows);
+        let replaces = compare(&other, better, &best_yet)?;
+        let places = replaces.iter().enumerate();
+        let places = places.map(|(row, replaces)| Some((usize::from(!replaces?), row)));
+        best = gather(&both, &places.collect::<Vec<_>>(), call.result, call.failed)?;
     }
     Ok(best)
 }
@@ -71,8 +74,12 @@ fn hash(call: &mut Call<'_>) -> Computed {
     Ok(Arc::new(column))
 }
 
-fn lists(column: &Column, rows: usize) -> Result<ListArray, arrow_schema::ArrowError> {
-    Ok(column.clone().into_rows(rows)?.as_list::<i32>().clone())
+fn lists(
+    column: &Column,
+    rows: usize,
+    failed: &mut Failed,
+) -> Result<ListArray, arrow_schema::ArrowError> {
+    Ok(column.clone().into_rows(rows, failed)?.as_list::<i32>().clone())
 }
 
 /// Where the items of a list are; None where the list is null.
@@ -83,7 +90,7 @@ fn bounds(lists: &ListArray, row: usize) -> Option<(usize, usize)> {
 }
 
 fn array_length(call: &mut Call<'_>) -> Computed {
-    let lists = lists(&call.arguments[0], call.rows)?;
+    let lists = lists(&call.arguments[0], call.rows, call.failed)?;
     Ok(Arc::new(primitives::<Int64Type>(call.rows, call.failed, |row| {
         let (start, end) = some!(bounds(&lists, row));
         Ok(i64::try_from(end - start).ok())
@@ -91,7 +98,7 @@ fn array_length(call: &mut Call<'_>) -> Computed {
 }
 
 fn element_at(call: &mut Call<'_>) -> Computed {
-    let lists = lists(&call.arguments[0], call.rows)?;
+    let lists = lists(&call.arguments[0], call.rows, call.failed)?;
     let position = call.arguments[1].integers();
     let place = |row: usize| {
         let (start, end) = bounds(&lists, row)?;
@@ -109,8 +116,8 @@ fn element_at(call: &mut Call<'_>) -> Computed {
 
 /// An item that is null is no value, and equals none.
 fn array_contains(call: &mut Call<'_>) -> Computed {
-    let lists = lists(&call.arguments[0], call.rows)?;
-    let sought = call.arguments[1].clone().into_rows(call.rows)?;
+    let lists = lists(&call.arguments[0], call.rows, call.failed)?;
+    let sought = call.arguments[1].clone().into_rows(call.rows, call.failed)?;
     // For each item, the row of its list.
     let mut row_of = vec![0_u32; lists.values().len()];
     for row in 0..call.rows {
@@ -136,7 +143,7 @@ fn array_contains(call: &mut Call<'_>) -> Computed {
 }
 
 fn array_join(call: &mut Call<'_>) -> Computed {
-    let lists = lists(&call.arguments[0], call.rows)?;
+    let lists = lists(&call.arguments[0], call.rows, call.failed)?;
     let items = lists.values().as_string::<i32>();
     let separator = call.arguments[1].texts();
     let joined: ArrayRef = texts(call.rows, call.failed, |row| -> Row<String> {

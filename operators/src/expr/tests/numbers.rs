@@ -1,9 +1,12 @@
 //! Functions of numbers.
 
-use arrow_schema::DataType;
-use strandline_plan::expr::{Expr, lit};
+use std::sync::Arc;
 
-use super::{decimal, of, read};
+use arrow_array::{ArrayRef, Float32Array, Int64Array, UInt64Array};
+use arrow_schema::DataType;
+use strandline_plan::expr::{Expr, col, lit};
+
+use super::{batch, decimal, of, outcomes, read};
 
 fn int(value: i64) -> Expr {
     lit(value)
@@ -83,4 +86,30 @@ fn functions_of_floats_follow_ieee() {
     assert_eq!(of("radians", [int(180)]), format!("{:?}", std::f64::consts::PI));
     assert_eq!(of("is_nan", [lit(f64::NAN)]), "true");
     assert_eq!(of("is_nan", [decimal("1.5")]), "false");
+}
+
+#[test]
+fn integers_of_which_no_type_holds_both_are_divided_as_all_integers_are() {
+    let unsigned: ArrayRef = Arc::new(UInt64Array::from(vec![7, u64::MAX, u64::MAX, 1, 5]));
+    let signed: ArrayRef = Arc::new(Int64Array::from(vec![2, 2, -1, -2, 0]));
+    let batch = batch(vec![("u", unsigned), ("s", signed)], 5);
+    let quotients = outcomes(&(col("u") / col("s")), &batch);
+    let half = (u64::MAX / 2).to_string();
+    let negative = format!("-{}", u64::MAX);
+    assert_eq!(quotients, ["3", &half, &negative, "0", "failed: division by zero"]);
+    let quotients = outcomes(&(col("s") / col("u")), &batch);
+    assert_eq!(quotients, ["0", "0", "0", "-2", "0"]);
+}
+
+#[test]
+fn a_constant_that_does_not_fit_into_a_float_fails_as_a_cast_does_and_widens_what_it_is_beside() {
+    let batch = batch(vec![("f", Arc::new(Float32Array::from(vec![0.5])))], 1);
+    let cast = lit(1e300).cast(DataType::Float32);
+    let outcome = outcomes(&cast, &batch);
+    assert!(outcome[0].starts_with("failed: "), "{outcome:?}");
+    assert_eq!(outcomes(&lit(1e300).try_cast(DataType::Float32), &batch), ["NULL"]);
+    assert_eq!(outcomes(&col("f").lt(lit(1e300)), &batch), ["true"]);
+    assert_eq!(outcomes(&(col("f") * lit(1e300)), &batch), ["5e299"]);
+    assert_eq!(outcomes(&(col("f") * lit(0.5)), &batch), ["0.25"]);
+    assert_eq!(outcomes(&col("f").lt(lit(f64::INFINITY)), &batch), ["true"]);
 }

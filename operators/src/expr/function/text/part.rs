@@ -6,6 +6,7 @@ use arrow_array::ListArray;
 use arrow_array::builder::{ListBuilder, StringBuilder};
 
 use crate::expr::function::{Call, Computed};
+use crate::expr::room::Room;
 use crate::expr::rows::{Row, some, texts};
 
 /// The part at a position; there is no position 0.
@@ -35,8 +36,11 @@ pub(super) fn split_part(call: &mut Call<'_>) -> Computed {
 pub(super) fn split(call: &mut Call<'_>) -> Computed {
     let (text, separator) = (call.arguments[0].texts(), call.arguments[1].texts());
     let mut lists = ListBuilder::new(StringBuilder::new());
+    let mut room = Room::new();
     for row in 0..call.rows {
-        match (text.get(row), separator.get(row)) {
+        // Each part is an item beside its bytes.
+        let fits = |text: &&str| room.takes(text.len() + 1, row, call.failed);
+        match (text.get(row).filter(fits), separator.get(row)) {
             (Some(text), Some("")) => lists.append_value([Some(text)]),
             (Some(text), Some(separator)) => lists.append_value(text.split(separator).map(Some)),
             _ => lists.append_null(),

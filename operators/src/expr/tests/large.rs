@@ -1,0 +1,52 @@
+//! Columns that have no room for all rows: each that does not fit fails, and no other.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, StringArray};
+use strandline_plan::expr::{Expr, call, col, lit, when};
+
+use super::super::room::COLUMN_BYTES_MAX;
+use super::{batch, null, outcomes};
+
+const ROWS: usize = 5;
+
+/// So long that a column has room for three of them.
+fn long(letter: &str) -> String {
+    letter.repeat(COLUMN_BYTES_MAX / 3 - 10)
+}
+
+/// The rows that failed because there was no room.
+fn without_room(expr: &Expr, columns: Vec<(&str, ArrayRef)>) -> Vec<usize> {
+    let outcomes = outcomes(expr, &batch(columns, ROWS));
+    let all = outcomes.iter().enumerate();
+    all.filter(|(_, outcome)| outcome.contains("more than 2 GiB")).map(|(row, _)| row).collect()
+}
+
+#[test]
+fn rows_that_have_no_room_in_a_column_fail_alone() {
+    let constant = lit(long("a").as_str());
+    assert_eq!(without_room(&constant, vec![]), [3, 4]);
+    let coalesced = call("coalesce", [null(), constant.clone()]);
+    assert_eq!(without_room(&coalesced, vec![]), [3, 4]);
+    let chosen = when(col("a"), constant.clone()).otherwise(lit(long("b").as_str()));
+    let a: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true, false, true]));
+    assert_eq!(without_room(&chosen, vec![("a", a)]), [3, 4]);
+    let lists = call("split", [constant, lit(",")]);
+    assert_eq!(without_room(&lists, vec![]), [3, 4]);
+}
+
+#[test]
+fn the_greater_of_two_columns_may_have_no_room_where_both_have() {
+    let long = long("z");
+    let texts = |is_long: [bool; ROWS]| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(
+            is_long.map(|is_long| if is_long { &long } else { "" }),
+        ))
+    };
+    let columns = vec![
+        ("x", texts([true, true, true, false, false])),
+        ("y", texts([false, false, false, true, false])),
+    ];
+    let greatest = call("greatest", [col("x"), col("y")]);
+    assert_eq!(without_room(&greatest, columns), [3], "an empty text fits");
+}
