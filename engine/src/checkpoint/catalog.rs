@@ -14,6 +14,13 @@ pub(crate) const STATE_PREFIX: &str = "cut-";
 /// What the names of blobs that hold rows begin with, which wait for their file.
 pub(crate) const ROWS_PREFIX: &str = "rows-";
 
+/// Whether a blob is called as those of checkpoints are.
+pub(crate) fn is_named_by_us(name: &str) -> bool {
+    let prefixes =
+        [super::manifest::PREFIX, STATE_PREFIX, ROWS_PREFIX, super::places::SHOWN_PREFIX];
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// The name of the blob in which a process keeps its state of a cut. `claim` is the number with
 /// which its run began, so no two runs write the same.
 pub(crate) fn state_name(claim: u64, epoch: u64, process: usize) -> String {

@@ -32,7 +32,7 @@ use crate::view::Ledger;
 pub const FORMAT: u32 = 2;
 /// The first format, which is still read.
 const FORMAT_1: u32 = 1;
-const PREFIX: &str = "manifest-";
+pub(super) const PREFIX: &str = "manifest-";
 
 /// What one cut of a job holds, or that there is none yet.
 ///

@@ -172,9 +172,7 @@ impl ObjectBlobs {
     /// The first that could not be removed.
     pub fn remove_leftovers(&self) -> Result<usize, BlobError> {
         match &self.kind {
-            Kind::Local(local) => {
-                local.directory.remove_leftovers().map_err(|error| self.failed_as(&error))
-            }
+            Kind::Local(local) => local.remove_leftovers().map_err(|error| self.failed_as(&error)),
             #[cfg(feature = "s3")]
             Kind::S3(_) => Ok(0),
         }

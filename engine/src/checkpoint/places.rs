@@ -15,7 +15,7 @@ use crate::outputs::{Recovery, Staged};
 use crate::run_id::RunId;
 
 /// What the names of reports begin with.
-const SHOWN_PREFIX: &str = "shown-";
+pub(super) const SHOWN_PREFIX: &str = "shown-";
 
 /// Files that are named in a line, a number of files.
 const NAMED_MAX: usize = 20;

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use object_store::local::LocalFileSystem;
 
 use super::{io_error, is_plain};
-use crate::store::{Directory, EntryKind, StoreError};
+use crate::checkpoint::catalog::is_named_by_us;
+use crate::store::{Directory, Entry, EntryKind, StoreError};
 
 /// A directory, opened for reading when it exists.
 #[derive(Debug)]
@@ -34,6 +35,19 @@ impl Local {
         }
     }
 
+    /// Removes what a process left behind that died while it stored a blob, also one of an earlier version,
+    /// in which the crate stored them: it wrote beside the place, to `NAME#NUMBER`.
+    pub(super) fn remove_leftovers(&self) -> Result<usize, StoreError> {
+        let mut removed = self.directory.remove_leftovers()?;
+        let files =
+            self.directory.list()?.into_iter().filter(|entry| entry.kind == EntryKind::File);
+        for Entry { name, .. } in files.filter(|entry| is_staged_by_crate(&entry.name)) {
+            self.directory.remove_file(&name)?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
     /// The names of blobs. The crate's own listing fails where it meets a name that it cannot
     /// express.
     pub(super) fn names(&self) -> Result<impl Iterator<Item = String>, StoreError> {
@@ -41,4 +55,12 @@ impl Local {
             self.directory.list()?.into_iter().filter(|entry| entry.kind == EntryKind::File);
         Ok(files.map(|entry| entry.name).filter(|name| is_plain(name)))
     }
+}
+
+fn is_staged_by_crate(name: &str) -> bool {
+    let Some((blob, number)) = name.rsplit_once('#') else { return false };
+    is_plain(blob)
+        && is_named_by_us(blob)
+        && !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
 }

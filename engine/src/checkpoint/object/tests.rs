@@ -202,11 +202,15 @@ fn a_blob_that_is_being_stored_is_not_seen_and_what_a_killed_process_left_goes()
     assert!(staged.iter().all(|name| name.starts_with(STAGED_PREFIX)), "{staged:?}");
 
     fs::write(there.path().join(&staged[0]), b"half").unwrap();
-    fs::write(there.path().join("not ours"), b"").unwrap();
-    assert_eq!(blobs.remove_leftovers().unwrap(), 1);
+    let staged_by_crate = ["manifest-00000000000000000001#3", "cut-1-2-3#12"];
+    let of_others = ["cut-1#", "cut-1#2b", "not ours", "notes#1"];
+    for name in staged_by_crate.iter().chain(&of_others) {
+        fs::write(there.path().join(name), b"").unwrap();
+    }
+    assert_eq!(blobs.remove_leftovers().unwrap(), 3);
     let mut left = names();
     left.sort();
-    assert_eq!(left, ["large", "not ours"]);
+    assert_eq!(left, ["cut-1#", "cut-1#2b", "large", "not ours", "notes#1"]);
 }
 
 #[test]

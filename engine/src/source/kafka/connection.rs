@@ -23,7 +23,7 @@ use crate::source::kafka::lookup::{At, Lookup, Trouble};
 use crate::source::kafka::plan::LeftOut;
 use crate::source::kafka::settings::KafkaSettings;
 use crate::source::kafka::watch::Watch;
-use crate::source::{START_OVER, SourceError, Wake};
+use crate::source::{START_OVER, SourceError, TopicIdentity, Wake};
 
 /// How long the first question waits for its answer: a person should not wait for longer to hear
 /// that nobody answers.
@@ -71,14 +71,14 @@ struct State {
     broken: BTreeMap<i32, String>,
     /// How many partitions the topic had when last asked; 0 before.
     partitions: u32,
-    /// The id of the topic that is to be read.
-    topic_id: Option<String>,
+    /// The topic that is to be read, once that is known.
+    topic: Option<TopicIdentity>,
     /// What a bounded run leaves out.
     left_out: Vec<LeftOut>,
 }
 
 enum Verdict {
-    Absent,
+    Gone(String),
     Failed(String),
 }
 
@@ -166,12 +166,12 @@ impl Connection {
 
     /// The id of the topic that is to be read, where it is known and topics have ids.
     pub(super) fn topic_id(&self) -> Option<String> {
-        self.state().topic_id.clone()
+        self.state().topic.as_ref()?.id.clone()
     }
 
-    /// The topic that is to be read has this id.
-    pub(super) fn note_topic_id(&self, id: Option<String>) {
-        self.state().topic_id = id;
+    /// The topic that is to be read is this one.
+    pub(super) fn note_topic(&self, topic: TopicIdentity) {
+        self.state().topic = Some(topic);
     }
 
     /// A bounded run leaves this out; says so, unless it was said.
@@ -196,9 +196,24 @@ impl Connection {
         self.state().left_out.clone()
     }
 
-    /// The topic is another one now.
+    /// The topic is another one, or there is none: it is now, or this process asks another cluster than
+    /// the one in which it was found. Asks which that is.
     pub(super) fn conclude_gone(&self, wake: &Wake) {
-        self.conclude(Verdict::Absent, wake);
+        self.conclude(Verdict::Gone(self.why_gone()), wake);
+    }
+
+    /// Why the topic is not the one that is to be read.
+    fn why_gone(&self) -> String {
+        let wanted = self.state().topic.as_ref().and_then(|topic| topic.cluster.clone());
+        let Some(wanted) = wanted else { return topic_gone() };
+        match self.lookup.cluster(ANSWER_WITHIN_FIRST) {
+            Some(found) if found != wanted => format!(
+                "{} belongs to the cluster {found}, and the topic is in the cluster {wanted}: give all \
+                 processes of the job brokers of one cluster",
+                self.settings.bootstrap
+            ),
+            _ => topic_gone(),
+        }
     }
 
     /// A partition waits behind an open transaction.
@@ -231,8 +246,7 @@ impl Connection {
     /// Why no reader can go on, if that is certain. Costs next to nothing.
     pub(super) fn verdict(&self) -> Option<SourceError> {
         self.verdict.get().map(|verdict| match verdict {
-            Verdict::Absent => self.failed(topic_gone()),
-            Verdict::Failed(reason) => self.failed(reason),
+            Verdict::Gone(reason) | Verdict::Failed(reason) => self.failed(reason),
         })
     }
 
@@ -276,7 +290,7 @@ impl Connection {
                 Err(Trouble::Absent) => {
                     absent += 1;
                     if absent == ABSENT_ANSWERS {
-                        return connection.conclude(Verdict::Absent, wake);
+                        return connection.conclude_gone(wake);
                     }
                 }
                 Err(Trouble::Fatal(reason)) => {
@@ -462,6 +476,8 @@ impl Connection {
 mod tests {
     use std::cell::Cell;
 
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
     use crate::report::Report;
 
@@ -481,6 +497,25 @@ mod tests {
         let away = "cannot reach Kafka at 127.0.0.1:1: no answer; trying again";
         let back = "Kafka at 127.0.0.1:1 answers";
         assert_eq!(*lines.lock().unwrap(), [away, back, away, back]);
+    }
+
+    #[test]
+    fn a_process_that_asks_another_cluster_hears_of_that_and_of_no_topic_made_anew() {
+        let cluster = MockCluster::new(1).unwrap();
+        let settings = KafkaSettings::new(cluster.bootstrap_servers(), "t");
+        let here = Connection::new(settings.clone()).unwrap().lookup.cluster(ANSWER_WITHIN_MAX);
+        for (wanted, said) in [
+            (Some("another".into()), "the topic is in the cluster another"),
+            (here, "it was deleted while it was being read"),
+            (None, "it was deleted while it was being read"),
+        ] {
+            let connection = Connection::new(settings.clone()).unwrap();
+            let id = Some("id".into());
+            connection.note_topic(TopicIdentity { name: "t".into(), cluster: wanted, id });
+            connection.conclude_gone(&Wake::new(|| ()));
+            let error = connection.verdict().unwrap().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

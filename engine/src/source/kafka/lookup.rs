@@ -113,13 +113,18 @@ impl Lookup {
                     trouble => trouble,
                 }
             })?;
-            topic.cluster = self.consumer.client().fetch_cluster_id(timeout);
+            topic.cluster = self.cluster(timeout);
             // Clusters had ids long before topics had.
             if topic.id.is_some() && topic.cluster.is_none() {
                 return Err(Trouble::NotYet("the broker did not say which cluster it is".into()));
             }
         }
         Ok(topic)
+    }
+
+    /// The cluster's id, if it has one and says so. Blocks for at most about `timeout`.
+    pub(super) fn cluster(&self, timeout: Duration) -> Option<String> {
+        self.client().client().fetch_cluster_id(timeout)
     }
 
     /// An offset in each of `partitions`, in their order; `None` where no message has such a

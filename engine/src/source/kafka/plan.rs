@@ -68,7 +68,7 @@ fn starts(
     let count = connection.until_answered(cancelled, Lookup::partitions)?;
     connection.note_partitions(count);
     let topic = connection.until_answered(cancelled, Lookup::identity)?;
-    connection.note_topic_id(topic.id.clone());
+    connection.note_topic(topic.clone());
     let offsets = |at| {
         connection.until_answered(cancelled, |lookup, within| lookup.offsets(0..count, at, within))
     };

@@ -46,7 +46,7 @@ impl Reader for KafkaReader {
             ByWay::Client(partitions) => &partitions.connection,
             ByWay::Direct(partitions) => &partitions.connection,
         };
-        connection.note_topic_id(topic.id.clone());
+        connection.note_topic(topic.clone());
     }
 
     fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {

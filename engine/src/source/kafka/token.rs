@@ -15,6 +15,9 @@ use crate::store::Directory;
 pub(super) const TOKEN_FILE: &str = "sasl.oauthbearer.token.file";
 /// How long a token counts that does not say so itself.
 const LIFETIME: Duration = Duration::from_secs(300);
+/// How long a token counts at most: it is read again then. The client computes with a fraction of it, in
+/// units of which longer times do not fit.
+const LIFETIME_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// Whose token it is, where it does not say so itself: brokers go by the token.
 const NOBODY: &str = "strandline";
 
@@ -55,7 +58,7 @@ impl TokenFile {
         }
         let claims = claims(token).unwrap_or(Claims { exp: None, sub: None });
         let lifetime_ms = match claims.exp {
-            Some(seconds) => (seconds * 1000.0) as i64,
+            Some(seconds) => ((seconds * 1000.0) as i64).min((now + LIFETIME_MAX).as_millis()),
             None => (now + LIFETIME).as_millis(),
         };
         if lifetime_ms <= now.as_millis() {
@@ -116,6 +119,15 @@ mod tests {
         let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyZWFkZXIiLCJleHAiOjE3Njk4NjE0MDAsImlhdCI6MX0.";
         let expected = (token.to_owned(), "reader".to_owned(), 1_769_861_400_000);
         assert_eq!(read(&format!("{token}\n")), Ok(expected));
+    }
+
+    #[test]
+    fn a_token_that_counts_for_ever_is_read_again_after_a_year() {
+        // {"exp":1e300} and {"exp":9223372036854775}
+        for token in ["e30.eyJleHAiOjFlMzAwfQ.", "e30.eyJleHAiOjkyMjMzNzIwMzY4NTQ3NzV9."] {
+            let lifetime_ms = (NOW + LIFETIME_MAX).as_millis();
+            assert_eq!(read(token).map(|(_, _, until)| until), Ok(lifetime_ms), "{token}");
+        }
     }
 
     #[test]

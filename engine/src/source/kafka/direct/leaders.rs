@@ -185,7 +185,11 @@ fn assign(state: &mut State, topic: &MetadataResponseTopic, brokers: &BTreeMap<i
 }
 
 /// The topic is another one now.
-fn end(shared: &Shared, mut state: std::sync::MutexGuard<'_, State>) {
+fn end(shared: &Shared, state: std::sync::MutexGuard<'_, State>) {
+    // Which cluster it is takes a question, for which nobody else may have to wait.
+    drop(state);
+    shared.connection.conclude_gone(&shared.wake);
+    let mut state = shared.state();
     state.give_up(&topic_gone(), |_| true, &shared.wake);
 }
 
