@@ -47,8 +47,9 @@ impl Voice {
         self.log.flush(FLUSH_LIMIT)
     }
 
-    /// Keeps a status line about `view` until the returned guard is dropped.
-    pub(crate) fn follow(&self, view: &View, clock: &Clock) -> Following {
+    /// Keeps a status line about `view` until the returned guard is dropped. A process that does not
+    /// lead knows the job's condition, and none of its numbers.
+    pub(crate) fn follow(&self, view: &View, clock: &Clock, leads: bool) -> Following {
         let over = Arc::new(AtomicBool::new(self.quiet));
         let (voice, view, clock, ends) =
             (self.clone(), view.clone(), clock.clone(), Arc::clone(&over));
@@ -73,7 +74,10 @@ impl Voice {
                 }
                 if next <= clock.elapsed() {
                     next += every;
-                    let line = line(&snapshot, &clock);
+                    let line = match leads {
+                        true => line(&snapshot, &clock),
+                        false => condition(&snapshot),
+                    };
                     if terminal { voice.log.status(&line) } else { voice.log.line(&line) }
                 }
             }
@@ -98,8 +102,8 @@ impl Drop for Following {
     }
 }
 
-/// The condition of the job, with everything that is wrong; then the numbers.
-fn line(snapshot: &Snapshot, clock: &Clock) -> String {
+/// The condition of the job, with everything that is wrong.
+fn condition(snapshot: &Snapshot) -> String {
     let conditions = snapshot.conditions.all();
     let troubles = conditions.iter().filter(|condition| condition.kind.is_trouble());
     let mut shown: Vec<String> = troubles.map(ToString::to_string).collect();
@@ -111,6 +115,11 @@ fn line(snapshot: &Snapshot, clock: &Clock) -> String {
             detail => format!("{}: {detail}", headline.kind.title()),
         });
     }
+    shown.join(" · ")
+}
+
+/// The condition of the job, and the numbers.
+fn line(snapshot: &Snapshot, clock: &Clock) -> String {
     let watermark = match snapshot.watermark.and_then(|time| Some((time, date_time(time)?))) {
         None => "none yet".to_owned(),
         Some((watermark, time)) => {
@@ -119,7 +128,7 @@ fn line(snapshot: &Snapshot, clock: &Clock) -> String {
     };
     format!(
         "{} · {:.0} records/s · watermark {watermark} · lag {} · late {} · dead letters {} · final rows {}",
-        shown.join(" · "),
+        condition(snapshot),
         snapshot.records_per_second,
         snapshot.lag().map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
         snapshot.ledger.late,

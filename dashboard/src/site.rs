@@ -141,7 +141,7 @@ impl Site {
         })
     }
 
-    /// What a process says that does not know the job.
+    /// What a process says that does not know the job, but for its condition.
     fn elsewhere(&self) -> Response<Full<Bytes>> {
         let Some(Follower { process, processes, leader }) = &self.follower else {
             return said(StatusCode::NOT_FOUND, "");
@@ -149,7 +149,7 @@ impl Site {
         let conditions = &self.view.latest().conditions;
         let text = format!(
             "This is process {process} of {processes} (0 to {}). The job is shown by process 0, at \
-             {leader}\nThis process: {}\n",
+             {leader}\nThe job: {}\n",
             processes - 1,
             conditions.headline()
         );

@@ -8,16 +8,17 @@
 //! `observer`.
 
 pub(crate) mod observer;
+pub(crate) mod others;
 pub(crate) mod watchdog;
 
 use std::fmt;
 
 use chrono::DateTime;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strandline_operators::time::EventTime;
 
 /// What can hold of a job, in the order of how serious it is.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ConditionKind {
     /// It ended before its time.
     Failed,
@@ -121,13 +122,15 @@ impl ConditionKind {
 }
 
 /// One thing that holds of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobCondition {
     /// What it is.
     pub kind: ConditionKind,
     /// What it is about, where it can hold of several things at once, such as the name of an
     /// output or the number of a partition; otherwise empty.
     pub subject: String,
+    /// The process in which it holds, if that is one that does not lead.
+    pub process: Option<usize>,
     /// Since when, by the clock on the wall.
     pub since: EventTime,
     /// More about it in words, such as what is waited for; may be empty.
@@ -137,21 +140,24 @@ pub struct JobCondition {
 impl JobCondition {
     /// A condition about no thing in particular and without details.
     pub fn plain(kind: ConditionKind, since: EventTime) -> JobCondition {
-        JobCondition { kind, subject: String::new(), since, detail: String::new() }
+        JobCondition { kind, subject: String::new(), process: None, since, detail: String::new() }
     }
 
     /// Whether it is the same condition as another one, perhaps with other details.
     pub fn is_same_as(&self, other: &JobCondition) -> bool {
-        self.kind == other.kind && self.subject == other.subject
+        (self.kind, &self.subject, self.process) == (other.kind, &other.subject, other.process)
     }
 }
 
-/// `waiting for Kafka since 2026-01-31 12:00:00 UTC: Connection refused`.
+/// `waiting for Kafka since 2026-01-31 12:00:00 UTC, process 2: Connection refused`.
 impl fmt::Display for JobCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.title())?;
         if let Some(since) = DateTime::from_timestamp_millis(self.since.as_millis()) {
             write!(f, " since {}", since.format("%Y-%m-%d %H:%M:%S UTC"))?;
+        }
+        if let Some(process) = self.process {
+            write!(f, ", process {process}")?;
         }
         if !self.detail.is_empty() {
             write!(f, ": {}", self.detail)?;
@@ -167,7 +173,7 @@ pub struct Conditions(Vec<JobCondition>);
 impl Conditions {
     /// Puts them in order. Where `all` is empty, the job is starting since the epoch of the clock.
     pub fn of(mut all: Vec<JobCondition>) -> Conditions {
-        all.sort_by(|a, b| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)));
+        all.sort_by(|a, b| (a.kind, a.process, &a.subject).cmp(&(b.kind, b.process, &b.subject)));
         if all.is_empty() {
             all.push(JobCondition::plain(ConditionKind::Starting, EventTime::from_millis(0)));
         }
@@ -195,8 +201,8 @@ impl Conditions {
     }
 }
 
-/// Written as a list of objects: `condition`, `subject` where it is about something, `since` in
-/// epoch milliseconds, and `text`, the same words that a person is shown.
+/// Written as a list of objects: `condition`, `subject` where it is about something, `process` where it
+/// holds in one that does not lead, `since` in epoch milliseconds, and `text`, the same words that a person is shown.
 impl Serialize for Conditions {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -204,12 +210,15 @@ impl Serialize for Conditions {
             condition: &'static str,
             #[serde(skip_serializing_if = "str::is_empty")]
             subject: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            process: Option<usize>,
             since: i64,
             text: String,
         }
         serializer.collect_seq(self.0.iter().map(|condition| Written {
             condition: condition.kind.code(),
             subject: &condition.subject,
+            process: condition.process,
             since: condition.since.as_millis(),
             text: condition.to_string(),
         }))

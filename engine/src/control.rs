@@ -10,6 +10,7 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::EpochCount;
 
 use crate::checkpoint::manifest::PartitionCut;
+use crate::condition::others::Raised;
 use crate::notice::Notice;
 use crate::source::{PartitionStart, TopicIdentity};
 use crate::view::PartitionState;
@@ -103,6 +104,8 @@ pub(crate) enum Report {
     /// So much that was sent is not known to be merged that the next epoch should begin at once: it is
     /// merged when its epoch is complete.
     Laden,
+    /// What is raised in a process that does not lead has changed.
+    Raised(Raised),
     /// A source has noticed something that a person should hear.
     Noticed(Notice),
 }

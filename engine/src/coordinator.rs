@@ -27,6 +27,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use crate::checkpoint::durable::{Sealed, Shown};
 use crate::checkpoint::manifest::{CutRecord, PartitionCut, ProcessCut};
+use crate::condition::others::Raised;
 use crate::control::{Ack, Report};
 use crate::notice::Notice;
 use crate::view::{Ledger, PartitionState, PartitionView};
@@ -64,6 +65,8 @@ struct State {
     turns_wanted: u32,
     /// Whether some source waits, or will wait soon, until epochs are complete.
     is_laden: bool,
+    /// What other processes have told of their conditions and nobody has taken.
+    raised: Vec<Raised>,
     /// What sources have noticed in this run, and how many of it has been said.
     notices: Vec<Notice>,
     notices_said: usize,
@@ -106,6 +109,7 @@ impl Coordinator {
             stop_asked: false,
             turns_wanted: 0,
             is_laden: false,
+            raised: Vec::new(),
             notices: Vec::new(),
             notices_said: 0,
             cuts: BTreeMap::new(),
@@ -246,6 +250,11 @@ impl Coordinator {
         wanted == 1
     }
 
+    /// What other processes have told of their conditions, in order.
+    pub(crate) fn take_raised(&self) -> Vec<Raised> {
+        std::mem::take(&mut self.0.borrow_mut().raised)
+    }
+
     /// Whether every partition has been read to the end of a bounded run.
     pub(crate) fn all_finished(&self) -> bool {
         let state = self.0.borrow();
@@ -345,6 +354,10 @@ impl State {
                 }
                 return;
             }
+            Report::Raised(raised) => {
+                self.raised.push(raised.clone());
+                return;
+            }
             Report::Laden => {
                 self.is_laden = true;
                 return;
@@ -376,7 +389,11 @@ impl State {
                     Report::Counted(EpochCount { partition, records, .. }) => {
                         *self.windowed.entry(partition).or_default() += records;
                     }
-                    Report::StopAsked | Report::Waits | Report::Laden | Report::Noticed(_) => {}
+                    Report::StopAsked
+                    | Report::Waits
+                    | Report::Laden
+                    | Report::Raised(_)
+                    | Report::Noticed(_) => {}
                 }
             }
         }

@@ -36,6 +36,7 @@ use timely::progress::operate::FrontierInterest;
 use self::line::{Intake, Line, Now};
 use self::pace::Pace;
 use crate::clock::Clock;
+use crate::condition::others::Teller;
 use crate::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
 use crate::source::{Reader, Source, Wake};
@@ -116,6 +117,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
     unmerged: Unmerged,
     leaves: Rc<Cell<Option<Leave>>>,
     stop: Stop,
+    mut teller: Option<Teller>,
 ) -> Ingested<'s, D::Value, A::Partial> {
     let mut builder = OperatorBuilder::new("Ingest".to_owned(), scope);
     // The coordinator's word holds no data back: the source holds capabilities of its own.
@@ -178,6 +180,9 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             let (Some(capabilities), Some(log)) = (&mut held, &mut reader) else { return };
             let mut reports = reports_out.activate();
             let mut shipments = shipments_out.activate();
+            if let Some(raised) = teller.as_mut().and_then(Teller::news) {
+                reports.session(&capabilities.ack).give(Report::Raised(raised));
+            }
 
             // Of windows that are over at a time, or everything.
             let mut send = |capability: &Capability<Time>, fold: &mut Fold<_, A>, over| {

@@ -23,8 +23,9 @@ use crate::board::Board;
 use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::manifest::{CutRecord, PartitionCut};
 use crate::clock::Clock;
-use crate::condition::Conditions;
 use crate::condition::observer::{Observer, Patience, Seen, holding_back};
+use crate::condition::others::Raised;
+use crate::condition::{Conditions, JobCondition};
 use crate::control::{Assignment, Order, Turn};
 use crate::coordinator::{Coordinator, Imbalance};
 use crate::error::JobError;
@@ -83,6 +84,8 @@ pub(crate) struct Inputs {
     pub(crate) turns: Say<Turn>,
     pub(crate) pulses: Say<Pulse>,
     pub(crate) cuts: Say<Cut>,
+    /// What holds of the job, for the other processes.
+    pub(crate) conditions: Say<Vec<JobCondition>>,
 }
 
 pub(crate) struct LeaderOptions {
@@ -151,6 +154,8 @@ pub(crate) struct Leader<P, O> {
     /// Records read, and when: at the last complete epochs.
     rates: VecDeque<(Duration, u64)>,
     seen_complete: Option<u64>,
+    /// What the other processes were told last, and the number of the snapshot that it was in.
+    told: (u64, Vec<JobCondition>),
 }
 
 /// How far an orderly stop has come.
@@ -227,6 +232,7 @@ impl<P, O> Leader<P, O> {
             shown_again: false,
             rates: VecDeque::new(),
             seen_complete: None,
+            told: (0, Vec::new()),
         }
     }
 
@@ -237,6 +243,7 @@ impl<P, O> Leader<P, O> {
         if self.coordinator.has_ended() {
             self.inputs = None;
         }
+        self.exchange_conditions();
         if let Some(keeper) = &mut self.keeper
             && keeper.keep(&self.coordinator, self.clock.wall(), now)
         {
@@ -292,6 +299,25 @@ impl<P, O> Leader<P, O> {
         let due = [Some(self.next_pulse_at), self.publish_at, turns.then_some(self.next_turn_at)];
         let next = due.into_iter().flatten().min().unwrap_or(self.next_pulse_at);
         Ok(next.saturating_sub(now))
+    }
+
+    /// Hears what holds in the other processes, and tells them what holds of the job.
+    fn exchange_conditions(&mut self) {
+        if self.options.processes() == 1 {
+            return;
+        }
+        for Raised { process, conditions } in self.coordinator.take_raised() {
+            self.view.telemetry().hear(process, conditions);
+        }
+        let Some(inputs) = &mut self.inputs else { return };
+        let shown = self.view.latest();
+        let (number, told) = &mut self.told;
+        if std::mem::replace(number, shown.number) != shown.number
+            && told.as_slice() != shown.conditions.all()
+        {
+            *told = shown.conditions.all().to_vec();
+            inputs.conditions.say(told.clone());
+        }
     }
 
     /// Leads a run that was finished before: it ends when all processes have shown what was left

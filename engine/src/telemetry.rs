@@ -21,6 +21,12 @@ pub struct Telemetry(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     raised: Mutex<Vec<JobCondition>>,
+    /// What was raised in other processes; only the one that leads hears of it.
+    elsewhere: Mutex<BTreeMap<usize, Vec<JobCondition>>>,
+    /// Which process this is, if it does not lead.
+    process: OnceLock<usize>,
+    /// How many times something was raised or cleared.
+    changes: AtomicU64,
     measures: Mutex<Measures>,
     records_read: AtomicU64,
     bytes_read: AtomicU64,
@@ -99,7 +105,7 @@ impl Telemetry {
             Some(same) => detail.clone_into(&mut same.detail),
             None => {
                 let (subject, detail) = (subject.to_owned(), detail.to_owned());
-                raised.push(JobCondition { kind, subject, since: at, detail });
+                raised.push(JobCondition { kind, subject, process: None, since: at, detail });
             }
         }
         drop(raised);
@@ -156,15 +162,42 @@ impl Telemetry {
         self.0.records_read.load(Ordering::Relaxed)
     }
 
-    /// Whether a part of the job has reported that records cannot be read just now.
+    /// Whether a part of the job, in whichever process, has reported that records cannot be read just
+    /// now.
     pub(crate) fn cannot_read(&self) -> bool {
         let kinds = [ConditionKind::WaitingForKafka, ConditionKind::WaitsBehindTransaction];
-        self.raised().iter().any(|raised| kinds.contains(&raised.kind))
+        self.all_raised().iter().any(|raised| kinds.contains(&raised.kind))
     }
 
-    /// Everything that was raised and not cleared.
+    /// Everything that was raised and not cleared, also in other processes, as far as this one hears of
+    /// them.
     pub(crate) fn all_raised(&self) -> Vec<JobCondition> {
-        self.raised().clone()
+        let mut all = self.raised().clone();
+        all.iter_mut().for_each(|raised| raised.process = self.process());
+        all.extend(self.elsewhere().values().flatten().cloned());
+        all
+    }
+
+    /// This process does not lead its job: what is raised in it says so.
+    pub(crate) fn set_process(&self, process: usize) {
+        // It does not change while a job runs.
+        let _ = self.0.process.set(process);
+    }
+
+    /// Which process this is, if it does not lead.
+    pub(crate) fn process(&self) -> Option<usize> {
+        self.0.process.get().copied()
+    }
+
+    /// How many times something was raised or cleared here.
+    pub(crate) fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::SeqCst)
+    }
+
+    /// This is everything that holds in another process.
+    pub(crate) fn hear(&self, process: usize, conditions: Vec<JobCondition>) {
+        self.elsewhere().insert(process, conditions);
+        self.tell();
     }
 
     /// Has `changed` called when something is raised or cleared: of several, the first counts.
@@ -174,9 +207,14 @@ impl Telemetry {
     }
 
     fn tell(&self) {
+        self.0.changes.fetch_add(1, Ordering::SeqCst);
         if let Some(changed) = self.0.changed.get() {
             changed();
         }
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<JobCondition>>> {
+        self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn raised(&self) -> MutexGuard<'_, Vec<JobCondition>> {

@@ -358,13 +358,22 @@ struct Newest {
     snapshot: Arc<Snapshot>,
     /// The conditions of what was published last, without those that were raised.
     published: Vec<JobCondition>,
+    /// Whether these are what the process that leads tells, with what is raised elsewhere.
+    is_told: bool,
+}
+
+impl Newest {
+    /// What holds, with what is raised here now.
+    fn conditions(&self, telemetry: &Telemetry) -> Conditions {
+        joined(&self.published, telemetry.all_raised(), self.is_told)
+    }
 }
 
 impl View {
     /// A view that shows `first` until something newer is published.
     pub fn new(first: Snapshot) -> View {
         let published = first.conditions.all().to_vec();
-        let newest = Mutex::new(Newest { snapshot: Arc::new(first), published });
+        let newest = Mutex::new(Newest { snapshot: Arc::new(first), published, is_told: false });
         let shown = Arc::new(Shown { newest, changed: Condvar::new(), bells: Mutex::default() });
         let telemetry = Telemetry::default();
         let (there, raising) = (Arc::downgrade(&shown), telemetry.clone());
@@ -395,10 +404,22 @@ impl View {
         let mut newest = self.shown.lock();
         snapshot.number = snapshot.number.max(newest.snapshot.number + 1);
         newest.published = snapshot.conditions.all().to_vec();
-        snapshot.conditions = joined(&newest.published, self.telemetry.all_raised());
+        newest.is_told = false;
+        snapshot.conditions = newest.conditions(&self.telemetry);
         newest.snapshot = Arc::new(snapshot);
         drop(newest);
         self.shown.tell();
+    }
+
+    /// Shows, in a process that does not lead, in what condition the job is, as the process that leads
+    /// says. Of itself a process knows better.
+    pub(crate) fn show_conditions(&self, mut told: Vec<JobCondition>) {
+        let own = self.telemetry.process();
+        told.retain(|condition| condition.process.is_none() || condition.process != own);
+        let mut newest = self.shown.lock();
+        (newest.published, newest.is_told) = (told, true);
+        drop(newest);
+        self.shown.publish_raised(&self.telemetry);
     }
 
     /// Rings `bell` whenever a snapshot is published: for a task, which may not wait.
@@ -438,7 +459,7 @@ impl Shown {
     /// Shows the newest snapshot once more, with what is raised now.
     fn publish_raised(&self, telemetry: &Telemetry) {
         let mut newest = self.lock();
-        let conditions = joined(&newest.published, telemetry.all_raised());
+        let conditions = newest.conditions(telemetry);
         if conditions == newest.snapshot.conditions {
             return;
         }
@@ -461,13 +482,14 @@ impl Shown {
 }
 
 /// What was published, with what parts of the job have raised: who raises something knows more about
-/// it. Nothing troubles a job that has finished.
-fn joined(published: &[JobCondition], raised: Vec<JobCondition>) -> Conditions {
+/// it than who only sees its effect, which what is told is free of. Nothing troubles a job that has
+/// finished.
+fn joined(published: &[JobCondition], raised: Vec<JobCondition>, is_told: bool) -> Conditions {
     let is_finished = published.iter().any(|one| one.kind == ConditionKind::Finished);
     let mut all = raised;
     all.retain(|one| !is_finished || one.kind == ConditionKind::Failed);
     let kinds: Vec<ConditionKind> = all.iter().map(|one| one.kind).collect();
-    all.extend(published.iter().filter(|one| !kinds.contains(&one.kind)).cloned());
+    all.extend(published.iter().filter(|one| is_told || !kinds.contains(&one.kind)).cloned());
     // Running means that nothing is wrong; and a job that cannot read does not catch up either.
     let is_troubled = all.iter().any(|one| one.kind.is_trouble());
     let cannot_read = all.iter().any(|one| one.kind <= ConditionKind::WaitingForKafka);
@@ -524,5 +546,37 @@ mod tests {
         let finished = vec![JobCondition::plain(ConditionKind::Finished, at)];
         view.publish(Snapshot { conditions: Conditions::of(finished), ..Snapshot::clone(&shown) });
         assert_eq!(view.latest().conditions.headline().kind, ConditionKind::Finished);
+    }
+    #[test]
+    fn all_processes_show_the_same_whatever_is_raised_in_which() {
+        let (leader, follower) = (view(), view());
+        follower.telemetry().set_process(1);
+        let at = EventTime::from_millis(0);
+        let running = vec![JobCondition::plain(ConditionKind::Running, at)];
+        leader.publish(Snapshot {
+            conditions: Conditions::of(running),
+            ..Snapshot::clone(&leader.latest())
+        });
+        let exchange = || {
+            leader.telemetry().hear(1, follower.telemetry().all_raised());
+            follower.show_conditions(leader.latest().conditions.all().to_vec());
+            assert_eq!(leader.latest().conditions, follower.latest().conditions);
+            leader.latest().conditions.clone()
+        };
+        assert_eq!(exchange().headline().kind, ConditionKind::Running);
+        let kafka = ConditionKind::WaitingForKafka;
+        follower.telemetry().raise(kafka, "", "no answer", at);
+        assert_eq!(follower.latest().conditions.headline().process, Some(1), "it need not be told");
+        let both = exchange();
+        assert_eq!((both.all().len(), both.headline().process), (1, Some(1)));
+        assert!(leader.telemetry().cannot_read(), "no partition is to blame for that");
+        leader.telemetry().raise(kafka, "", "no answer", at);
+        let both = exchange();
+        let processes: Vec<_> = both.all().iter().map(|one| one.process).collect();
+        assert_eq!(processes, [None, Some(1)]);
+        follower.telemetry().clear(kafka, "");
+        assert_eq!(exchange().all().len(), 1);
+        leader.telemetry().clear(kafka, "");
+        assert_eq!(exchange().headline().kind, ConditionKind::Running);
     }
 }

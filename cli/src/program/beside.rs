@@ -1,5 +1,5 @@
-//! What runs beside a job on the process that leads: the document of its newest rows, the simulated
-//! fleet, the status line.
+//! What runs beside a job: the status line, and on the process that leads the document of its newest
+//! rows and the simulated fleet.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const LATEST_JSON_EVERY_MIN: Duration = Duration::from_secs(1);
 pub(super) struct Beside {
     latest_json: Option<LatestJson>,
     simulation: Option<Simulation>,
-    status: Option<Following>,
+    status: Following,
     over: Stop,
 }
 
@@ -46,9 +46,10 @@ impl Beside {
         if process != 0 {
             let leader = page::leader(options, hosts);
             voice.say(&format!(
-                "status   process {process} shows none of its own: the job is shown at {leader}"
+                "status   process {process} shows the job's condition alone: its numbers are at {leader}"
             ));
-            return Ok(Some(Beside { latest_json: None, simulation: None, status: None, over }));
+            let status = voice.follow(view, clock, false);
+            return Ok(Some(Beside { latest_json: None, simulation: None, status, over }));
         }
         let every = options.publish_every.max(LATEST_JSON_EVERY_MIN);
         let latest_json = LatestJson::spawn(&place.out, view, every, clock, report, place.existing)
@@ -63,7 +64,7 @@ impl Beside {
             Err(_) if stop.is_requested() => return Ok(None),
             Err(error) => return Err(Trouble::Unusable(format!("{error:#}"))),
         };
-        let status = Some(voice.follow(view, clock));
+        let status = voice.follow(view, clock, true);
         Ok(Some(Beside { latest_json: Some(latest_json), simulation, status, over }))
     }
 

@@ -358,7 +358,7 @@ where
     }
 }
 
-/// A process that does not lead knows what its own parts tell, and nothing of the whole job.
+/// What a process shows that does not lead, until it hears from the one that does.
 fn show_follower(process: usize, clock: &Clock, view: &View) {
     let at = clock.wall();
     let condition = JobCondition {

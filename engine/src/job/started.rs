@@ -15,7 +15,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::time::Time;
 use strandline_operators::window::{KeyGroup, MergeWindows, PaneState, Unmerged, WindowInputs};
-use timely::dataflow::operators::core::Probe;
+use timely::dataflow::operators::core::{Inspect, Probe};
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
 
@@ -28,6 +28,8 @@ use crate::checkpoint::manifest::{Manifest, Pending};
 use crate::checkpoint::places::Restoration;
 use crate::checkpoint::reading::read_sections;
 use crate::clock::Clock;
+use crate::condition::JobCondition;
+use crate::condition::others::Teller;
 use crate::control::Leave;
 use crate::coordinator::Coordinator;
 use crate::failure::Failure;
@@ -94,6 +96,9 @@ where
         stop: &Stop,
     ) -> Result<Started<S, D, A, W>, JobError> {
         let leads = place.process == 0;
+        if !leads {
+            view.telemetry().set_process(place.process);
+        }
         let beginning = if leads { Some(self.begin(clock, stop)?) } else { None };
         let (mut lead, mut continued, mut retention) = (None, None, None);
         let mut refused = None;
@@ -233,6 +238,17 @@ where
                 let (cuts, cut_stream) = Say::open(scope);
                 let (words, word_stream) = Say::open(scope);
                 let (restored, restored_stream) = Say::open(scope);
+                let (conditions, condition_stream) = Say::open(scope);
+                // One worker speaks and listens for its process, if that does not lead.
+                let (process, threads) = (self.place.process, self.place.threads);
+                let speaks = process > 0 && index == process * threads;
+                let teller = speaks.then(|| Teller::new(process, self.view.telemetry().clone()));
+                let shown = speaks.then(|| self.view.clone());
+                condition_stream.broadcast().inspect(move |told: &Vec<JobCondition>| {
+                    if let Some(view) = &shown {
+                        view.show_conditions(told.clone());
+                    }
+                });
                 let unmerged = match scope.peers() == self.place.threads {
                     true => self.unmerged.clone(),
                     false => self.unmerged_by_epochs.clone(),
@@ -260,6 +276,7 @@ where
                     unmerged.clone(),
                     Rc::clone(&leaves),
                     self.stop.clone(),
+                    teller,
                 );
                 let inputs = WindowInputs {
                     pulses: pulse_stream.broadcast(),
@@ -288,7 +305,7 @@ where
                     durable(scope, outgoing, standing, desk.clone(), self.failure.clone());
                 let (written, sealed) = sealed.probe();
                 coordinator.listen(ingested.reports, windowed.counts, sealed, shown);
-                (Inputs { turns, pulses, cuts }, words, restored, written)
+                (Inputs { turns, pulses, cuts, conditions }, words, restored, written)
             });
         self.restore(index, &mut restored);
         drop(restored);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod checkpoints;
+mod conditions;
 mod cuts;
 mod exact;
 mod extremes;

@@ -265,7 +265,7 @@ fn a_process_that_does_not_lead_answers_for_itself_and_says_where_the_job_is_sho
     let (_, metrics) = ask(&address, "/metrics?format=prometheus").unwrap();
     assert!(metrics.contains("process_open_fds ") && !metrics.contains("strandline_lag_records"));
     let said = follower.said();
-    assert!(said.contains("status   process 1 shows none of its own"), "{said}");
+    assert!(said.contains("status   process 1 shows the job's condition alone"), "{said}");
     assert!(!said.contains("records/s"), "{said}");
     leader.signal("TERM");
     for process in [follower, leader] {
