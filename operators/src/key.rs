@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use strandline_plan::expr::TypedExpr;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::batch::Batch;
 use crate::expr::{EvaluateError, Evaluator, Failed};
 use crate::row_format::{RowFormat, equal_floats_alike};
 use crate::window::KeyGroup;
@@ -78,6 +79,27 @@ impl Key {
             false => Some(self.format.encode(&columns)?),
         };
         Ok(Keys { rows, columns, failed: failed.in_order() })
+    }
+
+    /// The rows of a batch for each of so many workers: those whose keys' groups it has. Workers
+    /// without rows are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Evaluator::evaluate`].
+    pub fn split(&self, batch: &Batch, workers: usize) -> Result<Vec<(u64, Batch)>, EvaluateError> {
+        let keys = self.of(batch.rows())?;
+        let mut of_worker: Vec<Vec<u32>> = vec![Vec::new(); workers];
+        for row in 0..batch.len() {
+            of_worker[keys.group(row).worker(workers)].push(row as u32);
+        }
+        let parts = of_worker.into_iter().zip(0..).filter(|(rows, _)| !rows.is_empty());
+        Ok(parts
+            .map(|(rows, worker)| match rows.len() == batch.len() {
+                true => (worker, batch.clone()),
+                false => (worker, batch.take(&rows)),
+            })
+            .collect())
     }
 
     /// The columns of keys, of as many rows.

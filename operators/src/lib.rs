@@ -27,11 +27,15 @@
 //! | `expr` | expressions of a plan, evaluated over batches of columns |
 //! | `key` | what rows are grouped by |
 //! | `aggregate::columns` | aggregates over columns, for many groups |
+//! | `stateless` | operators that keep no rows |
 //! | `stateful` | operators that keep rows, and the frame that runs them |
+//! | `build` | what computes a node of a plan |
 
 pub mod aggregate;
 #[cfg(feature = "batch")]
 pub mod batch;
+#[cfg(feature = "batch")]
+pub mod build;
 pub mod decode;
 pub mod epochs;
 #[cfg(feature = "batch")]
@@ -45,6 +49,8 @@ mod row_format;
 mod row_order;
 #[cfg(feature = "batch")]
 pub mod stateful;
+#[cfg(feature = "batch")]
+pub mod stateless;
 pub mod time;
 pub mod watermark;
 pub mod window;

@@ -38,12 +38,13 @@
 
 mod as_of_join;
 mod edges;
+pub mod exchange;
 pub mod frame;
 mod grouping;
 mod interval_join;
 mod join_side;
 mod pairs;
-mod rejected;
+pub(crate) mod rejected;
 mod result_rows;
 mod session_aggregate;
 mod sessions;

@@ -143,10 +143,7 @@ impl AsOfJoin {
     fn keep_right(&mut self, key: &[u8], place: Place, row: Row) {
         let key = self.keys.hold(key);
         let of_key = self.of_key.entry(key).or_default();
-        // From this time on the row before it, or from the next row's time on this one, is no longer
-        // the newest.
-        let newer = of_key.right.range(&place..).next().map_or(place.time, |(newer, _)| newer.time);
-        self.superseded.insert((newer, key));
+        // From this time on the row before it is no longer the newest.
         self.superseded.insert((place.time, key));
         if let Some(tolerance) = self.tolerance {
             self.superseded.insert((place.time.saturating_add(tolerance).saturating_add(1), key));

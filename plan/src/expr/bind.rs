@@ -381,7 +381,7 @@ fn bind_all(arguments: &[Expr], schema: &Schema) -> Result<Vec<TypedExpr>, ExprE
 
 impl TypedExpr {
     /// The same value in a type that it can be turned into.
-    pub(crate) fn into_type(self, to: &DataType) -> TypedExpr {
+    pub fn into_type(self, to: &DataType) -> TypedExpr {
         match &self.kind {
             _ if self.data_type == *to => self,
             TypedKind::Literal(literal) if literal.fits(to) => {

@@ -2,13 +2,16 @@
 
 use arrow_schema::Field;
 
-use super::{Operator, Output, only_append, schema_of};
+use super::{Operator, Output, errors_of_results, only_append, schema_of};
 use crate::error::Problem;
 use crate::flow::{FlowType, TimeColumn};
 use crate::pipeline::Flow;
 use crate::types;
 
 /// All rows of all inputs. Their columns have the same names in the same order.
+///
+/// Columns take the type that both have in common; a row with a value, or an event time, beyond that (a
+/// date that nanoseconds cannot hold) leaves on the error output.
 #[derive(Clone, Debug)]
 pub struct Union;
 
@@ -76,7 +79,15 @@ impl Operator for Union {
             rows.reproducible &= other.reproducible;
             rows.bounded &= other.bounded;
         }
-        Ok(Output::stateless(rows))
+        // A date or a time of a coarse unit may be beyond what a finer one can hold.
+        let same = |input: &&FlowType| {
+            let mut fields = input.schema.fields().iter().zip(rows.schema.fields());
+            let unit = |flow: &FlowType| flow.time.as_ref().map(|time| time.unit);
+            fields.all(|(one, other)| one.data_type() == other.data_type())
+                && unit(input) == unit(&rows)
+        };
+        let errors = (!inputs.iter().all(same)).then(|| errors_of_results(&rows));
+        Ok(Output { errors, ..Output::stateless(rows) })
     }
 }
 

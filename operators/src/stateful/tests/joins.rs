@@ -166,6 +166,32 @@ proptest! {
     }
 }
 
+#[test]
+fn a_left_row_waits_until_no_right_row_of_its_time_can_come() {
+    let node = AsOfNode { of: of(JoinKind::Inner), tolerance: None };
+    let make = || -> Box<dyn Stateful> {
+        Box::new(AsOfJoin::new(&node, &flow(true), &flow(true), sources()).unwrap())
+    };
+    let mut workers = Workers::new(1, vec![by_k(), by_k()], &make);
+    let row = |input, time, x, offset| {
+        let record = Record { input, partition: 0, time, key: Some('a'), x: Some(x) };
+        batch(&[Read { record, offset, watermark: 0 }])
+    };
+    workers.apply(1, &row(1, 90, 1, 0));
+    workers.apply(0, &row(0, 100, 0, 0));
+    workers.advance(0, EventTime::from_millis(150));
+    workers.advance(1, EventTime::from_millis(100));
+    assert_eq!(workers.texts(), Vec::<String>::new());
+    assert_eq!(workers.operators[0].earliest(), EventTime::from_millis(100));
+    // Of two right rows of one time, the last by its place is the newest.
+    workers.apply(1, &row(1, 100, 3, 2));
+    workers.apply(1, &row(1, 100, 2, 1));
+    workers.advance(1, EventTime::from_millis(101));
+    assert_eq!(workers.texts(), ["a 0 a 3 @100"]);
+    // Both sides have passed the first rows: one is kept.
+    assert_eq!(workers.operators[0].size().rows, 1);
+}
+
 /// As-of joins keep a row of each key for ever, so their state is not empty at the end.
 fn run_to_the_end_but_one(workers: &mut Workers<'_>, steps: &[Step]) -> Vec<Read> {
     take(workers, steps, |workers| {
