@@ -25,7 +25,6 @@ pub mod commands;
 mod deferred_outputs;
 pub mod demonstration;
 pub mod doctor;
-pub mod duration;
 pub mod kafka_options;
 pub mod options;
 mod page;
@@ -41,6 +40,7 @@ pub use strandline_dashboard as dashboard;
 pub use strandline_engine as engine;
 pub use strandline_operators as operators;
 pub use strandline_sim as sim;
+pub use strandline_sim::duration;
 
 /// The README's program compiles.
 #[cfg(doctest)]

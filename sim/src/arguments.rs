@@ -12,6 +12,7 @@ use strandline_engine::source::kafka::{bootstrap, check_number};
 use strandline_operators::time::EventTime;
 
 use crate::command_line::{one_line, with_negative_values};
+use crate::duration;
 use crate::fleet::FleetOptions;
 use crate::producer::{Compression, ProducerOptions};
 
@@ -74,13 +75,13 @@ struct Options {
     #[arg(long, default_value_t = FleetOptions::default().seed)]
     seed: u64,
     /// Messages overtake each other by up to this much
-    #[arg(long, value_parser = duration, default_value = "2s")]
+    #[arg(long, value_parser = duration::parse, default_value = "2s")]
     disorder: Duration,
     /// Share of messages that are held up for long
     #[arg(long, default_value_t = FleetOptions::default().late_share)]
     late_share: f64,
     /// Those are held up for this long, up to twice as long
-    #[arg(long, value_parser = duration, default_value = "2m")]
+    #[arg(long, value_parser = duration::parse, default_value = "2m")]
     late_by: Duration,
     /// Share of messages that cannot be read
     #[arg(long, default_value_t = FleetOptions::default().malformed_share)]
@@ -101,7 +102,7 @@ struct Options {
     #[arg(long, default_value_t = 0)]
     dead_devices: usize,
     /// How long after the start they do
-    #[arg(long, value_parser = duration, default_value = "1m")]
+    #[arg(long, value_parser = duration::parse, default_value = "1m")]
     dead_after: Duration,
     /// How many devices have clocks that drift, by up to 30 seconds
     #[arg(long, default_value_t = 0)]
@@ -110,7 +111,7 @@ struct Options {
     #[arg(long, default_value_t = FleetOptions::default().drift)]
     drift: f64,
     /// How long messages are collected into batches
-    #[arg(long, value_parser = duration, default_value = "5ms")]
+    #[arg(long, value_parser = duration::parse, default_value = "5ms")]
     linger: Duration,
     /// How batches are compressed
     #[arg(
@@ -202,26 +203,6 @@ impl Arguments {
     }
 }
 
-/// An integer and a unit: `250ms`, `2s`, `1m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    if text.strip_prefix('-').is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit())) {
-        return Err("a duration cannot be negative".to_owned());
-    }
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err("a duration is an integer and one of ms, s, m, h, d".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| "a duration begins with an integer".to_owned())?;
-    let ms = number.checked_mul(unit_ms).ok_or("that is too long")?;
-    Ok(Duration::from_millis(ms))
-}
-
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("an option is K=V")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -287,8 +268,8 @@ mod tests {
             ("--late-share 2", "late"),
             ("--malformed-share=-0.5", "malformed"),
             ("--skewed-devices 9", "skewed"),
-            ("--disorder 5", "ms, s, m, h, d"),
-            ("--disorder 5w", "ms, s, m, h, d"),
+            ("--disorder 5", "one of ms s m h d"),
+            ("--disorder 5w", "one of ms s m h d"),
             ("--disorder 99999999999999999999d", "--disorder"),
             ("--partitions 0", "--partitions"),
             ("--start 5", "--messages"),

@@ -13,6 +13,7 @@
 //! | [`oracle`] | what a job's outputs must be, computed the naive way |
 //! | [`judge`] | reads a job's outputs back and holds them against the oracle's |
 //! | [`command_line`] | what all programs' command lines have in common |
+//! | [`duration`] | durations as all programs take them |
 //! | [`arguments`] | the command line of `strandline-sim` |
 //! | [`random`] | random numbers that are the same everywhere |
 //! | [`simulation`] | a whole job under one seeded scheduler, crashed anywhere |
@@ -21,6 +22,7 @@
 
 pub mod arguments;
 pub mod command_line;
+pub mod duration;
 pub mod embedded;
 pub mod fleet;
 #[cfg(feature = "simulation")]

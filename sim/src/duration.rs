@@ -1,4 +1,6 @@
 //! Durations as they are written on a command line: an integer and a unit.
+//!
+//! It is here for all programs, as [`command_line`](crate::command_line) is.
 
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ const MILLIS_MAX: u64 = 1 << 53;
 ///
 /// ```
 /// use std::time::Duration;
-/// assert_eq!(strandline::duration::parse("1m"), Ok(Duration::from_secs(60)));
-/// assert!(strandline::duration::parse("10").is_err());
+/// assert_eq!(strandline_sim::duration::parse("1m"), Ok(Duration::from_secs(60)));
+/// assert!(strandline_sim::duration::parse("10").is_err());
 /// ```
 ///
 /// # Errors
