@@ -30,6 +30,37 @@ use crate::time::{EventTime, millis};
 /// A pair leaves as soon as both rows are there, at the time of the left one. What a side keeps is
 /// dropped when the other side's event time says that nothing can match it any more; rows without a
 /// pair leave then. Which pairs there are is a function of the rows alone.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use arrow_schema::TimeUnit;
+/// use strandline_operators::batch::{Batch, Times};
+/// use strandline_operators::stateful::{IntervalJoin, Output, Stateful};
+/// use strandline_plan::flow::{FlowType, Mode, TimeColumn};
+/// use strandline_plan::operator::{IntervalJoin as Node, JoinKind, JoinOf, after};
+///
+/// let user: Arc<dyn Array> = Arc::new(Int64Array::from(vec![7]));
+/// let rows = RecordBatch::try_from_iter([("user", user)])?;
+/// let time = Some(TimeColumn { column: None, unit: TimeUnit::Millisecond });
+/// let (of_log, reproducible, bounded) = (false, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let side = FlowType { schema, mode, time, of_log, reproducible, bounded };
+/// // Each click with the orders of its user in the second after it.
+/// let of = JoinOf { kind: JoinKind::Inner, on: vec!["user".into()], prefix: "order_".into() };
+/// let node = Node { of, from: after(Duration::ZERO), to: after(Duration::from_secs(1)) };
+/// let mut join = IntervalJoin::new(&node, &side, &side, Arc::from([]))?;
+/// let at = |time| Batch::new(rows.clone(), Some(Times::new([time], TimeUnit::Millisecond)), None);
+/// let mut out = Output::default();
+/// join.apply(1, at(1_400), &mut out); // an order
+/// join.apply(0, at(300), &mut out); // a click that is too early for it
+/// join.apply(0, at(500), &mut out);
+/// let pairs = out.take_rows();
+/// assert_eq!(pairs[0].times().unwrap().exact(), [500]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct IntervalJoin {
     kind: JoinKind,
     sides: [Side; 2],

@@ -297,9 +297,7 @@ impl Stateful for Top {
         let mut rows = Vec::new();
         for closed in self.windows.close(progress.least().as_millis()) {
             self.keys.release(closed.key);
-            let mut kept = closed.state;
-            self.kept_by.trim(&mut kept);
-            let ranked = self.kept_by.ranked(kept).into_iter();
+            let ranked = self.kept_by.ranked(closed.state).into_iter();
             rows.extend(ranked.map(|(rank, row)| (rank, row, closed.end)));
         }
         self.give(&rows, out).unwrap_or_else(|error| out.stop(error));

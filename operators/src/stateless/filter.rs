@@ -15,6 +15,28 @@ use crate::stateful::MakeError;
 use crate::stateful::rejected::with_reasons;
 
 /// Keeps the rows for which a condition is true; drops those for which it is false or null.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use strandline_operators::batch::Batch;
+/// use strandline_operators::stateless::{Filter, Stateless, Ways};
+/// use strandline_plan::expr::{col, lit};
+/// use strandline_plan::flow::{FlowType, Mode};
+/// use strandline_plan::operator::Filter as Node;
+///
+/// let x: Arc<dyn Array> = Arc::new(Int64Array::from(vec![1, 5, 9]));
+/// let rows = RecordBatch::try_from_iter([("x", x)])?;
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let (of_log, reproducible, bounded) = (true, true, true);
+/// let input = FlowType { schema, mode, time: None, of_log, reproducible, bounded };
+/// let filter = Filter::new(&Node { condition: col("x").gt(lit(3_i64)) }, &input)?;
+/// let mut out = Ways::default();
+/// filter.apply(0, Batch::new(rows, None, None), &mut out);
+/// assert_eq!(out.take_rows()[0].1.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Filter {
     condition: Condition,
     errors: SchemaRef,

@@ -16,7 +16,7 @@ use strandline_plan::types::{UTC, timestamp};
 use strandline_plan::window::Window;
 
 use super::records::*;
-use super::window_aggregates::windows_of;
+use super::window_aggregates::{assert_late, windows_of};
 use super::*;
 use crate::batch::Times;
 
@@ -106,6 +106,7 @@ proptest! {
         }
         wanted.sort();
         prop_assert_eq!(workers.texts(), wanted);
+        assert_late(&workers, &window, &read);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use strandline_plan::operator::{Order, Rank, Top as Node, ascending, descending}
 use strandline_plan::window::Window;
 
 use super::records::*;
-use super::window_aggregates::windows_of;
+use super::window_aggregates::{assert_late, windows_of};
 use super::*;
 
 /// The order of rows by `x`, null last.
@@ -82,6 +82,7 @@ proptest! {
         }
         wanted.sort();
         prop_assert_eq!(workers.texts(), wanted);
+        assert_late(&workers, &window, &read);
     }
 }
 

@@ -77,6 +77,21 @@ fn is_late(window: &Window, r: &Read) -> bool {
     }
 }
 
+/// Late and in no window are exactly those that should be, and they have left on their output.
+pub(super) fn assert_late(workers: &Workers<'_>, window: &Window, read: &[Read]) {
+    let late = read.iter().filter(|r| is_late(window, r)).count() as u64;
+    assert_eq!(workers.counts.late, late);
+    assert_eq!(workers.late.iter().map(Batch::len).sum::<usize>() as u64, late);
+    assert_eq!(workers.counts.read, read.len() as u64);
+    let in_none = |r: &&Read| {
+        let contains = |(start, end): (i64, i64)| start <= r.record.time && r.record.time < end;
+        !edges::tests::all(window).into_iter().any(contains)
+    };
+    let is_session = matches!(window, Window::Session { .. });
+    let outside = if is_session { 0 } else { read.iter().filter(in_none).count() as u64 };
+    assert_eq!(workers.counts.outside, outside);
+}
+
 proptest! {
     #[test]
     fn rows_are_those_of_the_whole_input(window in windows(), steps in steps(1), workers in 1_usize..4) {
@@ -92,10 +107,7 @@ proptest! {
         }
         wanted.sort();
         prop_assert_eq!(workers.texts(), wanted);
-        let late = read.iter().filter(|r| is_late(&window, r)).count() as u64;
-        prop_assert_eq!(workers.counts.late, late);
-        prop_assert_eq!(workers.late.iter().map(Batch::len).sum::<usize>() as u64, late);
-        prop_assert_eq!(workers.counts.read, read.len() as u64);
+        assert_late(&workers, &window, &read);
         prop_assert_eq!(workers.counts.given, workers.texts().len() as u64);
     }
 
