@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::layout::Layout;
+use crate::decode::scan::InMilliseconds;
 use crate::decode::word::Block;
 use crate::decode::{DeadReason, Decode, Decoded, TimeUnit, scan, strict};
 use crate::time::EventTime;
@@ -138,30 +139,31 @@ impl<const N: usize> Decode for JsonFields<N> {
 
     #[inline]
     fn decode<'a>(&'a mut self, payload: &'a [u8]) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
-        let Self { names, layout, path, unit, .. } = self;
-        let decoded = match path {
-            Path::FastMilliseconds => {
-                scan::decode::<_, true>(names, layout, TimeUnit::Milliseconds, payload)
-            }
-            Path::FastOther => scan_in_unit(names, layout, *unit, payload),
-            Path::Strict => None,
-        };
-        match decoded {
-            Some(decoded) => Ok(decoded),
-            None => strict::decode(&self.names, self.unit, &mut self.unescaped_key, payload),
+        // One way out for what is usual, or what was read goes through memory where the ways meet.
+        if self.path == Path::FastMilliseconds
+            && let Some(decoded) =
+                scan::decode(&self.names, &mut self.layout, InMilliseconds, payload)
+        {
+            return Ok(decoded);
         }
+        self.decode_otherwise(payload)
     }
 }
 
-/// A function of its own, so that it takes no registers from the usual path.
-#[inline(never)]
-fn scan_in_unit<'a, const N: usize>(
-    names: &Names<N>,
-    layout: &mut Layout,
-    unit: TimeUnit,
-    payload: &'a [u8],
-) -> Option<Decoded<'a, Metrics<N>>> {
-    scan::decode::<_, false>(names, layout, unit, payload)
+impl<const N: usize> JsonFields<N> {
+    /// What is not usual. A function of its own, so that it takes no registers from what is.
+    #[inline(never)]
+    fn decode_otherwise<'a>(
+        &'a mut self,
+        payload: &'a [u8],
+    ) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
+        if self.path == Path::FastOther
+            && let Some(decoded) = scan::decode(&self.names, &mut self.layout, self.unit, payload)
+        {
+            return Ok(decoded);
+        }
+        strict::decode(&self.names, self.unit, &mut self.unescaped_key, payload)
+    }
 }
 
 /// The names of the fields that are asked for.

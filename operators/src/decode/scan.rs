@@ -10,16 +10,39 @@ use crate::decode::{Decoded, TimeUnit};
 use crate::record::Key;
 use crate::time::EventTime;
 
-/// Reads one payload, if it is of the usual kind. `IN_MS` says that the unit is milliseconds.
+/// How the value of a time is read.
+pub(super) trait ReadTime: Copy {
+    fn read(self, cursor: &mut Cursor<'_>) -> Option<EventTime>;
+}
+
+/// Milliseconds: nothing that would have to be carried along.
+#[derive(Copy, Clone)]
+pub(super) struct InMilliseconds;
+
+impl ReadTime for InMilliseconds {
+    #[inline(always)]
+    fn read(self, cursor: &mut Cursor<'_>) -> Option<EventTime> {
+        cursor.time()
+    }
+}
+
+impl ReadTime for TimeUnit {
+    #[inline(always)]
+    fn read(self, cursor: &mut Cursor<'_>) -> Option<EventTime> {
+        cursor.time_in(self)
+    }
+}
+
+/// Reads one payload, if it is of the usual kind.
 #[inline]
-pub(super) fn decode<'a, const N: usize, const IN_MS: bool>(
+pub(super) fn decode<'a, const N: usize, T: ReadTime>(
     names: &Names<N>,
     layout: &mut Layout,
-    unit: TimeUnit,
+    unit: T,
     payload: &'a [u8],
 ) -> Option<Decoded<'a, Metrics<N>>> {
     let plan = layout.plan();
-    let mut record = Record::<N, IN_MS>::new(unit, payload);
+    let mut record = Record::<N, T>::new(unit, payload);
     let as_before = plan == Plan::Follow && follow(layout, &mut record)?;
     if !as_before {
         // Taken apart and put together: one whose address is given away cannot be in registers.
@@ -32,18 +55,18 @@ pub(super) fn decode<'a, const N: usize, const IN_MS: bool>(
 }
 
 /// What has been read of a record, and where its next member begins.
-struct Record<'a, const N: usize, const IN_MS: bool> {
+struct Record<'a, const N: usize, T: ReadTime> {
     cursor: Cursor<'a>,
     members: usize,
-    unit: TimeUnit,
+    unit: T,
     key: Option<Key<'a>>,
     time: Option<EventTime>,
     value: Metrics<N>,
 }
 
-impl<'a, const N: usize, const IN_MS: bool> Record<'a, N, IN_MS> {
+impl<'a, const N: usize, T: ReadTime> Record<'a, N, T> {
     #[inline(always)]
-    fn new(unit: TimeUnit, payload: &'a [u8]) -> Self {
+    fn new(unit: T, payload: &'a [u8]) -> Self {
         let cursor = Cursor::new(payload);
         Record { cursor, members: 0, unit, key: None, time: None, value: Metrics::ABSENT }
     }
@@ -53,8 +76,7 @@ impl<'a, const N: usize, const IN_MS: bool> Record<'a, N, IN_MS> {
     fn read(&mut self, field: Field) -> Option<()> {
         match field {
             Field::Key => self.key = Some(self.cursor.key()?),
-            Field::Time if IN_MS => self.time = Some(self.cursor.time()?),
-            Field::Time => self.time = Some(self.cursor.time_in(self.unit)?),
+            Field::Time => self.time = Some(self.unit.read(&mut self.cursor)?),
             Field::Metric(index) => self.value.set(index, self.cursor.metric()?),
             Field::Ignored => self.cursor.skip_value()?,
         }
@@ -65,9 +87,9 @@ impl<'a, const N: usize, const IN_MS: bool> Record<'a, N, IN_MS> {
 
 /// Reads members while they are laid out as remembered: whether that was all.
 #[inline(always)]
-fn follow<const N: usize, const IN_MS: bool>(
+fn follow<const N: usize, T: ReadTime>(
     layout: &Layout,
-    record: &mut Record<'_, N, IN_MS>,
+    record: &mut Record<'_, N, T>,
 ) -> Option<bool> {
     for expected in layout.members() {
         let Some(field) = expected.recognise(&mut record.cursor) else { break };
@@ -82,12 +104,12 @@ fn follow<const N: usize, const IN_MS: bool>(
 /// Reads the members that are left, whatever they are. It is a function of its own so that what it
 /// needs takes no registers from [`follow`].
 #[inline(never)]
-fn read_in_full<'a, const N: usize, const IN_MS: bool>(
+fn read_in_full<'a, const N: usize, T: ReadTime>(
     names: &Names<N>,
     layout: &mut Layout,
     plan: Plan,
-    mut record: Record<'a, N, IN_MS>,
-) -> Option<Record<'a, N, IN_MS>> {
+    mut record: Record<'a, N, T>,
+) -> Option<Record<'a, N, T>> {
     loop {
         let before = record.cursor;
         let Some(field) = introduction(names, record.members, &mut record.cursor)? else { break };

@@ -124,11 +124,14 @@ impl Drop for Share {
 #[inline]
 pub(super) fn handed_over(payload: Option<&[u8]>, max: usize) -> (Option<&[u8]>, Option<u64>) {
     match payload {
-        Some(payload) if max < payload.len() => {
-            (Some(&payload[..FIRST_PART_BYTES.min(payload.len())]), Some(payload.len() as u64))
-        }
+        Some(payload) if max < payload.len() => first_part(payload),
         payload => (payload, None),
     }
+}
+
+#[cold]
+fn first_part(payload: &[u8]) -> (Option<&[u8]>, Option<u64>) {
+    (Some(&payload[..FIRST_PART_BYTES.min(payload.len())]), Some(payload.len() as u64))
 }
 
 #[cfg(test)]
