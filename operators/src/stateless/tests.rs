@@ -178,6 +178,18 @@ proptest! {
 }
 
 #[test]
+fn a_row_that_has_its_way_is_not_asked_again() {
+    let node = plan::Route {
+        conditions: vec![col("x").eq(lit(0_i64)), (lit(12_i64) / col("x")).gt(lit(3_i64))],
+    };
+    let x = [Some(0), Some(3), Some(6)];
+    let mut out = run(&*make(&node, &[&readings()]), &x, &[None, None, None], 0);
+    let rows = out.take_rows();
+    assert_eq!([0, 1, 2].map(|way| offsets(&rows, way)), [[0], [1], [2]]);
+    assert_eq!(out.counts.failed, 0);
+}
+
+#[test]
 fn a_list_that_is_null_has_no_items_even_where_it_has_a_place_among_them() {
     let items = Int32Array::from(vec![1, 2, 3]);
     let nulls = arrow_buffer::NullBuffer::from(vec![false, true]);

@@ -23,7 +23,7 @@ const REGISTERS: usize = 1 << PRECISION;
 /// The other bits of a hash.
 const RANKS: u32 = u64::BITS - PRECISION;
 /// More registers than this are kept as a table.
-const SPARSE_MAX: usize = REGISTERS / 16;
+const SPARSE_REGISTERS: usize = REGISTERS / 16;
 
 /// A sketch of values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl Sketch {
             Self::Sparse(registers) => {
                 let register = registers.entry(place).or_default();
                 *register = rank.max(*register);
-                if registers.len() > SPARSE_MAX {
+                if registers.len() > SPARSE_REGISTERS {
                     let mut dense = vec![0; REGISTERS].into_boxed_slice();
                     for (place, rank) in registers {
                         dense[usize::from(*place)] = *rank;

@@ -26,7 +26,7 @@ use crate::aggregate::wide_sum::round;
 
 /// Binary places after the point of floats that fit in the fixed part, and of the least float.
 const PLACES: i32 = 64;
-const PLACES_MAX: i32 = 1074;
+const LEAST_PLACE: i32 = 1074;
 
 /// Bits of a quotient that are enough to round it: more than twice those of a float.
 const QUOTIENT_BITS: u64 = 128;
@@ -80,7 +80,7 @@ impl Spread {
 
     /// How many more binary places the unit of [`More`] has than that of the fixed part.
     fn more_places(&self) -> u32 {
-        if self.is_float() { (PLACES_MAX - PLACES).cast_unsigned() } else { 0 }
+        if self.is_float() { (LEAST_PLACE - PLACES).cast_unsigned() } else { 0 }
     }
 
     fn add_integer(&self, state: &mut Moments, value: i128) {
@@ -114,7 +114,7 @@ impl Spread {
                 self.add_integer(state, if negative { -magnitude } else { magnitude });
             }
             _ => {
-                let magnitude = BigInt::from(digits) << (exponent + PLACES_MAX).cast_unsigned();
+                let magnitude = BigInt::from(digits) << (exponent + LEAST_PLACE).cast_unsigned();
                 let more = state.more.get_or_insert_default();
                 more.squares += &magnitude * &magnitude;
                 more.sum += if negative { -magnitude } else { magnitude };
@@ -244,7 +244,7 @@ fn rounded(above: &BigUint, below: &BigUint, exponent: i32, root: bool) -> f64 {
         return f64::INFINITY;
     }
     // Less than half of the least float.
-    if top < i64::from(-PLACES_MAX) {
+    if top < i64::from(-LEAST_PLACE) {
         return 0.0;
     }
     let value = round(false, u128_of(&highest), i32::try_from(exponent).unwrap_or(0), more);

@@ -138,6 +138,52 @@ fn once_the_job_has_to_stop_nothing_leaves_and_no_epoch_ends() {
     assert!(sums.step(&[Arrival::END]).is_none());
 }
 
+/// Leaves out all rows as late.
+struct AllLate;
+
+impl Stateful for AllLate {
+    fn apply(&mut self, input: usize, batch: Batch, out: &mut Output) {
+        out.leave_out_late(input, batch);
+    }
+    fn advance(&mut self, _progress: Progress<'_>, _out: &mut Output) {}
+    fn earliest(&self) -> EventTime {
+        EventTime::MAX
+    }
+    fn snapshot(&self) -> Vec<Part> {
+        Vec::new()
+    }
+    fn restore(&mut self, _part: Part) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn late_rows_of_each_input_leave_on_a_stream_of_their_own() {
+    let (late_sender, late) = std::sync::mpsc::channel();
+    timely::execute_directly(move |worker| {
+        let (mut one, mut two) = worker.dataflow::<Time, _, _>(|scope| {
+            let (one, first) = unordered::<Batch>(scope);
+            let (two, second) = unordered::<Batch>(scope);
+            let (_, cuts) = unordered::<Cut>(scope);
+            let (_, restored) = unordered::<Part>(scope);
+            let control = Control { cuts, restored, stop: Rc::new(|_| {}) };
+            let streams = run("AllLate", scope, vec![first, second], control, AllLate);
+            for (input, stream) in streams.late.into_iter().enumerate() {
+                let sender = late_sender.clone();
+                stream.inspect(move |batch| sender.send((input, rows(batch))).unwrap());
+            }
+            (one, two)
+        });
+        give(&mut one, batch(&[(100, 1)]));
+        give(&mut two, batch(&[(200, 2)]));
+        drop((one, two));
+        while worker.step() {}
+    });
+    let mut late: Vec<_> = late.iter().collect();
+    late.sort();
+    assert_eq!(late, [(0, vec![(100, 1)]), (1, vec![(200, 2)])]);
+}
+
 #[test]
 #[should_panic(expected = "was the earliest")]
 fn an_operator_that_gives_a_row_before_its_earliest_is_a_fault() {
