@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use strandline_engine::job::{JobOptions, Stop};
 use strandline_engine::source::simulated::SimulatedLog;
+use strandline_operators::record::Partition;
+use strandline_operators::time::EventTime;
 use strandline_operators::window::Tumbling;
 
 use crate::toy::{Kept, new_view, run, text};
@@ -16,7 +18,10 @@ fn durations_without_an_end_and_of_nothing_end_a_bounded_job() {
         let log = SimulatedLog::new("toy", 2);
         for time in [i64::MIN, -1, 0, 1_730_638_570_000, i64::MAX] {
             text(&log, 0, &format!("a {time}"));
-            text(&log, 1, &format!("b {time}"));
+            for logged in [EventTime::MIN, EventTime::from_millis(0), EventTime::MAX] {
+                let payload = format!("b {time}").into_bytes();
+                log.append(Partition(1), Some(logged), Some(payload));
+            }
         }
         let options = JobOptions {
             watermark: duration,

@@ -247,3 +247,15 @@ fn a_job_that_stops_is_not_blamed() {
     job.phase = Phase::Finished;
     assert_eq!(job.kinds(), [ConditionKind::Finished]);
 }
+
+/// Of options that say never, where nothing ever moves.
+#[test]
+fn patience_without_an_end_finds_no_trouble_and_overflows_nothing() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
+    let (idle_after, epoch_every, checkpoint_every) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    job.observer.patience = Patience { idle_after, epoch_every, checkpoint_every };
+    job.checkpoints = Some(0);
+    for _ in 0..100 {
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+}

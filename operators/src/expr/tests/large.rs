@@ -31,6 +31,9 @@ fn rows_that_have_no_room_in_a_column_fail_alone() {
     let chosen = when(col("a"), constant.clone()).otherwise(lit(long("b").as_str()));
     let a: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true, false, true]));
     assert_eq!(without_room(&chosen, vec![("a", a)]), [3, 4]);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![long("a"); ROWS]));
+    let lists = call("split", [col("t"), lit(",")]);
+    assert_eq!(without_room(&lists, vec![("t", texts)]), [3, 4]);
     let lists = call("split", [constant, lit(",")]);
     assert_eq!(without_room(&lists, vec![]), [3, 4]);
 }
