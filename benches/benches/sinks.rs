@@ -1,4 +1,4 @@
-//! Sinks: what the scribe does with rows and rejected records, to files that are synced; and the
+//! Sinks: what the committer does with rows and rejected records, to files that are synced; and the
 //! document of `latest.json`.
 
 use std::hint::black_box;

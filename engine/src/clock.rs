@@ -1,5 +1,6 @@
 //! Every look at the time goes through a [`Clock`], so that a test or a simulation can move it.
 
+use chrono::DateTime;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -75,4 +76,11 @@ impl Clock {
             Face::ByHand { started, .. } => *started + self.elapsed(),
         }
     }
+}
+
+/// A moment as text, such as `2026-01-31 12:00:00 UTC`; `None` for what is none.
+pub fn date_time(time: EventTime) -> Option<String> {
+    let is_time = time != EventTime::MIN && time != EventTime::MAX;
+    let time = DateTime::from_timestamp_millis(time.as_millis()).filter(|_| is_time)?;
+    Some(time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }

@@ -7,15 +7,22 @@
 //! only shows over time (a partition that holds the others back) is found out by the
 //! `observer`.
 
-pub(crate) mod observer;
-pub(crate) mod others;
-pub(crate) mod watchdog;
-
 use std::fmt;
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use strandline_operators::time::EventTime;
+
+/// Whether a job runs.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It reads.
+    Running,
+    /// It has been asked to stop and completes its outputs.
+    Stopping,
+    /// Everything there was to read has been read, and every window is final.
+    Finished,
+}
 
 /// What can hold of a job, in the order of how serious it is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use strandline_operators::record::Partition;
 
 use crate::checkpoint::CheckpointError;
+use crate::ledger::Ledger;
 use crate::source::SourceError;
-use crate::view::Ledger;
 
 /// Why a job ended before its time.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 //!
 //! A stream with several readers is copied for each of them, and rows are the largest thing that
 //! leaves a window. Nobody changes them any more, so in a process the batches in which they leave are
-//! shared, by workers and by the scribe's thread: a row is made once, and goes when its last reader has
+//! shared, by workers and by the committer's thread: a row is made once, and goes when its last reader has
 //! gone. Another process gets a copy.
 
 use std::sync::Arc;

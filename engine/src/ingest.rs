@@ -36,13 +36,13 @@ use timely::progress::operate::FrontierInterest;
 use self::line::{Intake, Line, Now};
 use self::pace::Pace;
 use crate::clock::Clock;
-use crate::condition::others::Teller;
-use crate::control::{Assignment, Leave, Order, Report, Turn};
+use crate::epoch::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
+use crate::monitor::others::Teller;
+use crate::partition::PartitionState;
 use crate::source::{Reader, Source, Wake};
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
-use crate::view::PartitionState;
 
 /// Most messages that are read of a partition before the others have their turn.
 const MESSAGES_PER_READ: usize = 1024;
@@ -82,25 +82,6 @@ pub(crate) struct Ingested<'s, V: Clone + 'static, P: Clone + 'static> {
     pub(crate) reports: StreamVec<'s, Time, Report>,
 }
 
-/// Counts what the workers of one process have read, for what is shown between epochs.
-#[derive(Clone, Debug)]
-pub(crate) struct Meter(Telemetry);
-
-impl Meter {
-    pub(crate) fn new(telemetry: Telemetry) -> Meter {
-        Meter(telemetry)
-    }
-
-    fn count(&self, records: u64, bytes: u64) {
-        self.0.count_read(records, bytes);
-    }
-
-    /// Records read so far by the workers of this process.
-    pub(crate) fn records(&self) -> u64 {
-        self.0.records_read()
-    }
-}
-
 /// Reads the partitions that `turns` assigns to this worker. `leaves` is set when the worker is
 /// told to leave.
 #[expect(clippy::too_many_arguments, reason = "each is one thing that a source needs")]
@@ -113,7 +94,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
     options: IngestOptions,
     clock: Clock,
     failure: Failure,
-    meter: Meter,
+    telemetry: Telemetry,
     unmerged: Unmerged,
     leaves: Rc<Cell<Option<Leave>>>,
     stop: Stop,
@@ -217,7 +198,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                     let Some(floor) = turn.floor.filter(|_| is_idle) else { continue };
                     // That nothing has come was so when it was read, which may be an epoch ago.
                     match line.read(log, MESSAGES_PER_READ, &mut intake, now) {
-                        Ok(bytes) => meter.count(line.progress.messages as u64, bytes),
+                        Ok(bytes) => telemetry.count_read(line.progress.messages as u64, bytes),
                         Err(error) => return failure.report(error),
                     }
                     if line.state(now) == PartitionState::Idle {
@@ -285,7 +266,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 match line.read(log, MESSAGES_PER_READ, &mut intake, now) {
                     Ok(bytes) => {
                         bytes_read += bytes;
-                        meter.count(line.progress.messages as u64, bytes);
+                        telemetry.count_read(line.progress.messages as u64, bytes);
                     }
                     Err(error) => return failure.report(error),
                 }

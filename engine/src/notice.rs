@@ -10,7 +10,7 @@ use strandline_operators::decode::TimeUnit;
 use strandline_operators::record::{Partition, SmolStr};
 use strandline_operators::time::EventTime;
 
-use crate::view::date_time;
+use crate::clock::date_time;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Where the rows of a job go: the boundary between the dataflow and durable outputs.
 //!
-//! A process has one set of outputs, which one task drives (`scribe`): an output
+//! A process has one set of outputs, which one task drives (`committer`): an output
 //! is never called from two sides, and never by a worker. There are two ways in which rows become
 //! visible. Without checkpoints an output shows them as it likes. With checkpoints it shows what
 //! belongs to a cut, and only when that is *committed*: it first makes everything durable without
@@ -16,8 +16,8 @@ use strandline_operators::record::Rejected;
 use strandline_operators::window::Row;
 
 pub use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
+pub use crate::checkpoint::recovery::Recovery;
 use crate::checkpoint::section::BlobWriter;
-use crate::run_id::RunId;
 use crate::telemetry::OutputMeasures;
 
 /// Why an output does not do something just now. One line that says what to do.
@@ -191,20 +191,4 @@ pub trait Output<R>: Send + 'static {
     fn finish(&mut self) -> Result<(), Trouble> {
         Ok(())
     }
-}
-
-/// Which cut counts after a start.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Recovery {
-    /// The job: what carries its name and a later epoch was not committed.
-    pub job: RunId,
-    /// The number of the manifest with which this start began: hidden files of smaller ones are not
-    /// needed any more, unless the cut lists them.
-    pub claim: u64,
-    /// The epoch of the cut; `None` if there is none yet.
-    pub epoch: Option<u64>,
-    /// What the cut lists as being here.
-    pub staged: Vec<Staged>,
-    /// What it lists as being somewhere: shown if it is here, and nobody's loss if not.
-    pub elsewhere: Vec<Staged>,
 }

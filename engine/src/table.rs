@@ -55,7 +55,7 @@ impl ToCell for Option<f64> {
     }
 }
 
-/// What the aggregates of a row computed, as cells. Workers and the scribe read the same rows.
+/// What the aggregates of a row computed, as cells. Workers and the committer read the same rows.
 pub trait Cells: Send + Sync {
     /// How many cells there are.
     const COUNT: usize;

@@ -7,136 +7,24 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::DateTime;
+use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use strandline_operators::decode::DeadReason;
-use strandline_operators::record::{Offset, Partition};
+use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::Window;
 
 use crate::background::Bell;
-use crate::condition::{ConditionKind, Conditions, JobCondition, observer};
+pub use crate::clock::date_time;
+pub use crate::condition::Phase;
+use crate::condition::{ConditionKind, Conditions, JobCondition};
 use crate::feed::Feed;
 pub use crate::feed::{FEED_ROWS_MAX, FinalRow, Follower, Heard};
+pub use crate::ledger::Ledger;
+use crate::monitor::observer;
+pub use crate::partition::{PartitionState, PartitionView};
 use crate::table::{CellRow, Table};
 use crate::telemetry::Telemetry;
-
-/// Where every record went, up to one consistent cut:
-/// `read = windowed + late + dead_letters`.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ledger {
-    /// Records read.
-    pub read: u64,
-    /// Records that a window counts.
-    pub windowed: u64,
-    /// Records that were late for every window.
-    pub late: u64,
-    /// Records that could not be read, by the index of [`DeadReason::ALL`].
-    #[serde(with = "counts")]
-    pub dead: [u64; DeadReason::ALL.len()],
-}
-
-/// Counts by reason, as many as there were reasons in the version that stored them.
-mod counts {
-    use serde::de::{Deserializer, Error};
-    use serde::ser::Serializer;
-    use serde::{Deserialize, Serialize};
-    use strandline_operators::decode::DeadReason;
-
-    const REASONS: usize = DeadReason::ALL.len();
-
-    pub(super) fn serialize<S: Serializer>(
-        counts: &[u64; REASONS],
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        counts[..].serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<[u64; REASONS], D::Error> {
-        let stored = Vec::<u64>::deserialize(from)?;
-        let mut counts = [0; REASONS];
-        match counts.get_mut(..stored.len()) {
-            Some(known) => known.copy_from_slice(&stored),
-            None => return Err(D::Error::custom("more reasons for dead letters than are known")),
-        }
-        Ok(counts)
-    }
-}
-
-impl Ledger {
-    /// Records that could not be read, whatever the reason.
-    pub fn dead_letters(&self) -> u64 {
-        self.dead.iter().sum()
-    }
-
-    /// Adds another ledger, such as that of another partition.
-    pub fn add(&mut self, other: &Ledger) {
-        self.read += other.read;
-        self.windowed += other.windowed;
-        self.late += other.late;
-        for (dead, other) in self.dead.iter_mut().zip(other.dead) {
-            *dead += other;
-        }
-    }
-
-    /// Whether every record that was read is in exactly one place.
-    pub fn balances(&self) -> bool {
-        self.read == self.windowed + self.late + self.dead_letters()
-    }
-}
-
-/// What holds a partition where it is.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum PartitionState {
-    /// It is being read, and windows wait for it.
-    Active,
-    /// It is at its end and has been silent for long enough not to hold the others back.
-    Idle,
-    /// It ran ahead of the others by more than the drift that is allowed, and is not read.
-    Paused,
-    /// The end of a bounded run.
-    Finished,
-}
-
-/// One partition of the topic.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct PartitionView {
-    /// The partition.
-    pub partition: Partition,
-    /// The worker that reads it.
-    pub worker: usize,
-    /// The next offset to read.
-    pub position: Offset,
-    /// The end of the partition; `None` if it is unknown, as while Kafka cannot be reached.
-    pub end: Option<Offset>,
-    /// The greatest event time read, if any.
-    pub max_event_time: Option<EventTime>,
-    /// Its watermark.
-    pub watermark: EventTime,
-    /// What holds it.
-    pub state: PartitionState,
-    /// When its last record was read, in civil time, if it had one in this run.
-    pub last_record_at: Option<EventTime>,
-    /// Bytes of the payloads that were read in this run.
-    pub bytes_read: u64,
-    /// Its part of the ledger.
-    pub ledger: Ledger,
-    /// Offsets passed over that hold no message.
-    pub skipped: u64,
-    /// Records whose message had no timestamp, so that no time is too far in the future for them.
-    pub untimed: u64,
-}
-
-impl PartitionView {
-    /// Records between the position and the end, if that is known.
-    pub fn lag(&self) -> Option<u64> {
-        Some(self.end?.0.saturating_sub(self.position.0))
-    }
-}
 
 /// The window that is shown, with its rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,17 +46,6 @@ pub struct OpenWindow {
     pub keys: u64,
     /// The partition whose watermark is furthest behind its end, if one holds it open.
     pub waits_for: Option<Partition>,
-}
-
-/// Whether a job runs.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It reads.
-    Running,
-    /// It has been asked to stop and completes its outputs.
-    Stopping,
-    /// Everything there was to read has been read, and every window is final.
-    Finished,
 }
 
 /// A running job at one moment: plain data.
@@ -327,13 +204,6 @@ impl Serialize for NamedRow<'_> {
         }
         map.end()
     }
-}
-
-/// A moment as text, such as `2026-01-31 12:00:00 UTC`; `None` for what is none.
-pub fn date_time(time: EventTime) -> Option<String> {
-    let is_time = time != EventTime::MIN && time != EventTime::MAX;
-    let time = DateTime::from_timestamp_millis(time.as_millis()).filter(|_| is_time)?;
-    Some(time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// Where the newest snapshot stands, and where final rows can be followed. Cheap to clone; all clones

@@ -128,7 +128,7 @@ fn of_several_processes_any_may_die_at_any_operation() {
 }
 
 #[test]
-fn a_worker_that_waits_for_its_scribe_blocks_nobody() {
+fn a_worker_that_waits_for_its_committer_blocks_nobody() {
     for (seed, most) in (0..40).zip([1, 100, 1_000, 10_000].into_iter().cycle()) {
         let mut plan = Plan::calm(seed);
         plan.queue_bytes_max = Some(most);

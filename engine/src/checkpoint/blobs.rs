@@ -92,3 +92,12 @@ pub enum BlobError {
         reason: String,
     },
 }
+
+/// Stores a blob that only this run writes under its name: if it is there already, an earlier try
+/// succeeded without saying so, unless it is another one.
+pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
+    match blobs.put_new(name, bytes.to_vec()) {
+        Err(BlobError::Taken { .. }) if blobs.get(name)? == bytes => Ok(()),
+        result => result,
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::CheckpointError;
-use super::blobs::{BlobEntry, BlobError, Blobs};
+use super::blobs::{self, BlobEntry, BlobError, Blobs};
 use super::manifest::Manifest;
 use super::places::is_stale_report;
 use super::reading::read_sections;
@@ -39,15 +39,6 @@ fn claim_of(name: &str) -> Option<u64> {
     rest.split('-').next()?.parse().ok()
 }
 
-/// Stores a blob that only this run writes under its name: if it is there already, an earlier try
-/// succeeded without saying so, unless it is another one.
-pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
-    match blobs.put_new(name, bytes.to_vec()) {
-        Err(BlobError::Taken { .. }) if blobs.get(name)? == bytes => Ok(()),
-        result => result,
-    }
-}
-
 /// Makes a manifest durable, if nobody else has gone on meanwhile.
 ///
 /// # Errors
@@ -57,7 +48,7 @@ pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &[u8]) -> Result<(), Blo
 pub(crate) fn put_manifest(store: &dyn Blobs, manifest: &Manifest) -> Result<(), CheckpointError> {
     let (place, number) = (store.place(), manifest.number);
     let name = Manifest::name(number);
-    match put(store, &name, &manifest.to_bytes()) {
+    match blobs::put(store, &name, &manifest.to_bytes()) {
         Err(BlobError::Taken { .. }) => return Err(CheckpointError::TakenOver { place, number }),
         result => result?,
     }

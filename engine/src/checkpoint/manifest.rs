@@ -25,8 +25,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use self::stored::Stored;
 use super::CheckpointError;
 use super::section::Section;
+use crate::ledger::Ledger;
 use crate::source::{PartitionStart, TopicIdentity};
-use crate::view::Ledger;
 
 /// The version of the format of manifests.
 pub const FORMAT: u32 = 2;

@@ -7,7 +7,7 @@
 //! 1. The leader asks for it when it turns the epoch. Each source acknowledges where it was; each
 //!    window operator copies its state out; final and rejected rows carry their epoch.
 //! 2. On each worker, `durable` holds a capability of the epoch. The process's
-//!    scribe (`scribe`) makes rows and state durable, without showing them, and then the
+//!    committer (`committer`) makes rows and state durable, without showing them, and then the
 //!    capability is given up.
 //! 3. So when the coordinator's frontier has passed the epoch, everything is durable, and a
 //!    [`manifest`] is written that says where everything is: that is the checkpoint.
@@ -21,14 +21,13 @@
 
 pub mod blobs;
 pub mod catalog;
-pub(crate) mod durable;
-pub(crate) mod keeper;
 pub mod lock;
 pub mod manifest;
 pub mod object;
 pub mod own_place;
 pub mod places;
 pub mod reading;
+pub mod recovery;
 pub mod section;
 
 use std::collections::BTreeMap;

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use strandline_operators::window::LAST_EPOCH;
 
 use super::CheckpointError;
-use super::blobs::Blobs;
-use super::catalog;
+use super::blobs::{self, Blobs};
+use super::manifest::Staged;
 use super::manifest::{CutRecord, Manifest, OutputIdentity, ProcessCut};
-use crate::outputs::{Recovery, Staged};
+use super::recovery::Recovery;
 use crate::run_id::RunId;
 
 /// What the names of reports begin with.
@@ -197,7 +197,7 @@ pub fn report_shown(
     here: &OutputIdentity,
 ) -> Result<(), CheckpointError> {
     let id = here.id.clone().unwrap_or_default();
-    Ok(catalog::put(store, &shown_name(manifest, &id), id.as_bytes())?)
+    Ok(blobs::put(store, &shown_name(manifest, &id), id.as_bytes())?)
 }
 
 /// Whether it has been reported that all files of the cut of `manifest` are visible at this place.

@@ -15,10 +15,11 @@ use super::idleness::{Idleness, Look};
 use super::time_check::TimeCheck;
 use crate::checkpoint::manifest::PartitionCut;
 use crate::clock::Clock;
-use crate::control::Ack;
+use crate::epoch::control::Ack;
+use crate::ledger::Ledger;
 use crate::notice::Notice;
+use crate::partition::PartitionState;
 use crate::source::{PartitionStart, Progress, Reader, SourceError};
-use crate::view::{Ledger, PartitionState};
 
 /// What is done with every message, whichever its partition.
 pub(super) struct Intake<D: Decode, A: Aggregate<D::Value>> {

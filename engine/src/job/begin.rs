@@ -6,18 +6,18 @@ use std::sync::Arc;
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 
-use super::outlook::Places;
+use super::outlook::{Places, is_finished, was_bounded};
 use super::{Job, JobError, Stop};
 use crate::checkpoint::catalog::{self, Found, Retention};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, Manifest};
 use crate::checkpoint::places::{self, Restoration};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
+use crate::clock::date_time;
 use crate::outputs::Outputs;
 use crate::peers::Terms;
 use crate::source::{PartitionStart, Plan, Source, TopicIdentity};
 use crate::table::Cells;
-use crate::view::date_time;
 
 /// How often a start tries to be the one that continues a job, a number of tries.
 const CLAIMS_MAX: usize = 5;
@@ -289,16 +289,6 @@ where
         ];
         own.into_iter().map(|(name, value)| (name.to_owned(), value))
     }
-}
-
-pub(super) fn is_finished(manifest: &Manifest) -> bool {
-    manifest.cut.as_ref().is_some_and(|cut| cut.finished)
-}
-
-/// Whether it is of a run that is to end where the partitions ended at its start.
-pub(super) fn was_bounded(manifest: &Manifest) -> bool {
-    let cut = manifest.cut.as_ref();
-    cut.is_some_and(|cut| cut.partitions.iter().any(|partition| partition.end.is_some()))
 }
 
 /// Where the partitions of a cut go on.

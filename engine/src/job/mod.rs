@@ -15,7 +15,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
-use strandline_operators::window::{PlacementSeed, Tumbling};
+use strandline_operators::window::PlacementSeed;
 use timely::worker::Worker;
 
 pub use self::outlook::Outlook;
@@ -24,93 +24,25 @@ use crate::background::Background;
 use crate::checkpoint::Checkpoints;
 use crate::checkpoint::manifest::OutputIdentity;
 use crate::clock::Clock;
-use crate::condition::watchdog::Watchdog;
 use crate::condition::{ConditionKind, Conditions, JobCondition};
 pub use crate::error::JobError;
 use crate::failure::Failure;
+pub use crate::job_options::JobOptions;
+use crate::monitor::watchdog::Watchdog;
 use crate::outputs::Outputs;
 use crate::peers::{self, Meeting, Met, Terms};
 use crate::report::Report;
 use crate::source::{PartitionStart, Source};
 pub use crate::stop::Stop;
+pub use crate::summary::Summary;
 use crate::table::{Cells, Table};
-use crate::view::{Ledger, Snapshot, View};
+use crate::view::{Snapshot, View};
 
 /// How long after a failure a worker may take to end. One that takes longer waits for something
 /// that does not come, and is left behind.
 const ENDING_MAX: Duration = Duration::from_secs(5);
 /// How often whoever waits for the workers looks for a failure.
 const FAILURE_POLL: Duration = Duration::from_millis(100);
-
-/// How a job treats time. [`JobOptions::new`] gives the defaults.
-#[derive(Copy, Clone, Debug)]
-pub struct JobOptions {
-    /// The windows.
-    pub windows: Tumbling,
-    /// How far a partition's watermark is behind its greatest event time: a minute.
-    pub watermark: Duration,
-    /// How far an event time may be after the log's timestamp: an hour.
-    pub max_future: Duration,
-    /// How far an event time may be before the log's timestamp; without a bound: any.
-    pub max_past: Option<Duration>,
-    /// Whether `max_future` is also compared with the clock at reading, where the sender has set the
-    /// log's timestamp: no. What is refused by it is not the same in a replay. Bounded runs never do.
-    pub future_by_clock: bool,
-    /// How long a partition at its end is silent before it stops holding the others back: 5 s.
-    pub idle_after: Duration,
-    /// How far, in event time, a partition may run ahead of the frontier: a minute, or two windows
-    /// if that is more. It bounds the windows that are open while a backlog is read.
-    pub max_drift: Duration,
-    /// Bytes of partial results that the workers of a process have sent and that are not merged yet,
-    /// beyond which it reads nothing: 256 MiB. With several processes, what was sent in an epoch counts
-    /// as not merged until that is complete.
-    pub unmerged_bytes_max: u64,
-    /// How often a new epoch begins: a second.
-    pub epoch_every: Duration,
-    /// How often what is live is published, at most: 250 ms.
-    pub publish_every: Duration,
-    /// How often the source is asked for new partitions: 10 s.
-    pub discover_every: Duration,
-}
-
-/// See [`JobOptions::unmerged_bytes_max`].
-const UNMERGED_BYTES_MAX: u64 = 256 << 20;
-
-impl JobOptions {
-    /// The defaults for `windows`.
-    pub fn new(windows: Tumbling) -> JobOptions {
-        JobOptions {
-            windows,
-            watermark: Duration::from_secs(60),
-            max_future: Duration::from_secs(3600),
-            max_past: None,
-            future_by_clock: false,
-            idle_after: Duration::from_secs(5),
-            max_drift: Duration::from_secs(60).max(windows.size().saturating_mul(2)),
-            unmerged_bytes_max: UNMERGED_BYTES_MAX,
-            epoch_every: Duration::from_secs(1),
-            publish_every: Duration::from_millis(250),
-            discover_every: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What a run came to.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Where every record went.
-    pub ledger: Ledger,
-    /// Records that were read before this run, which it continued.
-    pub read_before: u64,
-    /// Final rows.
-    pub final_rows: u64,
-    /// Windows that were open when the run was stopped; 0 at the end of a bounded run.
-    pub open_windows: u64,
-    /// Whether the run read everything it was to read.
-    pub finished: bool,
-    /// Whether a later start continues this run where it ended.
-    pub continues: bool,
-}
 
 /// A job, ready to run.
 #[derive(Debug)]

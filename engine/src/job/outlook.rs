@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 
-use super::begin::{is_finished, was_bounded};
 use super::{Job, JobError};
 use crate::checkpoint::catalog;
 use crate::checkpoint::manifest::{Manifest, OutputIdentity};
@@ -193,4 +192,14 @@ fn differences(
     differing
         .map(|name| format!("{name} {} (here {})", value(then, name), value(now, name)))
         .collect()
+}
+
+pub(super) fn is_finished(manifest: &Manifest) -> bool {
+    manifest.cut.as_ref().is_some_and(|cut| cut.finished)
+}
+
+/// Whether it is of a run that is to end where the partitions ended at its start.
+pub(super) fn was_bounded(manifest: &Manifest) -> bool {
+    let cut = manifest.cut.as_ref();
+    cut.is_some_and(|cut| cut.partitions.iter().any(|partition| partition.end.is_some()))
 }

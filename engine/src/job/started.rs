@@ -22,24 +22,29 @@ use timely::worker::Worker;
 use super::begin::{Beginning, CheckpointBeginning};
 use super::{Job, JobError, Place, Stop, Summary};
 use crate::board::Board;
-use crate::checkpoint::durable::{Outgoing, Standing, Word, durable};
-use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::manifest::{Manifest, Pending};
 use crate::checkpoint::places::Restoration;
 use crate::checkpoint::reading::read_sections;
 use crate::clock::Clock;
+use crate::commit::durable::{Outgoing, Standing, durable};
+use crate::commit::protocol::LeaderCommand;
+use crate::commit::{
+    self, CommitterCheckpoints, CommitterHandle, CommitterOptions, Mailbox, MailboxItem,
+};
 use crate::condition::JobCondition;
-use crate::condition::others::Teller;
-use crate::control::Leave;
-use crate::coordinator::Coordinator;
+use crate::epoch::broadcast::BroadcastInput;
+use crate::epoch::checkpointer::Checkpointer;
+use crate::epoch::control::Leave;
+use crate::epoch::coordinator::Coordinator;
+use crate::epoch::leader::{Inputs, Leader, LeaderOptions};
 use crate::failure::Failure;
 use crate::finals::share;
-use crate::ingest::{IngestOptions, Meter, ingest};
-use crate::leader::{Inputs, Leader, LeaderOptions, Say};
+use crate::ingest::{IngestOptions, ingest};
+use crate::monitor::others::Teller;
 use crate::outputs::{Outputs, Visibility};
-use crate::scribe::{self, Desk, Letter, ScribeCheckpoints, ScribeHandle, ScribeOptions};
 use crate::source::{PartitionStart, Plan, Source};
 use crate::table::Cells;
+use crate::telemetry::Telemetry;
 use crate::view::View;
 
 /// A job whose workers may begin. All workers of a process share it.
@@ -53,7 +58,7 @@ where
     clock: Clock,
     view: View,
     stop: Stop,
-    meter: Meter,
+    telemetry: Telemetry,
     /// What its workers have sent and is not merged: where they are all, and where there are others.
     unmerged: Unmerged,
     unmerged_by_epochs: Unmerged,
@@ -63,7 +68,7 @@ where
     continued: Option<Arc<Manifest>>,
     /// Why the run is refused although it does what it can.
     refused: Mutex<Option<JobError>>,
-    scribe: Mutex<Option<ScribeHandle<A::Partial, A::Output>>>,
+    committer: Mutex<Option<CommitterHandle<A::Partial, A::Output>>>,
 }
 
 /// Where the leader begins.
@@ -122,11 +127,11 @@ where
             None => Visibility::AsTheyCome,
         };
         let failure = Failure::default();
-        let options = ScribeOptions {
+        let options = CommitterOptions {
             process: place.process,
             workers: place.threads,
             outputs: self.outputs.open(place.process, visibility),
-            checkpoints: self.checkpoints.as_ref().map(|checkpoints| ScribeCheckpoints {
+            checkpoints: self.checkpoints.as_ref().map(|checkpoints| CommitterCheckpoints {
                 blobs: Arc::clone(&checkpoints.blobs),
                 pending: continued.as_deref().map(pending).unwrap_or_default(),
                 place: checkpoints.outputs.clone(),
@@ -138,7 +143,7 @@ where
             stop: stop.clone(),
             telemetry: view.telemetry().clone(),
         };
-        let scribe = scribe::start(options, &self.background)
+        let committer = commit::start(options, &self.background)
             .map_err(|error| JobError::Start(error.to_string()))?;
         Ok(Started {
             job: self,
@@ -147,13 +152,13 @@ where
             clock: clock.clone(),
             view: view.clone(),
             stop: stop.clone(),
-            meter: Meter::new(view.telemetry().clone()),
+            telemetry: view.telemetry().clone(),
             unmerged: Unmerged::counted(),
             unmerged_by_epochs: Unmerged::counted_by_epochs(),
             lead: Mutex::new(lead),
             continued,
             refused: Mutex::new(refused),
-            scribe: Mutex::new(Some(scribe)),
+            committer: Mutex::new(Some(committer)),
         })
     }
 }
@@ -226,19 +231,19 @@ where
         let leaves = Rc::new(Cell::new(None));
         let coordinator = Coordinator::new(options.watermark, worker.peers(), continued);
         let board = Board::new(options.windows, continued, self.view.feed().clone());
-        let desk = {
-            let scribe = self.scribe.lock().unwrap_or_else(PoisonError::into_inner);
-            scribe.as_ref().expect("the scribe outlives the workers").desk().clone()
+        let mailbox = {
+            let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
+            committer.as_ref().expect("the committer outlives the workers").mailbox().clone()
         };
 
         let (inputs, words, mut restored, written) =
             worker.dataflow_named::<Time, _, _>("Strandline", |scope| {
-                let (turns, turn_stream) = Say::open(scope);
-                let (pulses, pulse_stream) = Say::open(scope);
-                let (cuts, cut_stream) = Say::open(scope);
-                let (words, word_stream) = Say::open(scope);
-                let (restored, restored_stream) = Say::open(scope);
-                let (conditions, condition_stream) = Say::open(scope);
+                let (turns, turn_stream) = BroadcastInput::open(scope);
+                let (pulses, pulse_stream) = BroadcastInput::open(scope);
+                let (cuts, cut_stream) = BroadcastInput::open(scope);
+                let (words, word_stream) = BroadcastInput::open(scope);
+                let (restored, restored_stream) = BroadcastInput::open(scope);
+                let (conditions, condition_stream) = BroadcastInput::open(scope);
                 // One worker speaks and listens for its process, if that does not lead.
                 let (process, threads) = (self.place.process, self.place.threads);
                 let speaks = process > 0 && index == process * threads;
@@ -272,7 +277,7 @@ where
                     },
                     self.clock.clone(),
                     self.failure.clone(),
-                    self.meter.clone(),
+                    self.telemetry.clone(),
                     unmerged.clone(),
                     Rc::clone(&leaves),
                     self.stop.clone(),
@@ -302,7 +307,7 @@ where
                     checkpoints: self.job.checkpoints.is_some(),
                 };
                 let (sealed, shown) =
-                    durable(scope, outgoing, standing, desk.clone(), self.failure.clone());
+                    durable(scope, outgoing, standing, mailbox.clone(), self.failure.clone());
                 let (written, sealed) = sealed.probe();
                 coordinator.listen(ingested.reports, windowed.counts, sealed, shown);
                 (Inputs { turns, pulses, cuts, conditions }, words, restored, written)
@@ -312,15 +317,15 @@ where
 
         let leader = lead.map(|lead| {
             let mut finished = None;
-            let keeper = lead.checkpoint.zip(self.job.checkpoints.as_ref()).map(
+            let checkpointer = lead.checkpoint.zip(self.job.checkpoints.as_ref()).map(
                 |((claim, restoration), checkpoints)| {
                     finished = restoration.epoch().filter(|_| lead.finished);
-                    let recover = Word::Recover(restoration, claim.number);
+                    let recover = LeaderCommand::Recover(restoration, claim.number);
                     let source = self.job.source.clone();
-                    Keeper::new(
+                    Checkpointer::new(
                         checkpoints.every,
                         self.clock.elapsed(),
-                        desk.clone(),
+                        mailbox.clone(),
                         words,
                         claim,
                         recover,
@@ -339,7 +344,7 @@ where
                     finished,
                 },
                 inputs,
-                keeper,
+                checkpointer,
                 lead.plan,
                 continued,
                 lead.discovered,
@@ -349,15 +354,15 @@ where
                 self.view.clone(),
                 self.clock.clone(),
                 self.stop.clone(),
-                self.meter.clone(),
+                self.telemetry.clone(),
                 self.job.report.clone(),
             )
         });
-        JobWorker { leader, leaves, desk, failure: self.failure.clone() }
+        JobWorker { leader, leaves, mailbox, failure: self.failure.clone() }
     }
 
     /// Brings back this worker's share of what the run continues.
-    fn restore(&self, worker: usize, restored: &mut Say<PaneState<A::Partial>>) {
+    fn restore(&self, worker: usize, restored: &mut BroadcastInput<PaneState<A::Partial>>) {
         let (Some(manifest), Some(checkpoints)) = (&self.continued, &self.job.checkpoints) else {
             return;
         };
@@ -367,7 +372,7 @@ where
             .filter(|(group, _)| KeyGroup::worker(*group, self.place.threads) == worker)
             .map(|(_, section)| section);
         let read = read_sections(&*checkpoints.blobs, mine, |section, bytes| {
-            restored.say_all(section.decode::<PaneState<A::Partial>>(bytes)?);
+            restored.send_all(section.decode::<PaneState<A::Partial>>(bytes)?);
             Ok(())
         });
         if let Err(error) = read {
@@ -381,17 +386,17 @@ where
     ///
     /// The first thing that failed.
     pub fn end(&self, summary: Option<Summary>) -> Result<Summary, JobError> {
-        let scribe = self.scribe.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let failed = self.failure.happened();
-        if let Some(scribe) = scribe {
+        if let Some(committer) = committer {
             if failed && self.job.checkpoints.is_some() {
-                scribe.forget();
+                committer.forget();
             } else {
                 if failed {
                     // What was handed over is written, if the disk takes it now.
                     self.stop.request();
                 }
-                if let Err(lost) = scribe.complete() {
+                if let Err(lost) = committer.complete() {
                     self.failure.report(JobError::Output(Box::new(lost)));
                 }
             }
@@ -410,7 +415,7 @@ where
 pub struct JobWorker<P, O> {
     leader: Option<Leader<P, O>>,
     leaves: Rc<Cell<Option<Leave>>>,
-    desk: Desk<P, O>,
+    mailbox: Mailbox<P, O>,
     failure: Failure,
 }
 
@@ -447,7 +452,7 @@ impl<P, O> JobWorker<P, O> {
             return None;
         }
         if let Some(Leave { committed: Some(epoch) }) = self.leaves.get()
-            && let Err(lost) = self.desk.hand(Letter::Commit { epoch })
+            && let Err(lost) = self.mailbox.send(MailboxItem::Commit { epoch })
         {
             self.failure.report(JobError::Output(Box::new(lost)));
         }

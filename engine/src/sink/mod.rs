@@ -23,6 +23,7 @@ mod parquet;
 mod recovery;
 mod rejected;
 mod rolling;
+mod shown;
 
 use std::io;
 use std::path::PathBuf;

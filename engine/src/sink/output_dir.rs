@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::latest_json::{LATEST_JSON, document};
 use super::names::{DateFolder, FileName, HiddenName};
-use super::recovery::{Shown, remove_hidden};
+use super::shown::Shown;
 use crate::checkpoint::manifest::OutputIdentity;
 use crate::run_id::RunId;
 use crate::store::{Directory, EntryKind, StoreError};
@@ -229,4 +229,22 @@ pub(super) fn dates(folder: &Directory) -> Result<Vec<Directory>, StoreError> {
 pub(super) fn files(date: &Directory) -> Result<Vec<String>, StoreError> {
     let entries = date.list()?.into_iter().filter(|entry| entry.kind == EntryKind::File);
     Ok(entries.map(|entry| entry.name).filter(|name| name.parse::<FileName>().is_ok()).collect())
+}
+
+/// Removes the hidden files of an output of which `is_left_over` says so.
+pub(super) fn remove_hidden(
+    staging: &Directory,
+    is_left_over: impl Fn(HiddenName) -> bool,
+) -> Result<(), StoreError> {
+    staging.remove_leftovers()?;
+    for entry in staging.list()? {
+        if entry.name.parse().is_ok_and(&is_left_over) {
+            match staging.remove_file(&entry.name) {
+                // Another process that recovers the same files was quicker.
+                Err(_) if !staging.contains(&entry.name)? => {}
+                result => result?,
+            }
+        }
+    }
+    Ok(())
 }

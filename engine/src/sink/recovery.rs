@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::names::{FileName, HiddenName};
-use super::output_dir::{STAGING, dates, files};
+use super::names::FileName;
+use super::output_dir::{STAGING, dates, files, remove_hidden};
+use super::shown::Shown;
 use super::{FileFault, LostFile};
 use crate::outputs::{Recovery, Staged};
 use crate::report::Report;
-use crate::run_id::RunId;
 use crate::store::{Directory, STAGED_PREFIX, StoreError};
 
 /// The files of an output.
@@ -221,61 +221,4 @@ pub fn show_staged<'a>(
         }
     }
     Ok(lost)
-}
-
-/// Removes the hidden files of an output of which `is_left_over` says so.
-pub(super) fn remove_hidden(
-    staging: &Directory,
-    is_left_over: impl Fn(HiddenName) -> bool,
-) -> Result<(), StoreError> {
-    staging.remove_leftovers()?;
-    for entry in staging.list()? {
-        if entry.name.parse().is_ok_and(&is_left_over) {
-            match staging.remove_file(&entry.name) {
-                // Another process that recovers the same files was quicker.
-                Err(_) if !staging.contains(&entry.name)? => {}
-                result => result?,
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Up to which epoch a process has shown its files. A file that a cut of these epochs lists and that
-/// is not there has been taken away by another program after it was shown, which it may; any other
-/// file that is not there is lost.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
-    pub(super) job: RunId,
-    pub(super) epoch: u64,
-}
-
-/// What the name of its file begins with.
-const SHOWN: &str = "shown-";
-
-impl Shown {
-    /// Notes it, in place of what was noted before.
-    pub(super) fn note(self, staging: &Directory, process: usize) -> Result<(), StoreError> {
-        let text = format!("{} {}\n", self.job, self.epoch);
-        staging.replace(&Shown::name(process), text.as_bytes())
-    }
-
-    /// What a process has noted.
-    fn noted(staging: &Directory, process: usize) -> Result<Option<Shown>, StoreError> {
-        let Some(bytes) = staging.read_if_there(&Shown::name(process))? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&bytes);
-        let fields = text.trim_end().split_once(' ');
-        Ok(fields.and_then(|(job, epoch)| {
-            Some(Shown { job: job.parse().ok()?, epoch: epoch.parse().ok()? })
-        }))
-    }
-
-    fn name(process: usize) -> String {
-        format!("{SHOWN}{process:03}")
-    }
-
-    /// Whether a file in the place of hidden files is a note, not a file of rows.
-    pub(super) fn is_note(name: &str) -> bool {
-        name.starts_with(SHOWN)
-    }
 }

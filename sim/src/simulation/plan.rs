@@ -25,7 +25,7 @@ pub(super) const PROCESSES_MAX: usize = 3;
 pub(super) const MOVES_MAX: u64 = 2_000;
 /// Most operations of a disturbed process before it dies of one.
 const OPERATIONS_MAX: u64 = 150;
-/// Most bytes of rows that may wait for the scribe, where there is a bound.
+/// Most bytes of rows that may wait for the committer, where there is a bound.
 const QUEUE_BYTES_MAX: u64 = 4_000;
 /// Most bytes between workers that may be unmerged, where there is a bound.
 const UNMERGED_BYTES_MAX: u64 = 8_000;
@@ -69,7 +69,7 @@ pub struct Plan {
     pub weakness: Option<Weakness>,
     /// Where the processes of a job put their rows.
     pub places: Places,
-    /// How many bytes of rows may wait for a scribe, if few.
+    /// How many bytes of rows may wait for a committer, if few.
     pub queue_bytes_max: Option<usize>,
     /// How many bytes that a process has sent may be unmerged, if few.
     pub unmerged_bytes_max: Option<u64>,

@@ -13,7 +13,8 @@ use crate::outputs::Recovery;
 use crate::report::Report;
 use crate::sink::names::{DateFolder, FileName};
 use crate::sink::output_dir::STAGING;
-use crate::sink::recovery::{self, Shown, Unrecovered};
+use crate::sink::recovery::{self, Unrecovered};
+use crate::sink::shown::Shown;
 use crate::sink::{Committed, FileFault, LostFile, SinkOptions};
 use crate::store::{Directory, StoreError};
 

@@ -415,7 +415,7 @@ fn a_crash_at_any_operation_leaves_whole_files() {
             assert_eq!(fs::read_dir(path.join(&folder)).unwrap().count(), 1, "{folder}");
         }
         let staging = Directory::local(there.path().join(".staged/rows"));
-        crate::sink::recovery::remove_hidden(&staging, |hidden| hidden.claim == 0).unwrap();
+        crate::sink::output_dir::remove_hidden(&staging, |hidden| hidden.claim == 0).unwrap();
         assert_eq!(staging.list().unwrap(), []);
         if finished {
             assert_eq!(rows, 3);

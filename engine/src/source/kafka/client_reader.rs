@@ -17,7 +17,7 @@ use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, TopicConsumer};
-use crate::source::kafka::reader::{Assigned, Way};
+use crate::source::kafka::partitions::{Assigned, Backend};
 use crate::source::kafka::security;
 use crate::source::kafka::settings::config_error;
 use crate::source::kafka::watch::HeardEnd;
@@ -29,7 +29,7 @@ use crate::source::{PartitionStart, SourceError, Wake};
 /// A read costs one call of the client for a thousand messages; payloads are visited where the
 /// client has them, and freed after that.
 #[derive(Default)]
-pub(super) struct ClientWay {
+pub(super) struct ClientBackend {
     consumer: Option<Rc<TopicConsumer<Ears>>>,
     /// The client that reads batches apart, once there was one that has to be.
     apart: Option<Rc<TopicConsumer<Ears>>>,
@@ -62,7 +62,7 @@ fn consumer(
         .map_err(|reason| connection.failed(reason))
 }
 
-impl Way for ClientWay {
+impl Backend for ClientBackend {
     type Reading = ClientReading;
     type Trouble = Code;
 
@@ -88,7 +88,7 @@ impl Way for ClientWay {
 
     fn read(
         &mut self,
-        assigned: &mut Assigned<ClientWay>,
+        assigned: &mut Assigned<ClientBackend>,
         limit: usize,
         visit: impl FnMut(Message<'_>),
         connection: &Arc<Connection>,
@@ -137,7 +137,7 @@ struct Reading<'a> {
     consumer: &'a Rc<TopicConsumer<Ears>>,
 }
 
-impl Assigned<ClientWay> {
+impl Assigned<ClientBackend> {
     fn read_queue(
         &mut self,
         reading: &Reading<'_>,

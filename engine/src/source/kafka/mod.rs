@@ -36,9 +36,11 @@ mod direct;
 mod ears;
 mod group;
 mod in_flight;
+mod left_out;
 mod lookup;
 mod native;
 mod out_of_range;
+mod partitions;
 mod plan;
 mod reader;
 mod security;
@@ -46,6 +48,7 @@ pub mod settings;
 mod statistics;
 mod token;
 mod watch;
+mod watching;
 
 use std::sync::Arc;
 
@@ -57,8 +60,8 @@ use crate::source::kafka::lookup::Lookup;
 use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 
 pub use self::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
+pub use self::left_out::LeftOut;
 pub use self::native::memory::keep_freed_memory;
-pub use self::plan::LeftOut;
 pub use self::reader::KafkaReader;
 pub use self::security::is_secret;
 pub use self::settings::{Fetch, KafkaSettings, Start, check_number, is_property};

@@ -8,31 +8,13 @@ use std::time::Duration;
 use strandline_operators::record::{Offset, Partition};
 
 use crate::source::kafka::connection::{Cancelled, Connection};
+use crate::source::kafka::left_out::LeftOut;
 use crate::source::kafka::lookup::{At, Lookup};
 use crate::source::kafka::settings::Start;
 use crate::source::{PartitionStart, Plan, SourceError};
 
 /// How often a job that waits for its broker looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(100);
-
-/// Offsets that a bounded run leaves out, because a transaction was open when it was planned: what is
-/// behind the beginning of that cannot be read yet, committed or not.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// The partition.
-    pub partition: Partition,
-    /// The first of them: the run ends before it.
-    pub from: Offset,
-    /// The end of the partition, which is after the last of them.
-    pub to: Offset,
-}
-
-impl LeftOut {
-    /// How many they are. Not each holds a message.
-    pub fn offsets(&self) -> u64 {
-        self.to.0.saturating_sub(self.from.0)
-    }
-}
 
 /// Asks for partitions and offsets until it has them all. The questions are asked by a thread,
 /// because one may take seconds, and the job may be stopped meanwhile.

@@ -10,24 +10,23 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{self, Thread};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use strandline_operators::record::{Offset, Partition};
 
-use super::connection::{ASK_EVERY, Connection};
 use super::lookup::Trouble;
 use crate::clock::Clock;
 use crate::source::Wake;
 
 /// How often the cluster is asked, where nobody waits for an answer.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
+pub(super) const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long ends may take at first: what others say is known only when the slowest broker has answered,
 /// and has to be new then. Doubled, up to `ANSWER_WITHIN`, while none says anything.
-const ENDS_WITHIN_FIRST: Duration = Duration::from_secs(1);
+pub(super) const ENDS_WITHIN_FIRST: Duration = Duration::from_secs(1);
 /// How long it counts where a partition ended: after that, its end is unknown.
 const END_COUNTS_FOR: Duration = Duration::from_secs(3);
 /// How old what was heard with messages may be before the end is asked for.
@@ -40,9 +39,9 @@ pub(super) struct Watch {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// The thread that asks, if there is one.
-    asker: Option<Thread>,
+    pub(super) asker: Option<Thread>,
     /// Partitions whose ends are wanted.
     wanted: BTreeMap<Partition, Wanted>,
     /// Ends that were asked for, and when.
@@ -72,7 +71,7 @@ impl Watch {
         Watch { clock, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,45 +164,23 @@ impl Watch {
 
 /// Which of the ends that were wanted were answered.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Answered {
+pub(super) enum Answered {
     All,
     Some,
     None,
 }
 
-impl Connection {
-    /// Begins to watch the topic, if nobody does. `wake` is called when reading has to end.
-    pub(super) fn watch(self: &Arc<Self>, wake: &Wake) {
-        let mut state = self.watch.state();
-        if state.asker.is_some() {
-            return;
-        }
-        let (connection, wake) = (Arc::downgrade(self), wake.clone());
-        let thread = thread::Builder::new().name("kafka-watch".into());
-        // If there is no thread to be had, the next reader tries again.
-        let thread = thread.spawn(move || watch(&connection, &wake));
-        state.asker = thread.ok().map(|thread| thread.thread().clone());
-    }
-
-    /// Whether the topic still is the one that is to be read.
-    fn is_same_topic(&self) -> Result<bool, Trouble> {
-        let id = self.lookup.topic_id(ANSWER_WITHIN)?;
-        let wanted = self.topic_id();
-        Ok(id.is_none() || wanted.is_none() || id == wanted)
-    }
-}
-
 /// What one round of questions came to.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-struct Round {
-    is_another_topic: bool,
-    is_topic_answered: bool,
-    ends: Answered,
+pub(super) struct Round {
+    pub(super) is_another_topic: bool,
+    pub(super) is_topic_answered: bool,
+    pub(super) ends: Answered,
 }
 
 impl Watch {
     /// Asks both questions, if it is time for the first: neither hides the answer to the other.
-    fn round(
+    pub(super) fn round(
         &self,
         is_due: bool,
         is_same_topic: impl FnOnce() -> Result<bool, Trouble>,
@@ -221,40 +198,9 @@ impl Watch {
     }
 }
 
-/// Until there is no reader any more.
-fn watch(connection: &Weak<Connection>, wake: &Wake) {
-    let (mut due, mut ends_within) = (Duration::ZERO, ENDS_WITHIN_FIRST);
-    while let Some(connection) = connection.upgrade() {
-        let now = connection.watch.now();
-        let is_due = due <= now;
-        // Also while the cluster is said to be away: one partition without a leader is enough for that.
-        let round = connection.watch.round(
-            is_due,
-            || connection.is_same_topic(),
-            |partitions| connection.lookup.high_watermarks(partitions, ends_within),
-        );
-        if round.is_another_topic {
-            return connection.conclude_gone(wake);
-        }
-        if !round.is_topic_answered || round.ends != Answered::All {
-            connection.inquire(wake); // That says what there is to say.
-        }
-        ends_within = match round.ends {
-            Answered::All => ends_within,
-            Answered::Some => ENDS_WITHIN_FIRST,
-            Answered::None => (ends_within * 2).min(ANSWER_WITHIN),
-        };
-        if is_due {
-            due = now + WATCH_EVERY;
-        }
-        drop(connection);
-        // In steps, so that the thread ends soon after the last reader.
-        thread::park_timeout(due.saturating_sub(now).min(ASK_EVERY));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use strandline_operators::time::EventTime;

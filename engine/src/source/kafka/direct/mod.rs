@@ -42,4 +42,4 @@ mod wire;
 mod wrong_lengths;
 
 pub(super) use self::options::check;
-pub(super) use self::reader::DirectWay;
+pub(super) use self::reader::DirectBackend;

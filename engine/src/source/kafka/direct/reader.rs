@@ -18,12 +18,12 @@ use crate::clock::Clock;
 use crate::source::kafka::budget::{BYTES_PER_READ, handed_over};
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
-use crate::source::kafka::reader::{Assigned, Way};
+use crate::source::kafka::partitions::{Assigned, Backend};
 use crate::source::{PartitionStart, SourceError, Wake};
 
 /// Fetches by Kafka's protocol; its threads are started when the first partition is assigned.
 #[derive(Default)]
-pub(in crate::source::kafka) struct DirectWay {
+pub(in crate::source::kafka) struct DirectBackend {
     shared: Option<Arc<Shared>>,
 }
 
@@ -91,7 +91,7 @@ enum Stop {
     NotWhole(BatchError),
 }
 
-impl DirectWay {
+impl DirectBackend {
     fn shared(
         &mut self,
         connection: &Arc<Connection>,
@@ -108,7 +108,7 @@ impl DirectWay {
     }
 }
 
-impl Way for DirectWay {
+impl Backend for DirectBackend {
     type Reading = Reading;
     type Trouble = Passing;
 
@@ -128,7 +128,7 @@ impl Way for DirectWay {
 
     fn read(
         &mut self,
-        assigned: &mut Assigned<DirectWay>,
+        assigned: &mut Assigned<DirectBackend>,
         limit: usize,
         visit: impl FnMut(Message<'_>),
         _connection: &Arc<Connection>,
@@ -141,7 +141,7 @@ impl Way for DirectWay {
     }
 }
 
-impl Assigned<DirectWay> {
+impl Assigned<DirectBackend> {
     fn read_fetched(
         &mut self,
         shared: &Arc<Shared>,
@@ -395,7 +395,7 @@ impl Answer {
     }
 }
 
-impl Drop for DirectWay {
+impl Drop for DirectBackend {
     fn drop(&mut self) {
         if let Some(shared) = &self.shared {
             shared.close();

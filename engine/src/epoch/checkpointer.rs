@@ -1,7 +1,7 @@
 //! Decides which epochs are cut, and turns cuts into manifests.
 //!
 //! This is the part of worker 0 that knows of checkpoints. It looks at no disk: it hands manifests
-//! to the scribe of its process, and hears when they are durable.
+//! to the committer of its process, and hears when they are durable.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::LAST_EPOCH;
 
-use super::durable::Word;
-use super::manifest::{CutRecord, Manifest};
-use super::places;
-use crate::control::Order;
-use crate::coordinator::Coordinator;
-use crate::leader::Say;
-use crate::scribe::{Desk, Letter};
+use crate::checkpoint::manifest::{CutRecord, Manifest};
+use crate::checkpoint::places;
+use crate::commit::protocol::LeaderCommand;
+use crate::commit::{Mailbox, MailboxItem};
+use crate::epoch::broadcast::BroadcastInput;
+use crate::epoch::control::Order;
+use crate::epoch::coordinator::Coordinator;
 use crate::telemetry::Telemetry;
 
 /// Cuts that may be on their way at once.
@@ -25,11 +25,11 @@ const CUTS_IN_FLIGHT_MAX: usize = 1;
 pub(crate) type Committed = Box<dyn Fn(&[(Partition, Offset)])>;
 
 /// See the module.
-pub(crate) struct Keeper<P, O> {
+pub(crate) struct Checkpointer<P, O> {
     every: Duration,
     next_cut_at: Duration,
-    desk: Desk<P, O>,
-    words: Say<Word>,
+    mailbox: Mailbox<P, O>,
+    words: BroadcastInput<LeaderCommand>,
     /// What the next manifest says besides its cut; its number is the last one that is ours.
     last: Manifest,
     /// The epochs of cuts that were asked for and are not over.
@@ -49,25 +49,25 @@ pub(crate) struct Keeper<P, O> {
     settling: Option<u64>,
 }
 
-impl<P, O> Keeper<P, O> {
+impl<P, O> Checkpointer<P, O> {
     /// `claim` is the manifest with which this run began, and `recover` what all processes do first.
     #[expect(clippy::too_many_arguments, reason = "each is one thing that it keeps by")]
     pub(crate) fn new(
         every: Duration,
         now: Duration,
-        desk: Desk<P, O>,
-        mut words: Say<Word>,
+        mailbox: Mailbox<P, O>,
+        mut words: BroadcastInput<LeaderCommand>,
         claim: Manifest,
-        recover: Word,
+        recover: LeaderCommand,
         committed: Committed,
         telemetry: Telemetry,
-    ) -> Keeper<P, O> {
-        words.say(recover);
+    ) -> Checkpointer<P, O> {
+        words.send(recover);
         let committed_before = claim.cut.as_ref().map_or(EventTime::MIN, closed_by_all);
-        Keeper {
+        Checkpointer {
             every,
             next_cut_at: now.saturating_add(every),
-            desk,
+            mailbox,
             words,
             last: claim,
             in_flight: Vec::new(),
@@ -114,19 +114,19 @@ impl<P, O> Keeper<P, O> {
             let manifest = Manifest { number, written_at: at, cut: Some(cut), ..self.last.clone() };
             self.last = manifest.clone();
             self.putting.push(manifest.clone());
-            // A scribe that is gone has said why.
-            let _ = self.desk.hand(Letter::Put(Box::new(manifest)));
+            // A committer that is gone has said why.
+            let _ = self.mailbox.send(MailboxItem::Put(Box::new(manifest)));
         }
         self.in_flight.retain(|epoch| !coordinator.cut_is_over(*epoch));
         let mut finished = false;
-        let put = self.desk.put().map_or(0, |(number, _)| number);
+        let put = self.mailbox.put().map_or(0, |(number, _)| number);
         while let Some(first) = self.putting.first()
             && first.number <= put
         {
             let manifest = self.putting.remove(0);
             let Some(cut) = &manifest.cut else { continue };
             let epoch = if cut.finished { LAST_EPOCH } else { cut.epoch };
-            self.words.say(Word::Commit(epoch));
+            self.words.send(LeaderCommand::Commit(epoch));
             self.committed_before = self.committed_before.max(closed_by_all(cut));
             self.committed_epoch = Some(epoch);
             self.completed += 1;
@@ -165,7 +165,7 @@ impl<P, O> Keeper<P, O> {
     /// durable.
     pub(crate) fn settle(&mut self) -> bool {
         if let Some(number) = self.settling {
-            return self.desk.put().is_some_and(|(put, _)| number <= put);
+            return self.mailbox.put().is_some_and(|(put, _)| number <= put);
         }
         let mut manifest = self.last.clone();
         let here = manifest.outputs.clone();
@@ -178,7 +178,7 @@ impl<P, O> Keeper<P, O> {
         manifest.number += 1;
         self.settling = Some(manifest.number);
         self.last = manifest.clone();
-        let _ = self.desk.hand(Letter::Put(Box::new(manifest)));
+        let _ = self.mailbox.send(MailboxItem::Put(Box::new(manifest)));
         false
     }
 

@@ -1,14 +1,13 @@
 //! The operator that holds an epoch open until everything of it is durable.
 //!
-//! It hands final rows, rejected records and copies of the state to the process's scribe, each
+//! It hands final rows, rejected records and copies of the state to the process's committer, each
 //! with its epoch, and says which epochs it has passed. Of each cut it holds a capability until
-//! the scribe has made it durable. So the frontier after it says of the disk what the frontier
+//! the committer has made it durable. So the frontier after it says of the disk what the frontier
 //! before it says of the data: when it has passed an epoch, the cut of that epoch is durable, on
 //! all workers.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use strandline_operators::record::Rejected;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{LAST_EPOCH, Snapshot};
@@ -21,35 +20,11 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
-use crate::checkpoint::manifest::ProcessCut;
-use crate::checkpoint::places::Restoration;
+use crate::commit::mailbox::{Mailbox, MailboxItem};
+use crate::commit::protocol::{LeaderCommand, Sealed, Shown};
 use crate::error::JobError;
 use crate::failure::Failure;
 use crate::finals::SharedRows;
-use crate::scribe::{Desk, Letter};
-
-/// What the leader tells all scribes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Word {
-    /// What a start has to show, and the number with which this run begins.
-    Recover(Restoration, u64),
-    /// The manifest of the cut of this epoch is durable.
-    Commit(u64),
-}
-
-/// That a process has made a cut durable; without its part if the cut was given up.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Sealed {
-    pub(crate) epoch: u64,
-    pub(crate) part: Option<ProcessCut>,
-}
-
-/// That all files of a process are visible, up to those of the cut of this epoch.
-#[derive(Copy, Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Shown {
-    pub(crate) process: usize,
-    pub(crate) epoch: u64,
-}
 
 /// Which worker it is, and what for.
 #[derive(Copy, Clone, Debug)]
@@ -69,11 +44,11 @@ pub(crate) struct Outgoing<'s, P: 'static, O: 'static> {
     pub(crate) finals: StreamVec<'s, Time, SharedRows<O>>,
     pub(crate) rejected: StreamVec<'s, Time, Rejected>,
     pub(crate) snapshots: StreamVec<'s, Time, Snapshot<P>>,
-    pub(crate) words: StreamVec<'s, Time, Word>,
+    pub(crate) words: StreamVec<'s, Time, LeaderCommand>,
 }
 
-/// Hands everything to the scribe. Without checkpoints, nothing is held: once the frontier of the
-/// output has passed a time, the scribe has everything of it.
+/// Hands everything to the committer. Without checkpoints, nothing is held: once the frontier of the
+/// output has passed a time, the committer has everything of it.
 ///
 /// Also says which files are visible. Where there are other processes, the dataflow of a run that
 /// comes to its end does not end before all of them have shown theirs: the first process would
@@ -82,7 +57,7 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
     scope: Scope<'s, Time>,
     outgoing: Outgoing<'s, P, O>,
     standing: Standing,
-    desk: Desk<P, O>,
+    mailbox: Mailbox<P, O>,
     failure: Failure,
 ) -> (StreamVec<'s, Time, Sealed>, StreamVec<'s, Time, Shown>) {
     let Standing { process, processes, worker, checkpoints } = standing;
@@ -100,7 +75,7 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
     let (shown, shown_stream) = builder.new_output_connection(nowhere);
 
     let address = builder.operator_info().address;
-    desk.tell(scope.worker().sync_activator_for(address.to_vec()));
+    mailbox.wake_on_news(scope.worker().sync_activator_for(address.to_vec()));
     builder.build(move |mut capabilities| {
         // Of the last output.
         let mut shows = capabilities.pop().filter(|_| checkpoints && worker == 0);
@@ -111,27 +86,27 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
         let mut cuts: BTreeMap<u64, Capability<Time>> = BTreeMap::new();
         let mut passed = 0;
         move |frontiers| {
-            let hand = |letter| {
-                if let Err(lost) = desk.hand(letter) {
+            let send = |item| {
+                if let Err(lost) = mailbox.send(item) {
                     failure.report(JobError::Output(Box::new(lost)));
                 }
             };
             words.for_each(|_, words| {
                 for word in words.drain(..).filter(|_| worker == 0) {
-                    hand(match word {
-                        Word::Recover(files, claim) => Letter::Recover(files, claim),
-                        Word::Commit(epoch) => Letter::Commit { epoch },
+                    send(match word {
+                        LeaderCommand::Recover(files, claim) => MailboxItem::Recover(files, claim),
+                        LeaderCommand::Commit(epoch) => MailboxItem::Commit { epoch },
                     });
                 }
             });
             finals.for_each(|capability, batches| {
                 if let Some(epoch) = capability.stamp().iter().map(|time| time.epoch).min() {
-                    batches.drain(..).for_each(|rows| hand(Letter::Rows { epoch, rows }));
+                    batches.drain(..).for_each(|rows| send(MailboxItem::Rows { epoch, rows }));
                 }
             });
             rejected.for_each(|capability, records| {
                 if let Some(epoch) = capability.stamp().iter().map(|time| time.epoch).min() {
-                    hand(Letter::Rejected { epoch, records: std::mem::take(records) });
+                    send(MailboxItem::Rejected { epoch, records: std::mem::take(records) });
                 }
             });
             snapshots.for_each(|_, snapshots| {
@@ -140,14 +115,14 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
                         let time = Time::new(snapshot.epoch, EventTime::MAX);
                         cuts.insert(snapshot.epoch, held.delayed(&time));
                     }
-                    hand(Letter::State(snapshot));
+                    send(MailboxItem::State(snapshot));
                 }
             });
             let least = frontiers[..3].iter().map(least_epoch).min().unwrap_or(LAST_EPOCH);
             if passed < least {
                 passed = least;
                 if checkpoints {
-                    hand(Letter::Passed { worker, epoch: least });
+                    send(MailboxItem::Passed { worker, epoch: least });
                 }
                 if least == LAST_EPOCH {
                     held = None;
@@ -156,14 +131,14 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
                 }
             }
             while let Some(first) = cuts.first_entry()
-                && let Some(part) = desk.sealed(*first.key())
+                && let Some(part) = mailbox.sealed(*first.key())
             {
                 let (epoch, capability) = first.remove_entry();
                 if worker == 0 {
                     sealed.activate().session(&capability).give(Sealed { epoch, part });
                 }
             }
-            let now = desk.shown();
+            let now = mailbox.shown();
             if let (Some(capability), Some(epoch)) = (&shows, now)
                 && shown_before < now
             {

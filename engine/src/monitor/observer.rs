@@ -7,9 +7,11 @@ use std::time::Duration;
 use strandline_operators::record::{Partition, SmolStr};
 use strandline_operators::time::EventTime;
 
-use super::{ConditionKind, JobCondition};
+use crate::clock::date_time;
+use crate::condition::Phase;
+use crate::condition::{ConditionKind, JobCondition};
+use crate::partition::{PartitionState, PartitionView};
 use crate::report::Report;
-use crate::view::{PartitionState, PartitionView, Phase, date_time};
 
 /// How long a partition's watermark may stand still, while others wait for it, before it counts as
 /// holding them back; at least twice the time after which a silent partition is idle.

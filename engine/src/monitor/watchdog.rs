@@ -6,8 +6,8 @@
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::ConditionKind;
 use crate::clock::Clock;
+use crate::condition::ConditionKind;
 use crate::report::Report;
 use crate::telemetry::Telemetry;
 

@@ -1,7 +1,7 @@
 //! One task a process that makes everything durable: rows, state, manifests.
 //!
 //! Encoding, compressing, syncing and waiting for disks are off the workers, which only hand
-//! things over ([`desk`]). Workers are in different epochs at the same moment, so the scribe steps
+//! things over ([`mailbox`]). Workers are in different epochs at the same moment, so the committer steps
 //! through epochs as the window operator does: what belongs to a later epoch is set aside until
 //! every worker of the process has passed the current one. At a cut it
 //!
@@ -15,7 +15,9 @@
 //! and tried again: nothing is lost, and nothing is shown before its time.
 
 mod cut;
-mod desk;
+pub(crate) mod durable;
+pub(crate) mod mailbox;
+pub(crate) mod protocol;
 mod recovery;
 mod told;
 mod unable;
@@ -30,8 +32,8 @@ use strandline_operators::record::Rejected;
 use strandline_operators::window::{LAST_EPOCH, Snapshot};
 
 use self::cut::Sealing;
-pub(crate) use self::desk::{Desk, Letter, Lost};
-use self::desk::{Ending, Fate, bytes_of_rejected, bytes_of_rows};
+use self::mailbox::{Ending, Fate, bytes_of_rejected, bytes_of_rows};
+pub(crate) use self::mailbox::{Lost, Mailbox, MailboxItem};
 use self::told::Told;
 use self::unable::Unable;
 use crate::background::{Background, Bell, Join, Step, Task};
@@ -49,26 +51,26 @@ use crate::telemetry::{Measures, Telemetry};
 
 /// How long after a failure a store is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Memory of rows of later epochs that are set aside, bytes, before no more letters are taken while
+/// Memory of rows of later epochs that are set aside, bytes, before no more items are taken while
 /// the current epoch cannot be sealed.
 const ASIDE_BYTES_MAX: usize = 16 << 20;
-/// How long the scribe may take to complete everything once the job was stopped, and how long to end
+/// How long the committer may take to complete everything once the job was stopped, and how long to end
 /// without that: with the stop itself, not more than a stop may take.
 const COMPLETE_WITHIN: Duration = Duration::from_millis(4_500);
 const FORGET_WITHIN: Duration = Duration::from_millis(500);
 /// How often whoever waits for its end looks.
 const JOIN_POLL: Duration = Duration::from_millis(2);
-/// How long the scribe sleeps at most while rows wait: a clock that is moved by hand wakes nobody.
+/// How long the committer sleeps at most while rows wait: a clock that is moved by hand wakes nobody.
 const TICK_MAX: Duration = Duration::from_secs(1);
 
-/// What a scribe works with.
-pub(crate) struct ScribeOptions<O> {
+/// What a committer works with.
+pub(crate) struct CommitterOptions<O> {
     pub(crate) process: usize,
     /// Workers of this process.
     pub(crate) workers: usize,
     pub(crate) outputs: OpenOutputs<O>,
     /// Where checkpoints go, if there are any.
-    pub(crate) checkpoints: Option<ScribeCheckpoints>,
+    pub(crate) checkpoints: Option<CommitterCheckpoints>,
     pub(crate) clock: Clock,
     pub(crate) report: Report,
     pub(crate) failure: Failure,
@@ -76,8 +78,8 @@ pub(crate) struct ScribeOptions<O> {
     pub(crate) telemetry: Telemetry,
 }
 
-/// What a scribe needs for checkpoints.
-pub(crate) struct ScribeCheckpoints {
+/// What a committer needs for checkpoints.
+pub(crate) struct CommitterCheckpoints {
     pub(crate) blobs: Arc<dyn Blobs>,
     /// Rows that waited for their file in the cut that the run continues, where this process takes
     /// them back.
@@ -88,16 +90,16 @@ pub(crate) struct ScribeCheckpoints {
     pub(crate) retention: Option<Retention>,
 }
 
-/// A scribe at work.
-pub(crate) struct ScribeHandle<P, O> {
-    desk: Desk<P, O>,
+/// A committer at work.
+pub(crate) struct CommitterHandle<P, O> {
+    mailbox: Mailbox<P, O>,
     task: Box<dyn Join>,
     lost: Arc<std::sync::Mutex<Option<Lost>>>,
 }
 
-impl<P, O> ScribeHandle<P, O> {
-    pub(crate) fn desk(&self) -> &Desk<P, O> {
-        &self.desk
+impl<P, O> CommitterHandle<P, O> {
+    pub(crate) fn mailbox(&self) -> &Mailbox<P, O> {
+        &self.mailbox
     }
 
     /// Makes everything durable and visible that was handed over, and ends. While that is not
@@ -108,14 +110,14 @@ impl<P, O> ScribeHandle<P, O> {
     ///
     /// What is lost.
     pub(crate) fn complete(self) -> Result<(), Lost> {
-        self.desk.end(Ending::Complete);
-        let desk = self.desk.clone();
-        self.join(COMPLETE_WITHIN, || desk.stop_is_requested())
+        self.mailbox.end(Ending::Complete);
+        let mailbox = self.mailbox.clone();
+        self.join(COMPLETE_WITHIN, || mailbox.stop_is_requested())
     }
 
     /// Ends, and forgets what is not durable.
     pub(crate) fn forget(self) {
-        self.desk.end(Ending::Forget);
+        self.mailbox.end(Ending::Forget);
         // What is lost is computed again.
         let _ = self.join(FORGET_WITHIN, || true);
     }
@@ -127,7 +129,7 @@ impl<P, O> ScribeHandle<P, O> {
             if hurries() {
                 let since = *since.get_or_insert_with(|| clock.elapsed());
                 if limit <= clock.elapsed().saturating_sub(since) {
-                    return Err(self.desk.lost_by("a disk or a store does not answer"));
+                    return Err(self.mailbox.lost_by("a disk or a store does not answer"));
                 }
             }
             std::thread::park_timeout(JOIN_POLL);
@@ -144,25 +146,25 @@ impl<P, O> ScribeHandle<P, O> {
     }
 }
 
-/// Starts the scribe of a process.
+/// Starts the committer of a process.
 ///
 /// # Errors
 ///
 /// If there is no thread for it.
 pub(crate) fn start<P, O>(
-    options: ScribeOptions<O>,
+    options: CommitterOptions<O>,
     background: &Background,
-) -> io::Result<ScribeHandle<P, O>>
+) -> io::Result<CommitterHandle<P, O>>
 where
     P: Serialize + Send + 'static,
     O: Send + Sync + 'static,
 {
     let bell = Bell::default();
-    let scribe = Scribe::new(options, bell.clone(), background);
-    let (desk, lost) = (scribe.desk.clone(), Arc::clone(&scribe.lost));
-    let name = format!("scribe {}", scribe.options.process);
-    let task = background.spawn(&name, bell, scribe)?;
-    Ok(ScribeHandle { desk, task, lost })
+    let committer = Committer::new(options, bell.clone(), background);
+    let (mailbox, lost) = (committer.mailbox.clone(), Arc::clone(&committer.lost));
+    let name = format!("committer {}", committer.options.process);
+    let task = background.spawn(&name, bell, committer)?;
+    Ok(CommitterHandle { mailbox, task, lost })
 }
 
 /// Records that belong to an epoch.
@@ -180,9 +182,9 @@ impl<O> Records<O> {
     }
 }
 
-struct Scribe<P, O> {
-    options: ScribeOptions<O>,
-    desk: Desk<P, O>,
+struct Committer<P, O> {
+    options: CommitterOptions<O>,
+    mailbox: Mailbox<P, O>,
     lost: Arc<std::sync::Mutex<Option<Lost>>>,
     /// Of each worker, the least epoch that it may still hand something over for.
     passed: Vec<u64>,
@@ -217,9 +219,9 @@ struct Scribe<P, O> {
     told: Told,
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P, O> {
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Committer<P, O> {
     fn step(&mut self) -> Step {
-        let ending = self.desk.ending();
+        let ending = self.mailbox.ending();
         if ending == Some(Ending::Forget) {
             return Step::Done;
         }
@@ -241,7 +243,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P,
             if self.try_to_end() {
                 return Step::Done;
             }
-            if self.has_room() && !self.desk.is_empty() {
+            if self.has_room() && !self.mailbox.is_empty() {
                 return Step::Again;
             }
         }
@@ -253,10 +255,10 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Scribe<P,
     }
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
-    fn new(options: ScribeOptions<O>, bell: Bell, background: &Background) -> Scribe<P, O> {
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
+    fn new(options: CommitterOptions<O>, bell: Bell, background: &Background) -> Committer<P, O> {
         let (stop, kept) = (options.stop.clone(), options.checkpoints.is_some());
-        Scribe {
+        Committer {
             passed: vec![0; options.workers],
             current: 0,
             aside: BTreeMap::new(),
@@ -275,7 +277,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             broken: false,
             store_trouble: None,
             told: Told::default(),
-            desk: Desk::new(bell, stop, background.clone(), kept),
+            mailbox: Mailbox::new(bell, stop, background.clone(), kept),
             lost: Arc::default(),
             options,
         }
@@ -313,7 +315,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         }
     }
 
-    /// Whether more letters may be taken.
+    /// Whether more items may be taken.
     fn has_room(&self) -> bool {
         let OpenOutputs { final_rows, rejected } = &self.options.outputs;
         let full = final_rows.condition().is_full || rejected.condition().is_full;
@@ -326,7 +328,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     }
 
     fn take_command(&mut self) -> bool {
-        let Some(command) = self.desk.take_command() else { return false };
+        let Some(command) = self.mailbox.take_command() else { return false };
         self.open(command);
         // What else is tried again then does not mind.
         self.retry_at = None;
@@ -334,27 +336,29 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     }
 
     fn take_letter(&mut self) -> bool {
-        let Some(letter) = self.desk.take() else { return false };
-        self.open(letter);
+        let Some(item) = self.mailbox.take() else { return false };
+        self.open(item);
         true
     }
 
-    fn open(&mut self, letter: Letter<P, O>) {
-        match letter {
-            Letter::Rows { epoch, rows } => self.accept(epoch, Records::Rows(rows)),
-            Letter::Rejected { epoch, records } => self.accept(epoch, Records::Rejected(records)),
-            Letter::State(snapshot) => {
+    fn open(&mut self, item: MailboxItem<P, O>) {
+        match item {
+            MailboxItem::Rows { epoch, rows } => self.accept(epoch, Records::Rows(rows)),
+            MailboxItem::Rejected { epoch, records } => {
+                self.accept(epoch, Records::Rejected(records));
+            }
+            MailboxItem::State(snapshot) => {
                 self.snapshots.entry(snapshot.epoch).or_default().push(snapshot);
             }
-            Letter::Passed { worker, epoch } => self.passed[worker] = epoch,
-            Letter::Recover(restoration, claim) => {
+            MailboxItem::Passed { worker, epoch } => self.passed[worker] = epoch,
+            MailboxItem::Recover(restoration, claim) => {
                 self.claim = claim;
                 let checkpoints = self.options.checkpoints.as_ref();
                 let here = checkpoints.and_then(|checkpoints| checkpoints.place.as_ref());
                 self.recovery = Some(restoration.at(self.options.process, here));
             }
-            Letter::Put(manifest) => self.puts.push_back(manifest),
-            Letter::Commit { epoch } => self.commit = Some(epoch),
+            MailboxItem::Put(manifest) => self.puts.push_back(manifest),
+            MailboxItem::Commit { epoch } => self.commit = Some(epoch),
         }
     }
 
@@ -434,7 +438,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
         OutputError::worst([final_rows.commit(epoch), rejected.commit(epoch)])?;
         self.commit = None;
-        self.desk.announce_shown(epoch);
+        self.mailbox.announce_shown(epoch);
         Ok(())
     }
 
@@ -454,7 +458,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     }
 
     fn show(&mut self) {
-        self.desk.show(self.condition());
+        self.mailbox.show(self.condition());
         self.tell();
     }
 
@@ -462,20 +466,20 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     fn try_to_end(&mut self) -> bool {
         let unfinished = if self.options.checkpoints.is_some() {
             // Whatever is not committed is computed again by whoever continues.
-            self.commit.is_some() || !self.desk.is_empty()
+            self.commit.is_some() || !self.mailbox.is_empty()
         } else {
             let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
             let (finals, rejected) = (final_rows.finish(), rejected.finish());
-            finals.is_err() || rejected.is_err() || !self.desk.is_empty()
+            finals.is_err() || rejected.is_err() || !self.mailbox.is_empty()
         };
         if !unfinished {
             return true;
         }
-        if self.has_room() && !self.desk.is_empty() {
+        if self.has_room() && !self.mailbox.is_empty() {
             return false;
         }
         self.retry_at.get_or_insert(self.options.clock.elapsed().saturating_add(RETRY_AFTER));
-        if !self.desk.stop_is_requested() {
+        if !self.mailbox.stop_is_requested() {
             return false;
         }
         let fate = match (self.options.checkpoints.is_some(), self.commit.is_some()) {
@@ -493,7 +497,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
     }
 }
 
-impl<P, O> Drop for Scribe<P, O> {
+impl<P, O> Drop for Committer<P, O> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.options.failure.report(JobError::Output(Box::new(Lost {
@@ -502,7 +506,7 @@ impl<P, O> Drop for Scribe<P, O> {
                 fate: Fate::of_unwritten(self.options.checkpoints.is_some()),
             })));
         }
-        self.desk.leave();
+        self.mailbox.leave();
     }
 }
 

@@ -25,12 +25,14 @@ use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::{Concat, Exchange as _, Inspect, Map};
 use timely::progress::frontier::MutableAntichain;
 
-use crate::checkpoint::durable::{Sealed, Shown};
 use crate::checkpoint::manifest::{CutRecord, PartitionCut, ProcessCut};
-use crate::condition::others::Raised;
-use crate::control::{Ack, Report};
+use crate::commit::protocol::{Sealed, Shown};
+use crate::epoch::control::{Ack, Report};
+use crate::ledger::Ledger;
+use crate::monitor::others::Raised;
 use crate::notice::Notice;
-use crate::view::{Ledger, PartitionState, PartitionView};
+use crate::partition::PartitionState;
+use crate::partition::PartitionView;
 
 /// The first turn says how far the partitions are, the second lifts the idle ones to there.
 const TURNS_TO_LIFT: u32 = 2;

@@ -12,30 +12,29 @@ use std::time::Duration;
 use strandline_operators::record::Partition;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{Cut, Pulse};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::operators::ActivateCapability;
-use timely::dataflow::operators::core::UnorderedHandle;
-use timely::dataflow::operators::core::UnorderedInput;
 use timely::dataflow::operators::core::probe::Handle as ProbeHandle;
-use timely::dataflow::{Scope, StreamVec};
 
 use crate::board::Board;
-use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::manifest::{CutRecord, PartitionCut};
 use crate::clock::Clock;
-use crate::condition::observer::{Observer, Patience, Seen, holding_back};
-use crate::condition::others::Raised;
+use crate::condition::Phase;
 use crate::condition::{Conditions, JobCondition};
-use crate::control::{Assignment, Order, Turn};
-use crate::coordinator::{Coordinator, Imbalance};
+use crate::epoch::broadcast::BroadcastInput;
+use crate::epoch::checkpointer::Checkpointer;
+use crate::epoch::control::{Assignment, Order, Turn};
+use crate::epoch::coordinator::{Coordinator, Imbalance};
 use crate::error::JobError;
-use crate::ingest::Meter;
-use crate::job::{JobOptions, Summary};
+use crate::job_options::JobOptions;
+use crate::monitor::observer::{Observer, Patience, Seen, holding_back};
+use crate::monitor::others::Raised;
+use crate::partition::PartitionView;
 use crate::report::Report;
 use crate::source::{PartitionStart, Plan, TopicIdentity};
 use crate::stop::Stop;
+use crate::summary::Summary;
 use crate::table::Table;
-use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, PartitionView, Phase, Snapshot, View};
+use crate::telemetry::Telemetry;
+use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, Snapshot, View};
 
 /// Epochs that may be incomplete at once.
 const EPOCHS_IN_FLIGHT_MAX: u64 = 2;
@@ -52,40 +51,13 @@ const RATE_EPOCHS: usize = 3;
 /// How long after a pulse a view is published: what workers that are not busy take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(10);
 
-/// A way into the dataflow for what holds no data back.
-pub(crate) struct Say<D: Clone + 'static> {
-    handle: UnorderedHandle<Time, CapacityContainerBuilder<Vec<D>>>,
-    capability: ActivateCapability<Time>,
-}
-
-impl<D: Clone + 'static> Say<D> {
-    /// Opens it in `scope`. The stream ends when every worker has dropped its handle.
-    pub(crate) fn open(scope: Scope<'_, Time>) -> (Say<D>, StreamVec<'_, Time, D>) {
-        let ((handle, capability), stream) = scope.new_unordered_input();
-        (Say { handle, capability }, stream)
-    }
-
-    pub(crate) fn say(&mut self, word: D) {
-        self.handle.activate().session(&self.capability).give(word);
-    }
-
-    pub(crate) fn say_all(&mut self, words: Vec<D>) {
-        self.handle.activate().session(&self.capability).give_iterator(words.into_iter());
-    }
-
-    /// Says nothing more about the epochs before this one.
-    pub(crate) fn pass(&mut self, epoch: u64) {
-        self.capability.downgrade(&Time::new(epoch, EventTime::MAX));
-    }
-}
-
 /// Where the leader speaks into the dataflow.
 pub(crate) struct Inputs {
-    pub(crate) turns: Say<Turn>,
-    pub(crate) pulses: Say<Pulse>,
-    pub(crate) cuts: Say<Cut>,
+    pub(crate) turns: BroadcastInput<Turn>,
+    pub(crate) pulses: BroadcastInput<Pulse>,
+    pub(crate) cuts: BroadcastInput<Cut>,
     /// What holds of the job, for the other processes.
-    pub(crate) conditions: Say<Vec<JobCondition>>,
+    pub(crate) conditions: BroadcastInput<Vec<JobCondition>>,
 }
 
 pub(crate) struct LeaderOptions {
@@ -109,7 +81,7 @@ pub(crate) struct Leader<P, O> {
     /// `None` once there is nothing more to say: the dataflow may end.
     inputs: Option<Inputs>,
     /// Where cuts become checkpoints, if they do; `None` too when the last one has.
-    keeper: Option<Keeper<P, O>>,
+    checkpointer: Option<Checkpointer<P, O>>,
     committed_before: Option<EventTime>,
     topic: TopicIdentity,
     /// Partitions that no worker has been told to read.
@@ -134,7 +106,7 @@ pub(crate) struct Leader<P, O> {
     view: View,
     clock: Clock,
     stop: Stop,
-    meter: Meter,
+    telemetry: Telemetry,
     observer: Observer,
     epoch: u64,
     next_turn_at: Duration,
@@ -176,7 +148,7 @@ impl<P, O> Leader<P, O> {
     pub(crate) fn new(
         options: LeaderOptions,
         inputs: Inputs,
-        keeper: Option<Keeper<P, O>>,
+        checkpointer: Option<Checkpointer<P, O>>,
         plan: Plan,
         kept: Option<&CutRecord>,
         discovered: Option<Receiver<Vec<PartitionStart>>>,
@@ -186,22 +158,22 @@ impl<P, O> Leader<P, O> {
         view: View,
         clock: Clock,
         stop: Stop,
-        meter: Meter,
+        telemetry: Telemetry,
         report: Report,
     ) -> Leader<P, O> {
         let now = clock.elapsed();
         let patience = Patience {
             idle_after: options.job.idle_after,
             epoch_every: options.job.epoch_every,
-            checkpoint_every: keeper.as_ref().map_or(Duration::ZERO, Keeper::every),
+            checkpoint_every: checkpointer.as_ref().map_or(Duration::ZERO, Checkpointer::every),
         };
         let workers = options.workers;
         let partitions = kept.map(|kept| kept.partitions.clone()).unwrap_or_default();
         Leader {
             options,
             inputs: Some(inputs),
-            committed_before: keeper.as_ref().map(Keeper::committed_before),
-            keeper,
+            committed_before: checkpointer.as_ref().map(Checkpointer::committed_before),
+            checkpointer,
             kept: partitions.into_iter().map(|cut| (cut.partition, cut)).collect(),
             closed_before: kept.map_or(EventTime::MIN, |kept| kept.closed_before),
             read_before: 0,
@@ -218,7 +190,7 @@ impl<P, O> Leader<P, O> {
             view,
             clock,
             stop,
-            meter,
+            telemetry,
             observer: Observer::new(patience, report.clone()),
             report,
             said_empty_workers: false,
@@ -244,14 +216,14 @@ impl<P, O> Leader<P, O> {
             self.inputs = None;
         }
         self.exchange_conditions();
-        if let Some(keeper) = &mut self.keeper
-            && keeper.keep(&self.coordinator, self.clock.wall(), now)
+        if let Some(checkpointer) = &mut self.checkpointer
+            && checkpointer.keep(&self.coordinator, self.clock.wall(), now)
         {
             // The last manifest of a run that has come to its end.
-            self.keeper = None;
+            self.checkpointer = None;
         }
-        if let Some(keeper) = &self.keeper {
-            self.committed_before = Some(keeper.committed_before());
+        if let Some(checkpointer) = &self.checkpointer {
+            self.committed_before = Some(checkpointer.committed_before());
         } else if self.committed_before.is_some() {
             self.committed_before = Some(EventTime::MAX);
         }
@@ -316,7 +288,7 @@ impl<P, O> Leader<P, O> {
             && told.as_slice() != shown.conditions.all()
         {
             *told = shown.conditions.all().to_vec();
-            inputs.conditions.say(told.clone());
+            inputs.conditions.send(told.clone());
         }
     }
 
@@ -386,18 +358,18 @@ impl<P, O> Leader<P, O> {
         let (bounded, closed_before) = (self.bounded, self.closed_before);
         let Some(inputs) = &mut self.inputs else { return };
         let left = self.epoch;
-        if let Some(keeper) = &mut self.keeper
+        if let Some(checkpointer) = &mut self.checkpointer
             && !self.at_start
-            && keeper.asks_for_cut(&self.coordinator, left, order, now)
+            && checkpointer.asks_for_cut(&self.coordinator, left, order, now)
         {
-            inputs.cuts.say(Cut { epoch: left, closing: order != Order::Read });
+            inputs.cuts.send(Cut { epoch: left, closing: order != Order::Read });
         }
         self.epoch += 1;
         self.at_start = false;
         // Only after the last cut of the epoch has been asked for.
         inputs.cuts.pass(self.epoch);
         let epoch = self.epoch;
-        let committed = self.keeper.as_ref().and_then(Keeper::committed_epoch);
+        let committed = self.checkpointer.as_ref().and_then(Checkpointer::committed_epoch);
         let complete_before = self.coordinator.complete_epoch().map_or(0, |epoch| epoch + 1);
         let turn = Turn {
             epoch,
@@ -410,7 +382,7 @@ impl<P, O> Leader<P, O> {
             complete_before,
             committed,
         };
-        inputs.turns.say(turn);
+        inputs.turns.send(turn);
         if self.coordinator.turned()
             && let Some(floor) = floor
         {
@@ -472,7 +444,7 @@ impl<P, O> Leader<P, O> {
         let begun_by = self.clock.wall() - self.options.job.publish_every;
         let show = self.board.choose(begun_by, self.coordinator.all_finished());
         let Some(inputs) = &mut self.inputs else { return };
-        inputs.pulses.say(Pulse { show });
+        inputs.pulses.send(Pulse { show });
     }
 
     /// Steps through an orderly stop: rest, let the outputs have everything, leave.
@@ -485,19 +457,23 @@ impl<P, O> Leader<P, O> {
                 self.next_pulse_at = now;
             }
             Stopping::Completing { epoch, since } => {
-                let settled = self.keeper.as_ref().is_none_or(|keeper| keeper.is_settled(epoch));
+                let settled = self
+                    .checkpointer
+                    .as_ref()
+                    .is_none_or(|checkpointer| checkpointer.is_settled(epoch));
                 let passed = self.coordinator.complete_epoch().is_some_and(|e| epoch <= e)
                     && self.written.with_frontier(|f| f.iter().all(|time| epoch < time.epoch));
                 // By itself, when all processes have shown their files.
-                let ends = self.coordinator.has_ended() && self.keeper.is_none();
+                let ends = self.coordinator.has_ended() && self.checkpointer.is_none();
                 let others = 1..self.options.processes();
-                let shown = self.keeper.as_ref().is_none_or(|keeper| {
-                    let epoch = keeper.committed_epoch();
+                let shown = self.checkpointer.as_ref().is_none_or(|checkpointer| {
+                    let epoch = checkpointer.committed_epoch();
                     epoch.is_none_or(|epoch| self.coordinator.have_shown(others, epoch))
                 });
                 let all_done = passed && settled && shown && !ends;
                 if all_done
-                    && (self.keeper.as_mut().is_none_or(Keeper::settle) || since + SETTLE_MAX < now)
+                    && (self.checkpointer.as_mut().is_none_or(Checkpointer::settle)
+                        || since + SETTLE_MAX < now)
                 {
                     self.stopping = Stopping::Leaving;
                     self.turn(Order::Leave, now);
@@ -564,7 +540,7 @@ impl<P, O> Leader<P, O> {
             open_windows: open.len() as u64,
             cannot_read: self.view.telemetry().cannot_read(),
             newest_key: holder.and_then(|holder| self.coordinator.newest_key(holder)),
-            checkpoints: self.keeper.as_ref().map(Keeper::completed),
+            checkpoints: self.checkpointer.as_ref().map(Checkpointer::completed),
         }));
         let snapshot = Snapshot {
             // The view counts.
@@ -578,7 +554,8 @@ impl<P, O> Leader<P, O> {
             watermark,
             ledger: self.coordinator.ledger(),
             epoch: self.coordinator.complete_epoch().unwrap_or(0),
-            in_flight: (self.meter.records() + self.read_before).saturating_sub(local_read),
+            in_flight: (self.telemetry.records_read() + self.read_before)
+                .saturating_sub(local_read),
             final_rows: self.board.final_rows(),
             committed_before: self.committed_before,
             records_per_second,

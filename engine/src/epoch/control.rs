@@ -10,10 +10,10 @@ use strandline_operators::time::EventTime;
 use strandline_operators::window::EpochCount;
 
 use crate::checkpoint::manifest::PartitionCut;
-use crate::condition::others::Raised;
+use crate::monitor::others::Raised;
 use crate::notice::Notice;
+use crate::partition::PartitionState;
 use crate::source::{PartitionStart, TopicIdentity};
-use crate::view::PartitionState;
 
 /// A new epoch, said by the coordinator to every source.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use strandline_operators::record::Offset;
 
 use super::*;
-use crate::view::Ledger;
+use crate::ledger::Ledger;
 
 const PATIENCE: Patience = Patience {
     idle_after: Duration::from_secs(5),

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use strandline_operators::window::LAST_EPOCH;
 
-use super::desk::Fate;
-use super::{Lost, Scribe, ScribeCheckpoints, Unable};
+use super::mailbox::Fate;
+use super::{Committer, CommitterCheckpoints, Lost, Unable};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::blobs::{BlobError, Blobs};
 use crate::checkpoint::reading::read_sections;
 use crate::error::JobError;
 use crate::outputs::{OpenOutputs, Pending};
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
     /// Shows what was committed before the start and removes what was not.
     pub(super) fn recover(&mut self) -> Result<(), Unable> {
         let Some(recovery) = &self.recovery else { return Ok(()) };
@@ -24,7 +24,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
         final_rows.recover(recovery).and_then(|()| rejected.recover(recovery))?;
         if let Some(checkpoints) = &mut self.options.checkpoints {
-            let ScribeCheckpoints { blobs, pending, .. } = checkpoints;
+            let CommitterCheckpoints { blobs, pending, .. } = checkpoints;
             while let Some(next) = pending.front() {
                 let restored = rows_of(&**blobs, next).map(|rows| {
                     let rows: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
@@ -50,7 +50,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         }
         self.recovered = true;
         if let Some(epoch) = recovery.epoch {
-            self.desk.announce_shown(epoch);
+            self.mailbox.announce_shown(epoch);
         }
         // After the end of a bounded run nothing more is written.
         self.current = recovery.epoch.map_or(0, |epoch| epoch.min(LAST_EPOCH - 2) + 1);

@@ -1,4 +1,4 @@
-//! What lies between the workers of a process and its scribe: letters in, news out.
+//! What lies between the workers of a process and its committer: items in, news out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -16,13 +16,13 @@ use crate::finals::SharedRows;
 use crate::outputs::Condition;
 use crate::stop::Stop;
 
-/// Memory of rows between the workers and the scribe, bytes. One letter may exceed it.
+/// Memory of rows between the workers and the committer, bytes. One item may exceed it.
 const QUEUE_BYTES_MAX: usize = 16 << 20;
 /// How often a worker that waits for room looks whether the job has been stopped.
 const STOPPED_POLL: Duration = Duration::from_millis(50);
 
-/// What a scribe is told.
-pub(crate) enum Letter<P, O> {
+/// What a committer is told.
+pub(crate) enum MailboxItem<P, O> {
     /// Final rows of an epoch.
     Rows { epoch: u64, rows: SharedRows<O> },
     /// Late records and dead letters of an epoch.
@@ -40,12 +40,12 @@ pub(crate) enum Letter<P, O> {
     Commit { epoch: u64 },
 }
 
-impl<P, O> Letter<P, O> {
+impl<P, O> MailboxItem<P, O> {
     /// The memory that it takes, roughly.
     fn bytes(&self) -> usize {
         match self {
-            Letter::Rows { rows, .. } => bytes_of_rows(rows),
-            Letter::Rejected { records, .. } => bytes_of_rejected(records),
+            MailboxItem::Rows { rows, .. } => bytes_of_rows(rows),
+            MailboxItem::Rejected { records, .. } => bytes_of_rejected(records),
             _ => 0,
         }
     }
@@ -53,7 +53,7 @@ impl<P, O> Letter<P, O> {
     /// Whether it says what to do, rather than what has come: it waits for nothing and passes what
     /// has.
     fn is_command(&self) -> bool {
-        matches!(self, Letter::Recover(..) | Letter::Put(_) | Letter::Commit { .. })
+        matches!(self, MailboxItem::Recover(..) | MailboxItem::Put(_) | MailboxItem::Commit { .. })
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn bytes_of_rejected(records: &[Rejected]) -> usize {
     size_of_val(records) + records.iter().map(payload).sum::<usize>()
 }
 
-/// How a run of the scribe ends.
+/// How a run of the committer ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Everything that was handed over becomes durable and visible.
@@ -78,23 +78,23 @@ pub(super) enum Ending {
 }
 
 /// Both sides share it.
-pub(crate) struct Desk<P, O> {
+pub(crate) struct Mailbox<P, O> {
     inner: Arc<Inner<P, O>>,
 }
 
-impl<P, O> Clone for Desk<P, O> {
+impl<P, O> Clone for Mailbox<P, O> {
     fn clone(&self) -> Self {
-        Desk { inner: Arc::clone(&self.inner) }
+        Mailbox { inner: Arc::clone(&self.inner) }
     }
 }
 
 struct Inner<P, O> {
     state: Mutex<State<P, O>>,
-    /// There is more room, or the scribe is gone.
+    /// There is more room, or the committer is gone.
     room: Condvar,
     bell: Bell,
     stop: Stop,
-    /// Who runs the scribe while a worker waits for room.
+    /// Who runs the committer while a worker waits for room.
     background: Background,
     queue_bytes_max: usize,
     /// Whether rows that are not written are computed again.
@@ -102,9 +102,9 @@ struct Inner<P, O> {
 }
 
 struct State<P, O> {
-    commands: VecDeque<Letter<P, O>>,
-    /// All other letters, in their order.
-    queue: VecDeque<Letter<P, O>>,
+    commands: VecDeque<MailboxItem<P, O>>,
+    /// All other items, in their order.
+    queue: VecDeque<MailboxItem<P, O>>,
     queued_bytes: usize,
     condition: Condition,
     /// The cuts that are durable here; `None` for one that was given up.
@@ -154,13 +154,13 @@ impl fmt::Display for Fate {
     }
 }
 
-impl<P, O> Desk<P, O> {
+impl<P, O> Mailbox<P, O> {
     pub(super) fn new(
         bell: Bell,
         stop: Stop,
         background: Background,
         checkpoints: bool,
-    ) -> Desk<P, O> {
+    ) -> Mailbox<P, O> {
         let state = State {
             commands: VecDeque::new(),
             queue: VecDeque::new(),
@@ -176,7 +176,7 @@ impl<P, O> Desk<P, O> {
         let (state, room) = (Mutex::new(state), Condvar::new());
         let queue_bytes_max = background.queue_bytes_max().unwrap_or(QUEUE_BYTES_MAX);
         let inner = Inner { state, room, bell, stop, background, queue_bytes_max, checkpoints };
-        Desk { inner: Arc::new(inner) }
+        Mailbox { inner: Arc::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<P, O>> {
@@ -185,19 +185,19 @@ impl<P, O> Desk<P, O> {
 
     // --- the workers' side ---
 
-    /// Has `activator` called when there is news.
-    pub(crate) fn tell(&self, activator: SyncActivator) {
+    /// Calls `activator` when there is news.
+    pub(crate) fn wake_on_news(&self, activator: SyncActivator) {
         self.lock().workers.push(activator);
     }
 
-    /// Hands a letter over. One with rows waits while there is no room for more: a disk that is slower
+    /// Puts an item into the mailbox. One with rows waits while there is no room for more: a disk that is slower
     /// than the rows holds up the worker, and so the reading, rather than filling the memory.
     ///
     /// # Errors
     ///
     /// The job was stopped while there is no room because of some trouble.
-    pub(crate) fn hand(&self, letter: Letter<P, O>) -> Result<(), Lost> {
-        let bytes = letter.bytes();
+    pub(crate) fn send(&self, item: MailboxItem<P, O>) -> Result<(), Lost> {
+        let bytes = item.bytes();
         let mut state = self.lock();
         while bytes > 0 && self.inner.queue_bytes_max <= state.queued_bytes && !state.gone {
             if let Some(trouble) = &state.condition.trouble
@@ -212,9 +212,9 @@ impl<P, O> Desk<P, O> {
         }
         if !state.gone {
             state.queued_bytes += bytes;
-            match letter.is_command() {
-                true => state.commands.push_back(letter),
-                false => state.queue.push_back(letter),
+            match item.is_command() {
+                true => state.commands.push_back(item),
+                false => state.queue.push_back(item),
             }
         }
         drop(state);
@@ -248,7 +248,7 @@ impl<P, O> Desk<P, O> {
         self.lock().sealed.get(&epoch).cloned()
     }
 
-    /// The number and the epoch of the newest manifest that this scribe has made durable.
+    /// The number and the epoch of the newest manifest that this committer has made durable.
     pub(crate) fn put(&self) -> Option<(u64, u64)> {
         self.lock().put
     }
@@ -269,24 +269,24 @@ impl<P, O> Desk<P, O> {
         self.inner.bell.ring();
     }
 
-    // --- the scribe's side ---
+    // --- the committer's side ---
 
     /// The next command.
-    pub(super) fn take_command(&self) -> Option<Letter<P, O>> {
+    pub(super) fn take_command(&self) -> Option<MailboxItem<P, O>> {
         self.lock().commands.pop_front()
     }
 
-    /// The next letter that is no command.
-    pub(super) fn take(&self) -> Option<Letter<P, O>> {
+    /// The next item that is no command.
+    pub(super) fn take(&self) -> Option<MailboxItem<P, O>> {
         let mut state = self.lock();
-        let letter = state.queue.pop_front()?;
-        state.queued_bytes -= letter.bytes();
+        let item = state.queue.pop_front()?;
+        state.queued_bytes -= item.bytes();
         drop(state);
         self.inner.room.notify_all();
-        Some(letter)
+        Some(item)
     }
 
-    /// Whether there is no letter.
+    /// Whether there is no item.
     pub(super) fn is_empty(&self) -> bool {
         let state = self.lock();
         state.queue.is_empty() && state.commands.is_empty()
@@ -329,7 +329,7 @@ impl<P, O> Desk<P, O> {
         state.wake();
     }
 
-    /// There is no scribe any more.
+    /// There is no committer any more.
     pub(super) fn leave(&self) {
         let mut state = self.lock();
         state.gone = true;

@@ -1,4 +1,4 @@
-//! A scribe that a test steps by hand, with blobs in memory and a disk that can fail.
+//! A committer that a test steps by hand, with blobs in memory and a disk that can fail.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -17,8 +17,8 @@ use crate::checkpoint::catalog::STATE_PREFIX;
 use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
 use crate::checkpoint::places::Restoration;
 use crate::clock::ClockHand;
+use crate::commit::*;
 use crate::outputs::{OutputCut, Outputs, Staged, Visibility};
-use crate::scribe::*;
 use crate::sink::{FileOutputs, ParquetCodec, Roll};
 use crate::source::TopicIdentity;
 use crate::store::{Directory, FaultyDisk, LocalDisk, Operation};
@@ -81,7 +81,7 @@ impl Blobs for Memory {
     }
 }
 
-/// A test hands letters over and steps the scribe on one thread: nobody waits for room.
+/// A test hands items over and steps the committer on one thread: nobody waits for room.
 struct ByHand;
 
 impl Spawn for ByHand {
@@ -94,10 +94,10 @@ impl Spawn for ByHand {
     }
 }
 
-/// A scribe of two workers that a test steps, on a disk that can fail.
+/// A committer of two workers that a test steps, on a disk that can fail.
 pub(super) struct Bench {
-    pub(super) scribe: Scribe<u64, Out>,
-    pub(super) desk: Desk<u64, Out>,
+    pub(super) committer: Committer<u64, Out>,
+    pub(super) mailbox: Mailbox<u64, Out>,
     pub(super) blobs: Arc<Memory>,
     pub(super) hand: ClockHand,
     pub(super) said: Arc<Mutex<Vec<String>>>,
@@ -169,11 +169,11 @@ impl Bench {
         let visibility =
             if checkpoints { Visibility::WithCheckpoints } else { Visibility::AsTheyCome };
         let (failure, stop) = (Failure::default(), Stop::default());
-        let options = ScribeOptions {
+        let options = CommitterOptions {
             process: 0,
             workers: 2,
             outputs: Outputs::<Out>::open(&outputs, 0, visibility),
-            checkpoints: checkpoints.then(|| ScribeCheckpoints {
+            checkpoints: checkpoints.then(|| CommitterCheckpoints {
                 blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
                 pending: continued.map(pending_of).unwrap_or_default(),
                 place: None,
@@ -185,11 +185,11 @@ impl Bench {
             stop: stop.clone(),
             telemetry: Telemetry::default(),
         };
-        let scribe = Scribe::new(options, Bell::default(), &Background::by(ByHand));
-        let desk = scribe.desk.clone();
+        let committer = Committer::new(options, Bell::default(), &Background::by(ByHand));
+        let mailbox = committer.mailbox.clone();
         Bench {
-            scribe,
-            desk,
+            committer,
+            mailbox,
             blobs,
             hand,
             said,
@@ -229,11 +229,11 @@ impl Bench {
             outputs: None,
             cut: epoch.map(cut),
         };
-        self.hand(Letter::Recover(Restoration::of(&manifest), claim));
+        self.send(MailboxItem::Recover(Restoration::of(&manifest), claim));
     }
 
-    pub(super) fn hand(&self, letter: Letter<u64, Out>) {
-        self.desk.hand(letter).unwrap();
+    pub(super) fn send(&self, command: MailboxItem<u64, Out>) {
+        self.mailbox.send(command).unwrap();
     }
 
     /// Hands over rows of keys `from..to`.
@@ -245,7 +245,7 @@ impl Bench {
             output: (key,),
             spans: Default::default(),
         };
-        self.hand(Letter::Rows { epoch, rows: keys.map(row).collect::<Vec<_>>().into() });
+        self.send(MailboxItem::Rows { epoch, rows: keys.map(row).collect::<Vec<_>>().into() });
     }
 
     pub(super) fn state(&self, epoch: u64, closing: bool, key: &str) {
@@ -256,11 +256,16 @@ impl Bench {
             spans: Default::default(),
         };
         let closed_before = EventTime::MIN;
-        self.hand(Letter::State(Snapshot { epoch, closing, closed_before, panes: vec![pane] }));
+        self.send(MailboxItem::State(Snapshot {
+            epoch,
+            closing,
+            closed_before,
+            panes: vec![pane],
+        }));
     }
 
     pub(super) fn passed(&self, worker: usize, epoch: u64) {
-        self.hand(Letter::Passed { worker, epoch });
+        self.send(MailboxItem::Passed { worker, epoch });
     }
 
     /// Hands over a whole cut of both workers.
@@ -273,7 +278,7 @@ impl Bench {
 
     pub(super) fn run(&mut self) -> Step {
         for _ in 0..1000 {
-            match self.scribe.step() {
+            match self.committer.step() {
                 Step::Again => {}
                 step => return step,
             }
@@ -287,7 +292,7 @@ impl Bench {
     }
 
     pub(super) fn sealed(&self, epoch: u64) -> Option<ProcessCut> {
-        self.desk.sealed(epoch).flatten()
+        self.mailbox.sealed(epoch).flatten()
     }
 }
 

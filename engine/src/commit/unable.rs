@@ -1,4 +1,4 @@
-//! What a scribe cannot do just now.
+//! What a committer cannot do just now.
 
 use crate::checkpoint::blobs::BlobError;
 use crate::outputs::{OutputError, Trouble};

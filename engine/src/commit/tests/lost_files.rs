@@ -31,7 +31,7 @@ fn a_missing_file_at_the_commit_ends_the_job() {
     let out = there();
     let mut bench = Bench::with_a_hidden_file(out.path());
     fs::remove_file(&hidden(out.path())[0]).unwrap();
-    bench.hand(Letter::Commit { epoch: 1 });
+    bench.send(MailboxItem::Commit { epoch: 1 });
     assert_eq!(bench.run(), Step::Done);
     let error = failure(&bench);
     assert!(error.contains(".staged/parquet/000000000001-strandline-"), "{error}");
@@ -96,7 +96,7 @@ fn a_file_that_was_taken_away_after_it_was_shown_is_no_error() {
     let out = there();
     let mut bench = Bench::with_a_hidden_file(out.path());
     let staged = bench.sealed(1).unwrap().outputs.staged;
-    bench.hand(Letter::Commit { epoch: 1 });
+    bench.send(MailboxItem::Commit { epoch: 1 });
     bench.run();
     drop(bench);
     fs::remove_dir_all(out.path().join("parquet")).unwrap();
@@ -112,7 +112,7 @@ fn a_file_that_cannot_be_looked_at_is_not_missing() {
     let mut bench = Bench::with_a_hidden_file(out.path());
     let staged = bench.sealed(1).unwrap().outputs.staged;
     bench.looks_fail.store(true, Ordering::SeqCst);
-    bench.hand(Letter::Commit { epoch: 1 });
+    bench.send(MailboxItem::Commit { epoch: 1 });
     bench.later();
     assert!(!bench.failure.happened(), "it is tried again");
     bench.looks_fail.store(false, Ordering::SeqCst);

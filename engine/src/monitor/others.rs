@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::JobCondition;
+use crate::condition::JobCondition;
 use crate::telemetry::Telemetry;
 
 /// Everything that the parts of a job in one process, which does not lead, have raised.

@@ -60,7 +60,7 @@ fn a_cut_holds_what_belongs_to_its_epoch_and_nothing_of_a_later_one() {
     assert_eq!(cut.outputs.staged.iter().map(|staged| staged.rows).sum::<u64>(), 4);
     assert_eq!(visible(out.path()), (vec![], 1), "durable, and not shown");
 
-    bench.hand(Letter::Commit { epoch: 3 });
+    bench.send(MailboxItem::Commit { epoch: 3 });
     bench.run();
     assert_eq!(visible(out.path()), ((0..4).collect(), 0));
 }
@@ -100,7 +100,7 @@ fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     assert_eq!(visible(out.path()), (vec![], 0), "the leftover is gone");
     bench.cut(3, true);
     bench.run();
-    bench.hand(Letter::Commit { epoch: 3 });
+    bench.send(MailboxItem::Commit { epoch: 3 });
     bench.run();
     assert_eq!(visible(out.path()), ((0..6).collect(), 0));
 }
@@ -135,9 +135,9 @@ fn a_start_reads_waiting_rows_by_section_once_no_old_state_and_keeps_nothing_tha
     // With the header, which lies before the first section.
     let expected = sections.map(|section| (section.blob.to_string(), 0..section.end()));
     assert_eq!(reads, expected.collect::<Vec<_>>());
-    let waits = &bench.scribe.options.checkpoints.as_ref().unwrap().pending;
+    let waits = &bench.committer.options.checkpoints.as_ref().unwrap().pending;
     assert!(waits.is_empty(), "what was read is the outputs' now");
-    let held = bench.scribe.options.outputs.final_rows.measures();
+    let held = bench.committer.options.outputs.final_rows.measures();
     assert_eq!(held.iter().map(|(_, measures)| measures.rows_waiting).sum::<u64>(), 15);
 }
 
@@ -191,7 +191,7 @@ fn files_after_the_checkpoint_that_is_continued_are_removed() {
         bench.rows(epoch, epoch * 10..epoch * 10 + 2);
         bench.cut(epoch, true);
         bench.run();
-        bench.hand(Letter::Commit { epoch });
+        bench.send(MailboxItem::Commit { epoch });
         bench.run();
     }
     assert_eq!(visible(out.path()).0.len(), 6);
@@ -221,10 +221,10 @@ fn a_full_disk_holds_a_cut_up_and_loses_nothing() {
     bench.disk_fails.store(false, Ordering::SeqCst);
     bench.later();
     assert_eq!(bench.sealed(1).unwrap().outputs.staged[0].rows, 3);
-    bench.hand(Letter::Commit { epoch: 1 });
+    bench.send(MailboxItem::Commit { epoch: 1 });
     bench.cut(2, true);
     bench.run();
-    bench.hand(Letter::Commit { epoch: 2 });
+    bench.send(MailboxItem::Commit { epoch: 2 });
     bench.run();
     assert_eq!(visible(out.path()), ((0..5).collect(), 0));
     assert!(!bench.failure.happened());
@@ -259,11 +259,11 @@ fn a_put_that_succeeded_without_saying_so_is_no_conflict() {
     bench.later();
     let cut = bench.sealed(1).unwrap();
     bench.blobs.lying.store(true, Ordering::SeqCst);
-    bench.hand(Letter::Put(Box::new(manifest(2, 1, cut))));
+    bench.send(MailboxItem::Put(Box::new(manifest(2, 1, cut))));
     bench.run();
-    assert_eq!(bench.desk.put(), None);
+    assert_eq!(bench.mailbox.put(), None);
     bench.later();
-    assert_eq!(bench.desk.put(), Some((2, 1)));
+    assert_eq!(bench.mailbox.put(), Some((2, 1)));
     assert!(!bench.failure.happened());
 }
 
@@ -275,14 +275,14 @@ fn whoever_finds_its_number_taken_commits_nothing() {
     // Meanwhile another process has begun.
     let claim = manifest(2, 0, ProcessCut::default());
     bench.blobs.put_new(&Manifest::name(2), claim.to_bytes()).unwrap();
-    bench.hand(Letter::Put(Box::new(manifest(2, 1, cut))));
+    bench.send(MailboxItem::Put(Box::new(manifest(2, 1, cut))));
     bench.run();
     let error = bench.failure.take().unwrap().to_string();
     assert!(error.contains("another process has taken over"), "{error}");
     // What was on its way already does not count either, although its number is free.
-    bench.hand(Letter::Put(Box::new(manifest(3, 2, ProcessCut::default()))));
+    bench.send(MailboxItem::Put(Box::new(manifest(3, 2, ProcessCut::default()))));
     bench.later();
-    assert_eq!(bench.desk.put(), None);
+    assert_eq!(bench.mailbox.put(), None);
     assert!(bench.blobs.get(&Manifest::name(3)).is_err());
     assert_eq!(visible(out.path()).0, [0; 0]);
 }
@@ -292,13 +292,13 @@ fn only_the_newest_cuts_are_kept_and_what_they_need() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);
     let retention = Retention::survey(&*bench.blobs, 2, 1).unwrap();
-    bench.scribe.options.checkpoints.as_mut().unwrap().retention = Some(retention);
+    bench.committer.options.checkpoints.as_mut().unwrap().retention = Some(retention);
     for epoch in 1..6 {
         bench.rows(epoch, epoch..epoch + 1); // waits for its file: all cuts need all blobs
         bench.cut(epoch, epoch == 3);
         bench.run();
         let cut = bench.sealed(epoch).unwrap();
-        bench.hand(Letter::Put(Box::new(manifest(epoch + 1, epoch, cut))));
+        bench.send(MailboxItem::Put(Box::new(manifest(epoch + 1, epoch, cut))));
         bench.run();
     }
     let names: Vec<String> = bench.blobs.list().unwrap().into_iter().map(|b| b.name).collect();
@@ -311,7 +311,7 @@ fn only_the_newest_cuts_are_kept_and_what_they_need() {
 fn an_output_that_waits_is_a_condition_of_the_job_until_it_is_mended() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);
-    let telemetry = bench.scribe.options.telemetry.clone();
+    let telemetry = bench.committer.options.telemetry.clone();
     bench.disk_fails.store(true, Ordering::SeqCst);
     bench.rows(1, 0..3);
     bench.cut(1, true);
@@ -327,7 +327,7 @@ fn an_output_that_waits_is_a_condition_of_the_job_until_it_is_mended() {
     assert!(parquet.bytes_waiting > 0 && parquet.oldest_waiting_since.is_some(), "{parquet:?}");
     bench.disk_fails.store(false, Ordering::SeqCst);
     bench.later();
-    bench.hand(Letter::Commit { epoch: 1 });
+    bench.send(MailboxItem::Commit { epoch: 1 });
     bench.run();
     bench.later();
     assert_eq!(telemetry.all_raised(), []);
@@ -339,7 +339,7 @@ fn an_output_that_waits_is_a_condition_of_the_job_until_it_is_mended() {
 fn a_store_that_takes_nothing_suspends_checkpointing_until_it_does() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);
-    let telemetry = bench.scribe.options.telemetry.clone();
+    let telemetry = bench.committer.options.telemetry.clone();
     bench.blobs.failing.store(true, Ordering::SeqCst);
     bench.state(1, false, "a");
     bench.state(1, false, "b");
@@ -363,7 +363,7 @@ fn without_checkpoints_closing_waits_for_a_full_disk_to_be_mended() {
     let mut bench = Bench::new(out.path(), false);
     bench.disk_fails.store(true, Ordering::SeqCst);
     bench.rows(1, 0..5);
-    bench.desk.end(Ending::Complete);
+    bench.mailbox.end(Ending::Complete);
     for _ in 0..3 {
         assert!(matches!(bench.later(), Step::Wait(Some(_))));
     }
@@ -378,11 +378,11 @@ fn without_checkpoints_a_job_stopped_on_a_full_disk_says_what_is_lost() {
     let mut bench = Bench::new(out.path(), false);
     bench.disk_fails.store(true, Ordering::SeqCst);
     bench.rows(1, 0..5);
-    bench.desk.end(Ending::Complete);
+    bench.mailbox.end(Ending::Complete);
     bench.run();
     bench.stop.request();
     assert_eq!(bench.later(), Step::Done);
-    let lost = bench.scribe.lost.lock().unwrap().take().unwrap().to_string();
+    let lost = bench.committer.lost.lock().unwrap().take().unwrap().to_string();
     assert!(lost.contains("5 rows were not written and are lost"), "{lost}");
 }
 
@@ -395,29 +395,29 @@ fn while_a_store_takes_nothing_no_more_is_taken_than_has_room() {
     bench.cut(1, false);
     bench.run();
     for offset in 0..20 {
-        bench.hand(Letter::Rejected { epoch: 2, records: vec![late(offset, 1 << 20)] });
+        bench.send(MailboxItem::Rejected { epoch: 2, records: vec![late(offset, 1 << 20)] });
     }
     bench.run();
-    assert!(!bench.desk.is_empty(), "no more is taken");
-    let condition = bench.scribe.condition();
+    assert!(!bench.mailbox.is_empty(), "no more is taken");
+    let condition = bench.committer.condition();
     assert!(condition.is_full);
     assert!(condition.trouble.unwrap().to_string().contains("no space"));
     bench.blobs.failing.store(false, Ordering::SeqCst);
     bench.later();
-    assert!(bench.desk.is_empty() && bench.scribe.condition().trouble.is_none());
+    assert!(bench.mailbox.is_empty() && bench.committer.condition().trouble.is_none());
 }
 
 #[test]
 fn a_worker_that_waits_for_room_is_let_go_by_a_stop() {
     let stop = Stop::default();
     let background = Background::threads();
-    let desk: Desk<u64, Out> = Desk::new(Bell::default(), stop.clone(), background, true);
-    let letter = || Letter::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] };
-    desk.hand(letter()).unwrap();
+    let mailbox: Mailbox<u64, Out> = Mailbox::new(Bell::default(), stop.clone(), background, true);
+    let command = || MailboxItem::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] };
+    mailbox.send(command()).unwrap();
     stop.request();
     let trouble: Trouble = Arc::new(std::io::Error::other("no space"));
-    desk.show(Condition { trouble: Some(trouble), is_full: true, waiting: 3 });
-    let lost = desk.hand(letter()).unwrap_err().to_string();
+    mailbox.show(Condition { trouble: Some(trouble), is_full: true, waiting: 3 });
+    let lost = mailbox.send(command()).unwrap_err().to_string();
     let expected = "no space (3 rows were not written; the next start computes them again)";
     assert_eq!(lost, expected);
 }
@@ -427,12 +427,12 @@ fn a_stop_says_that_the_next_start_shows_what_could_not_be_shown() {
     let out = there();
     let mut bench = Bench::with_a_hidden_file(out.path());
     bench.renames_fail.store(true, Ordering::SeqCst);
-    bench.hand(Letter::Commit { epoch: 1 });
-    bench.desk.end(Ending::Complete);
+    bench.send(MailboxItem::Commit { epoch: 1 });
+    bench.mailbox.end(Ending::Complete);
     bench.run();
     bench.stop.request();
     assert_eq!(bench.later(), Step::Done);
-    let lost = bench.scribe.lost.lock().unwrap().take().unwrap().to_string();
+    let lost = bench.committer.lost.lock().unwrap().take().unwrap().to_string();
     assert!(lost.ends_with("(3 rows were not made visible; the next start does that)"), "{lost}");
     assert_eq!(visible(out.path()), (vec![], 1));
 }
@@ -442,7 +442,7 @@ fn a_cut_without_files_does_not_say_that_files_can_be_shown_again() {
     let out = there();
     let mut bench = Bench::with_a_hidden_file(out.path());
     bench.renames_fail.store(true, Ordering::SeqCst);
-    bench.hand(Letter::Commit { epoch: 1 });
+    bench.send(MailboxItem::Commit { epoch: 1 });
     bench.run();
     for epoch in 2..5 {
         bench.cut(epoch, false);
@@ -464,13 +464,13 @@ fn blobs_that_could_not_be_removed_are_removed_later() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);
     let retention = Retention::survey(&*bench.blobs, 1, 1).unwrap();
-    bench.scribe.options.checkpoints.as_mut().unwrap().retention = Some(retention);
+    bench.committer.options.checkpoints.as_mut().unwrap().retention = Some(retention);
     for epoch in 1..4 {
         bench.blobs.sticky.store(epoch < 3, Ordering::SeqCst);
         bench.cut(epoch, false);
         bench.run();
         let cut = bench.sealed(epoch).unwrap();
-        bench.hand(Letter::Put(Box::new(manifest(epoch + 1, epoch, cut))));
+        bench.send(MailboxItem::Put(Box::new(manifest(epoch + 1, epoch, cut))));
         bench.run();
     }
     let names: Vec<String> = bench.blobs.list().unwrap().into_iter().map(|b| b.name).collect();
@@ -486,26 +486,30 @@ fn commands_pass_rows() {
     bench.cut(2, false);
     bench.run();
     for offset in 0..20 {
-        bench.hand(Letter::Rejected { epoch: 3, records: vec![late(offset, 1 << 20)] });
+        bench.send(MailboxItem::Rejected { epoch: 3, records: vec![late(offset, 1 << 20)] });
     }
     bench.run();
-    assert!(!bench.desk.is_empty(), "no more rows are taken");
-    bench.hand(Letter::Commit { epoch: 1 });
+    assert!(!bench.mailbox.is_empty(), "no more rows are taken");
+    bench.send(MailboxItem::Commit { epoch: 1 });
     bench.later();
-    assert!(!bench.desk.is_empty());
+    assert!(!bench.mailbox.is_empty());
     assert_eq!(visible(out.path()), (vec![0, 1, 2], 0));
 }
 
 #[test]
 fn a_command_waits_for_no_room() {
     let background = Background::threads();
-    let desk: Desk<u64, Out> = Desk::new(Bell::default(), Stop::default(), background, true);
-    desk.hand(Letter::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] }).unwrap();
-    desk.hand(Letter::Commit { epoch: 1 }).unwrap();
-    desk.hand(Letter::Passed { worker: 0, epoch: 2 }).unwrap();
-    assert!(matches!(desk.take_command(), Some(Letter::Commit { epoch: 1 })));
-    assert!(matches!(desk.take(), Some(Letter::Rejected { .. })));
-    assert!(matches!(desk.take(), Some(Letter::Passed { worker: 0, epoch: 2 })), "in its order");
+    let mailbox: Mailbox<u64, Out> =
+        Mailbox::new(Bell::default(), Stop::default(), background, true);
+    mailbox.send(MailboxItem::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] }).unwrap();
+    mailbox.send(MailboxItem::Commit { epoch: 1 }).unwrap();
+    mailbox.send(MailboxItem::Passed { worker: 0, epoch: 2 }).unwrap();
+    assert!(matches!(mailbox.take_command(), Some(MailboxItem::Commit { epoch: 1 })));
+    assert!(matches!(mailbox.take(), Some(MailboxItem::Rejected { .. })));
+    assert!(
+        matches!(mailbox.take(), Some(MailboxItem::Passed { worker: 0, epoch: 2 })),
+        "in its order"
+    );
 }
 
 /// A task that waits for a disk that never answers.
@@ -523,10 +527,10 @@ impl Task for Hanging {
 fn a_disk_or_store_that_hangs_holds_up_no_stop() {
     for forgets in [true, false] {
         let (bell, stop, lost) = (Bell::default(), Stop::default(), Arc::default());
-        let desk: Desk<u64, Out> =
-            Desk::new(bell.clone(), stop.clone(), Background::threads(), true);
+        let mailbox: Mailbox<u64, Out> =
+            Mailbox::new(bell.clone(), stop.clone(), Background::threads(), true);
         let task = Background::threads().spawn("hanging", bell, Hanging).unwrap();
-        let handle = ScribeHandle { desk, task, lost };
+        let handle = CommitterHandle { mailbox, task, lost };
         stop.request();
         match forgets {
             true => handle.forget(),

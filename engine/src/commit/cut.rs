@@ -7,11 +7,11 @@ use serde::Serialize;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::{KeyGroup, PaneState, Snapshot};
 
-use super::{Scribe, Unable};
-use crate::checkpoint::CheckpointError;
+use super::{Committer, Unable};
 use crate::checkpoint::catalog::{self, rows_name, state_name};
 use crate::checkpoint::manifest::ProcessCut;
 use crate::checkpoint::section::{BlobWriter, Encoded};
+use crate::checkpoint::{CheckpointError, blobs};
 use crate::error::JobError;
 use crate::outputs::OpenOutputs;
 
@@ -23,7 +23,7 @@ pub(super) struct Sealing {
     blobs: VecDeque<(Arc<str>, Vec<u8>)>,
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
     /// Begins to seal the cut of the current epoch, if there is one to seal.
     pub(super) fn seal_current(&mut self) -> Result<bool, Unable> {
         let epoch = self.current;
@@ -31,7 +31,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
         if parts.len() < self.options.workers {
             // The events ended before every worker had heard of it. The last cut follows.
             self.snapshots.remove(&epoch);
-            self.desk.announce_sealed(epoch, None);
+            self.mailbox.announce_sealed(epoch, None);
             return Ok(false);
         }
         let closing = parts.iter().any(|part| part.closing);
@@ -74,11 +74,11 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
             return Ok(());
         };
         while let Some((name, bytes)) = sealing.blobs.front() {
-            catalog::put(&*checkpoints.blobs, name, bytes)?;
+            blobs::put(&*checkpoints.blobs, name, bytes)?;
             sealing.blobs.pop_front();
         }
         if let Some(Sealing { epoch, cut, .. }) = self.sealing.take() {
-            self.desk.announce_sealed(epoch, Some(cut));
+            self.mailbox.announce_sealed(epoch, Some(cut));
         }
         Ok(())
     }
@@ -106,7 +106,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
                 let _ = retention.prune(&*checkpoints.blobs);
             }
             let epoch = manifest.cut.as_ref().map_or(0, |cut| cut.epoch);
-            self.desk.announce_put(manifest.number, epoch);
+            self.mailbox.announce_put(manifest.number, epoch);
         }
         Ok(())
     }

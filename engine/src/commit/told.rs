@@ -1,11 +1,11 @@
-//! What a scribe tells of itself while it works: which outputs wait and for what, whether the store
+//! What a committer tells of itself while it works: which outputs wait and for what, whether the store
 //! takes checkpoints, how much waits.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Scribe;
+use super::Committer;
 use crate::condition::ConditionKind;
 use crate::outputs::{OpenOutputs, Trouble};
 
@@ -26,7 +26,7 @@ pub(super) struct Told {
     measure_at: Duration,
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Scribe<P, O> {
+impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
     /// Tells what has changed.
     pub(super) fn tell(&mut self) {
         let OpenOutputs { final_rows, rejected } = &self.options.outputs;

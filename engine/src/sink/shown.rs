@@ -1,0 +1,43 @@
+//! What a process notes of the files that it has shown.
+
+use crate::run_id::RunId;
+use crate::store::{Directory, StoreError};
+
+/// Up to which epoch a process has shown its files. A file that a cut of these epochs lists and that
+/// is not there has been taken away by another program after it was shown, which it may; any other
+/// file that is not there is lost.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) job: RunId,
+    pub(super) epoch: u64,
+}
+
+/// What the name of its file begins with.
+const SHOWN: &str = "shown-";
+
+impl Shown {
+    /// Notes it, in place of what was noted before.
+    pub(super) fn note(self, staging: &Directory, process: usize) -> Result<(), StoreError> {
+        let text = format!("{} {}\n", self.job, self.epoch);
+        staging.replace(&Shown::name(process), text.as_bytes())
+    }
+
+    /// What a process has noted.
+    pub(super) fn noted(staging: &Directory, process: usize) -> Result<Option<Shown>, StoreError> {
+        let Some(bytes) = staging.read_if_there(&Shown::name(process))? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        let fields = text.trim_end().split_once(' ');
+        Ok(fields.and_then(|(job, epoch)| {
+            Some(Shown { job: job.parse().ok()?, epoch: epoch.parse().ok()? })
+        }))
+    }
+
+    fn name(process: usize) -> String {
+        format!("{SHOWN}{process:03}")
+    }
+
+    /// Whether a file in the place of hidden files is a note, not a file of rows.
+    pub(super) fn is_note(name: &str) -> bool {
+        name.starts_with(SHOWN)
+    }
+}
