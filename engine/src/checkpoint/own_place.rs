@@ -10,7 +10,7 @@ use super::manifest::{Manifest, OutputIdentity};
 use super::places::is_shown;
 
 /// Looks whether a process may put its rows `here`, before it has met the others of its job: which of
-/// them has which of the job's directories is for [`check_all`].
+/// them has which of the job's directories is for `check_all`.
 ///
 /// # Errors
 ///

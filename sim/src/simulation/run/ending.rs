@@ -106,7 +106,8 @@ where
     /// The places whose files the newest checkpoint lists, and that a start of so many processes does
     /// not have.
     fn missed_places(&self, mode: Mode, processes: usize) -> Vec<usize> {
-        let newest = self.laws.newest().filter(|_| mode == Mode::Continue);
+        let continues = matches!(mode, Mode::Continue | Mode::OlderFormat);
+        let newest = self.laws.newest().filter(|_| continues);
         if self.plan.places == Places::Shared {
             return Vec::new();
         }
