@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::fixed::{self, InMilliseconds};
 use crate::decode::layout::Layout;
-use crate::decode::scan::InMilliseconds;
-use crate::decode::word::Block;
-use crate::decode::{DeadReason, Decode, Decoded, TimeUnit, scan, strict};
+use crate::decode::name::Name;
+use crate::decode::scan::Fields;
+use crate::decode::{DeadReason, Decode, Decoded, TimeUnit, strict};
 use crate::time::EventTime;
 
 /// How far a time in another unit may be from the one expected to be taken for what is meant.
@@ -57,7 +58,7 @@ const UNIT_IS_MEANT_WITHIN: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Debug)]
 pub struct JsonFields<const N: usize> {
     names: Names<N>,
-    layout: Layout,
+    layout: Layout<Field>,
     path: Path,
     unit: TimeUnit,
     unescaped_key: String,
@@ -107,10 +108,10 @@ impl<const N: usize> Decode for JsonFields<N> {
 
     fn shape(&self) -> String {
         let names = [&self.names.key, &self.names.time].into_iter().chain(&self.names.metrics);
-        let names: Vec<&str> = names.map(|name| &*name.text).collect();
+        let names: Vec<&str> = names.map(Name::text).collect();
         let unit = match self.unit {
             TimeUnit::Milliseconds => String::new(),
-            unit => format!(", {} in {unit}", self.names.time.text),
+            unit => format!(", {} in {unit}", self.names.time.text()),
         };
         format!("JSON with {}{unit}", names.join(", "))
     }
@@ -142,7 +143,7 @@ impl<const N: usize> Decode for JsonFields<N> {
         // One way out for what is usual, or what was read goes through memory where the ways meet.
         if self.path == Path::FastMilliseconds
             && let Some(decoded) =
-                scan::decode(&self.names, &mut self.layout, InMilliseconds, payload)
+                fixed::decode(&self.names, &mut self.layout, InMilliseconds, payload)
         {
             return Ok(decoded);
         }
@@ -158,7 +159,7 @@ impl<const N: usize> JsonFields<N> {
         payload: &'a [u8],
     ) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
         if self.path == Path::FastOther
-            && let Some(decoded) = scan::decode(&self.names, &mut self.layout, self.unit, payload)
+            && let Some(decoded) = fixed::decode(&self.names, &mut self.layout, self.unit, payload)
         {
             return Ok(decoded);
         }
@@ -174,13 +175,6 @@ pub(super) struct Names<const N: usize> {
     metrics: [Name; N],
 }
 
-#[derive(Clone, Debug)]
-struct Name {
-    text: Box<str>,
-    /// The name in quotation marks, if it is short enough and is written without escapes.
-    quoted: Block,
-}
-
 /// What a field of a payload is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Field {
@@ -194,10 +188,14 @@ impl<const N: usize> Names<N> {
     pub(super) fn new(key: &str, time: &str, metrics: [&str; N]) -> Names<N> {
         Names { key: key.into(), time: time.into(), metrics: metrics.map(Name::from) }
     }
+}
 
-    /// What the field of this (unescaped) name is. Linear in `N`.
-    pub(super) fn field(&self, name: &[u8]) -> Field {
-        let is = |wanted: &Name| name == wanted.text.as_bytes();
+impl<const N: usize> Fields for Names<N> {
+    type Field = Field;
+
+    /// Linear in `N`.
+    fn field(&self, name: &[u8]) -> Field {
+        let is = |wanted: &Name| wanted.is(name);
         if is(&self.key) {
             Field::Key
         } else if is(&self.time) {
@@ -207,34 +205,23 @@ impl<const N: usize> Names<N> {
         }
     }
 
-    /// What the field is whose name in quotation marks begins a [`Block`], and how long the name
-    /// is with them; `None` where that cannot be said. There is no branch on which one it is: in
-    /// records whose order varies, it would be guessed wrongly.
+    /// There is no branch on which one it is: in records whose order varies, it would be guessed
+    /// wrongly.
     #[inline(always)]
-    pub(super) fn recognise(&self, block: u128) -> Option<(Field, usize)> {
+    fn recognise(&self, block: u128) -> Option<(Field, usize)> {
         let mut found = None;
         for (index, name) in self.metrics.iter().enumerate() {
-            if name.quoted.begins(block) {
-                found = Some((Field::Metric(index), name.text.len() + 2));
+            if let Some(bytes) = name.begins(block) {
+                found = Some((Field::Metric(index), bytes));
             }
         }
-        if self.time.quoted.begins(block) {
-            found = Some((Field::Time, self.time.text.len() + 2));
+        if let Some(bytes) = self.time.begins(block) {
+            found = Some((Field::Time, bytes));
         }
-        if self.key.quoted.begins(block) {
-            found = Some((Field::Key, self.key.text.len() + 2));
+        if let Some(bytes) = self.key.begins(block) {
+            found = Some((Field::Key, bytes));
         }
         found
-    }
-}
-
-impl From<&str> for Name {
-    fn from(text: &str) -> Name {
-        let needs_escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-        let quoted = format!("\"{text}\"");
-        let is_short = quoted.len() <= Block::BYTES && !text.bytes().any(needs_escape);
-        let quoted = if is_short { Block::new(quoted.as_bytes()) } else { Block::NEVER };
-        Name { text: text.into(), quoted }
     }
 }
 

@@ -13,7 +13,6 @@
 //! read in full.
 
 use crate::decode::cursor::Cursor;
-use crate::decode::json::Field;
 use crate::decode::word::Block;
 
 /// Fields of a record whose layout is remembered; a record of more is always read in full.
@@ -28,8 +27,8 @@ const MISSES_MAX: u32 = 1024;
 
 /// The layout of records, as far as it is known.
 #[derive(Clone, Debug)]
-pub(super) struct Layout {
-    members: Vec<Introduction>,
+pub(super) struct Layout<F> {
+    members: Vec<Introduction<F>>,
     /// Records in a row that were not laid out as remembered.
     misses: u32,
     /// Whether it was just learned, and has not been tried.
@@ -49,16 +48,16 @@ pub(super) enum Plan {
 
 /// The text before a value and what the field is.
 #[derive(Clone, Debug)]
-pub(super) struct Introduction {
+pub(super) struct Introduction<F> {
     text: Vec<u8>,
     start: Block,
-    field: Field,
+    field: F,
 }
 
-impl Introduction {
+impl<F: Copy> Introduction<F> {
     /// If it is the text at the cursor: moves to the value.
     #[inline(always)]
-    pub(super) fn recognise(&self, cursor: &mut Cursor<'_>) -> Option<Field> {
+    pub(super) fn recognise(&self, cursor: &mut Cursor<'_>) -> Option<F> {
         let bytes = self.text.len();
         let same = if bytes <= Block::BYTES {
             self.start.begins(cursor.block())
@@ -74,14 +73,14 @@ impl Introduction {
     }
 }
 
-impl Default for Layout {
+impl<F> Default for Layout<F> {
     /// Nothing is known; the first record will be learned.
-    fn default() -> Layout {
+    fn default() -> Layout<F> {
         Layout { members: Vec::new(), misses: 2, untried: false }
     }
 }
 
-impl Layout {
+impl<F: Copy> Layout<F> {
     #[inline]
     pub(super) fn plan(&self) -> Plan {
         if self.misses < 2 || self.untried {
@@ -107,12 +106,12 @@ impl Layout {
 
     /// What is remembered of each member, in their order.
     #[inline(always)]
-    pub(super) fn members(&self) -> &[Introduction] {
+    pub(super) fn members(&self) -> &[Introduction<F>] {
         &self.members
     }
 
     #[inline(never)]
-    pub(super) fn learn(&mut self, member: usize, text: &[u8], field: Field) {
+    pub(super) fn learn(&mut self, member: usize, text: &[u8], field: F) {
         self.members.truncate(member);
         if member == self.members.len()
             && member < MEMBERS_MAX
@@ -129,7 +128,7 @@ mod tests {
 
     /// The plans for so many records, of which those are laid out as remembered that `follows`.
     fn plans(records: usize, follows: impl Fn(usize) -> bool) -> Vec<Plan> {
-        let mut layout = Layout::default();
+        let mut layout = Layout::<()>::default();
         let plans = (0..records).map(|record| {
             let plan = layout.plan();
             layout.record_read(plan, plan == Plan::Follow && follows(record));

@@ -6,8 +6,10 @@
 #[cfg(test)]
 mod agreement;
 mod cursor;
+mod fixed;
 mod json;
 mod layout;
+mod name;
 mod number;
 mod rfc3339;
 mod scan;

@@ -7,10 +7,11 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::decode::json::{Field, Metrics, Names};
+use crate::decode::scan::Fields;
 use crate::decode::{DeadReason, Decoded, KEY_BYTES_MAX, LEVELS_MAX, TimeUnit, number, rfc3339};
 use crate::time::EventTime;
 
@@ -21,14 +22,13 @@ pub(super) fn decode<'a, const N: usize>(
     unescaped_key: &'a mut String,
     payload: &'a [u8],
 ) -> Result<Decoded<'a, Metrics<N>>, DeadReason> {
-    if payload.is_empty() {
-        return Err(DeadReason::Empty);
-    }
-    let text = std::str::from_utf8(payload).map_err(|_| DeadReason::NotJson)?;
-    let found = read_fields(names, text).map_err(|_| DeadReason::NotJson)?;
-    if !is_shallow_and_paired(text) {
-        return Err(DeadReason::NotJson);
-    }
+    let mut found = Found { key: None, time: None, metrics: [None; N] };
+    members(names, payload, |field, raw| match field {
+        Field::Key => found.key = raw,
+        Field::Time => found.time = raw,
+        Field::Metric(index) => found.metrics[index] = raw,
+        Field::Ignored => {}
+    })?;
 
     let key = key(found.key, unescaped_key)?;
     let time = time(found.time, unit)?;
@@ -74,7 +74,7 @@ fn metric(raw: Option<&str>) -> Result<Option<f64>, DeadReason> {
     }
 }
 
-fn is_number(raw: &str) -> bool {
+pub(super) fn is_number(raw: &str) -> bool {
     raw.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
@@ -85,61 +85,61 @@ struct Found<'a, const N: usize> {
     metrics: [Option<&'a str>; N],
 }
 
-fn read_fields<'a, const N: usize>(
-    names: &Names<N>,
-    text: &'a str,
-) -> Result<Found<'a, N>, serde_json::Error> {
+/// Reads a payload, which has to be one object of JSON: gives each member's field and JSON text, in
+/// their order, with `None` for null. The last of a field counts.
+pub(super) fn members<'a, F: Fields>(
+    fields: &F,
+    payload: &'a [u8],
+    mut put: impl FnMut(F::Field, Option<&'a str>),
+) -> Result<(), DeadReason> {
+    if payload.is_empty() {
+        return Err(DeadReason::Empty);
+    }
+    let text = std::str::from_utf8(payload).map_err(|_| DeadReason::NotJson)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = deserializer.deserialize_map(Members(names))?;
-    deserializer.end()?;
-    Ok(found)
+    let read = deserializer.deserialize_map(Members { fields, put: &mut put });
+    read.and_then(|()| deserializer.end()).map_err(|_| DeadReason::NotJson)?;
+    if is_shallow_and_paired(text) { Ok(()) } else { Err(DeadReason::NotJson) }
 }
 
-struct Members<'n, const N: usize>(&'n Names<N>);
+struct Members<'n, F, P> {
+    fields: &'n F,
+    put: P,
+}
 
-impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
-    type Value = Found<'de, N>;
+impl<'de, F: Fields, P: FnMut(F::Field, Option<&'de str>)> Visitor<'de> for Members<'_, F, P> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = Found { key: None, time: None, metrics: [None; N] };
-        while let Some(field) = members.next_key_seed(Name(self.0))? {
-            let place = match field {
-                Field::Key => &mut found.key,
-                Field::Time => &mut found.time,
-                Field::Metric(index) => &mut found.metrics[index],
-                Field::Ignored => {
-                    members.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        while let Some(field) = members.next_key_seed(FieldOf(self.fields))? {
             let raw = members.next_value::<&RawValue>()?.get();
-            *place = (raw != "null").then_some(raw); // the last one counts, null too
+            (self.put)(field, (raw != "null").then_some(raw));
         }
-        Ok(found)
+        Ok(())
     }
 }
 
-struct Name<'n, const N: usize>(&'n Names<N>);
+struct FieldOf<'n, F>(&'n F);
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Name<'_, N> {
-    type Value = Field;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+impl<'de, F: Fields> DeserializeSeed<'de> for FieldOf<'_, F> {
+    type Value = F::Field;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<F::Field, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<const N: usize> Visitor<'_> for Name<'_, N> {
-    type Value = Field;
+impl<F: Fields> Visitor<'_> for FieldOf<'_, F> {
+    type Value = F::Field;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+    fn visit_str<E>(self, name: &str) -> Result<F::Field, E> {
         Ok(self.0.field(name.as_bytes()))
     }
 }

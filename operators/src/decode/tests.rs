@@ -422,7 +422,8 @@ fn usual_records_do_not_need_the_strict_path() {
     ] {
         let mut layout = Layout::default();
         for _ in 0..3 {
-            let read = scan::decode(&names, &mut layout, scan::InMilliseconds, payload.as_bytes());
+            let read =
+                fixed::decode(&names, &mut layout, fixed::InMilliseconds, payload.as_bytes());
             assert!(read.is_some(), "{payload}");
             assert_eq!(layout.plan(), Plan::Follow, "{payload}");
         }
@@ -437,7 +438,8 @@ fn a_change_of_layout_is_learned() {
     let reversed = r#"{"b":-3,"a":24.7,"ts":1730638574123,"id":"device-1"}"#;
     for payload in [USUAL, &spaced, reversed, USUAL] {
         for record in 0..10 {
-            let read = scan::decode(&names, &mut layout, scan::InMilliseconds, payload.as_bytes());
+            let read =
+                fixed::decode(&names, &mut layout, fixed::InMilliseconds, payload.as_bytes());
             assert!(read.is_some(), "{payload}");
             assert!(record < 3 || layout.plan() == Plan::Follow, "record {record} of {payload}");
         }
