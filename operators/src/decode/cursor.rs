@@ -65,7 +65,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn expect(&mut self, text: &[u8]) -> Option<()> {
+    pub(super) fn expect(&mut self, text: &[u8]) -> Option<()> {
         self.rest = self.rest.strip_prefix(text)?;
         Some(())
     }
@@ -242,7 +242,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn skip_minus(&mut self) -> bool {
+    pub(super) fn skip_minus(&mut self) -> bool {
         let rest = self.rest.strip_prefix(b"-");
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
@@ -259,7 +259,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number by JSON's grammar: its text.
-    fn number(&mut self) -> Option<&'a str> {
+    pub(super) fn number(&mut self) -> Option<&'a str> {
         let start = *self;
         if self.peek()? == b'-' {
             self.advance(1)?;

@@ -12,6 +12,8 @@ mod layout;
 mod name;
 mod number;
 mod rfc3339;
+#[cfg(feature = "batch")]
+pub mod rows;
 mod scan;
 mod strict;
 #[cfg(test)]

@@ -13,15 +13,7 @@ pub(super) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 /// The number as milliseconds since 1970, exactly: no rounding on the way. Linear in the length of
 /// the text, however large its exponent is.
 pub(super) fn time(text: &str) -> Result<EventTime, DeadReason> {
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(magnitude) => (true, magnitude),
-        None => (false, text),
-    };
-    let (decimal, exponent) = match text.split_once(['e', 'E']) {
-        Some((decimal, exponent)) => (decimal, saturating_exponent(exponent)),
-        None => (text, 0),
-    };
-    let (integer, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    let Parts { negative, integer, fraction, exponent } = Parts::of(text);
 
     // The number is `digits * 10^power`, where `digits` does not end with a zero (or is 0).
     let mut digits: u64 = 0;
@@ -54,15 +46,7 @@ pub(super) fn time(text: &str) -> Result<EventTime, DeadReason> {
 /// The number times ten to `exponent` as milliseconds since 1970, rounded down. Linear in the length
 /// of the text.
 pub(super) fn time_in(text: &str, exponent: i32) -> Result<EventTime, DeadReason> {
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(magnitude) => (true, magnitude),
-        None => (false, text),
-    };
-    let (decimal, own_exponent) = match text.split_once(['e', 'E']) {
-        Some((decimal, exponent)) => (decimal, saturating_exponent(exponent)),
-        None => (text, 0),
-    };
-    let (integer, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    let Parts { negative, integer, fraction, exponent: own_exponent } = Parts::of(text);
     let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     // How many of the digits are before the point when it has been moved; beyond them are zeros.
     let before =
@@ -90,6 +74,33 @@ pub(super) fn metric(text: &str) -> Result<f64, DeadReason> {
     // The standard library reads a superset of JSON's numbers, and rounds correctly.
     let value: f64 = text.parse().map_err(|_| DeadReason::BadMetric)?;
     if value.is_finite() { Ok(value) } else { Err(DeadReason::NotFinite) }
+}
+
+/// What a number is made of.
+pub(super) struct Parts<'a> {
+    pub(super) negative: bool,
+    /// The digits before the point.
+    pub(super) integer: &'a str,
+    /// Those behind it.
+    pub(super) fraction: &'a str,
+    /// So far from zero that it overflows, its distance no longer matters.
+    pub(super) exponent: i64,
+}
+
+impl<'a> Parts<'a> {
+    /// Of a number by JSON's grammar.
+    pub(super) fn of(text: &'a str) -> Parts<'a> {
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(magnitude) => (true, magnitude),
+            None => (false, text),
+        };
+        let (decimal, exponent) = match text.split_once(['e', 'E']) {
+            Some((decimal, exponent)) => (decimal, saturating_exponent(exponent)),
+            None => (text, 0),
+        };
+        let (integer, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+        Parts { negative, integer, fraction, exponent }
+    }
 }
 
 /// `digits * 10^power`, or the greatest `u64`.

@@ -10,43 +10,59 @@ const DAY_SECONDS: i64 = 86_400;
 /// may be a space, and letters may be small, as the RFC allows. A leap second, which is one at the
 /// end of a day in UTC, is the first second of the next day.
 pub(super) fn time(text: &[u8]) -> Result<EventTime, DeadReason> {
-    let mut rest = text;
-    let parsed = parse(&mut rest).filter(|_| rest.is_empty()).ok_or(DeadReason::BadTime)?;
-    match u64::try_from(parsed) {
-        Ok(millis) if millis <= TIME_MS_MAX => Ok(EventTime::from_millis(parsed)),
+    let (seconds, nanos) = moment(text).ok_or(DeadReason::BadTime)?;
+    let millis = seconds * 1_000 + nanos / 1_000_000;
+    match u64::try_from(millis) {
+        Ok(since_1970) if since_1970 <= TIME_MS_MAX => Ok(EventTime::from_millis(millis)),
         Ok(_) => Err(DeadReason::Future),
         Err(_) => Err(DeadReason::BadTime),
     }
 }
 
-fn parse(rest: &mut &[u8]) -> Option<i64> {
-    let year = digits(rest, 4)?;
-    byte(rest, b"-")?;
-    let month = digits(rest, 2)?;
-    byte(rest, b"-")?;
-    let day = digits(rest, 2)?;
+/// A date and time with an offset as seconds since 1970, and nanoseconds after them: what is finer is
+/// rounded down.
+pub(super) fn moment(text: &[u8]) -> Option<(i64, i64)> {
+    let mut rest = text;
+    parse(&mut rest).filter(|_| rest.is_empty())
+}
+
+/// A date without a time, as days since 1970.
+#[cfg(feature = "batch")]
+pub(super) fn date(text: &[u8]) -> Option<i64> {
+    let mut rest = text;
+    days(&mut rest).filter(|_| rest.is_empty())
+}
+
+fn parse(rest: &mut &[u8]) -> Option<(i64, i64)> {
+    let days = days(rest)?;
     byte(rest, b"Tt ")?;
     let hour = digits(rest, 2)?;
     byte(rest, b":")?;
     let minute = digits(rest, 2)?;
     byte(rest, b":")?;
     let second = digits(rest, 2)?;
-    let millis = if byte(rest, b".").is_some() { fraction(rest)? } else { 0 };
+    let nanos = if byte(rest, b".").is_some() { fraction(rest)? } else { 0 };
     let offset_minutes = offset(rest)?;
-    let exists = (1..=12).contains(&month)
-        && (1..=days_in(year, month)).contains(&day)
-        && hour <= 23
-        && minute <= 59
-        && second <= 60;
-    if !exists {
+    if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let minutes = hour * 60 + minute - offset_minutes;
-    let seconds = days_since_1970(year, month, day) * DAY_SECONDS + minutes * 60 + second;
+    let seconds = days * DAY_SECONDS + minutes * 60 + second;
     if second == 60 && seconds.rem_euclid(DAY_SECONDS) != 0 {
         return None;
     }
-    Some(seconds * 1_000 + millis)
+    Some((seconds, nanos))
+}
+
+/// A date, as days since 1970.
+fn days(rest: &mut &[u8]) -> Option<i64> {
+    let year = digits(rest, 4)?;
+    byte(rest, b"-")?;
+    let month = digits(rest, 2)?;
+    byte(rest, b"-")?;
+    let day = digits(rest, 2)?;
+    let exists = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
+    exists.then(|| days_since_1970(year, month, day))
 }
 
 /// `Z`, or hours and minutes before or after UTC, in minutes.
@@ -62,13 +78,13 @@ fn offset(rest: &mut &[u8]) -> Option<i64> {
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
 }
 
-/// At least one digit behind the point, as whole milliseconds.
+/// At least one digit behind the point, as whole nanoseconds.
 fn fraction(rest: &mut &[u8]) -> Option<i64> {
     let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (all, after) = rest.split_at(count);
     *rest = after;
     let digit = |place: usize| all.get(place).map_or(0, |digit| i64::from(digit - b'0'));
-    (count > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
+    (count > 0).then(|| (0..9).fold(0, |nanos, place| nanos * 10 + digit(place)))
 }
 
 /// Exactly so many digits.
