@@ -231,6 +231,9 @@ impl KeyTable {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::Int64Array;
+    use strandline_plan::expr::col;
+
     use super::*;
 
     /// So many that a table of this size has keys whose hashes meet in it.
@@ -255,5 +258,25 @@ mod tests {
         assert_eq!(keys.hold(b"c"), a);
         assert_eq!((keys.bytes(a), keys.bytes(b)), (&b"c"[..], &b"b"[..]));
         assert_eq!(keys.group(b), group(b"b"));
+    }
+
+    /// What is kept of a group is with the worker that restores it: both have to use one rule.
+    #[test]
+    fn rows_go_to_the_worker_that_has_the_group_of_their_key() {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values((0..1000).map(|n| n % 300)));
+        let rows = RecordBatch::try_from_iter([("n", values)]).unwrap();
+        let key = Key::new([&col("n").bind(&rows.schema()).unwrap()]).unwrap();
+        let batch = Batch::new(rows, None, None);
+        for workers in [1, 2, 3, 7] {
+            let parts = key.split(&batch, workers).unwrap();
+            assert_eq!(parts.iter().map(|(_, part)| part.len()).sum::<usize>(), batch.len());
+            assert_eq!(parts.len(), workers);
+            for (worker, part) in parts {
+                let keys = key.of(part.rows()).unwrap();
+                for row in 0..part.len() {
+                    assert_eq!(u64::from(keys.group(row).0) % workers as u64, worker);
+                }
+            }
+        }
     }
 }
