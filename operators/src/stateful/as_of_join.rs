@@ -26,6 +26,40 @@ use crate::time::{EventTime, millis};
 /// compared. Of right rows of one time, the last by where they come from is the newest.
 ///
 /// A left row waits until the right side's event time has passed its own, and leaves at its time.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use arrow_schema::TimeUnit;
+/// use strandline_operators::batch::{Batch, Times};
+/// use strandline_operators::stateful::{AsOfJoin, Output, Progress, Stateful};
+/// use strandline_operators::time::EventTime;
+/// use strandline_plan::flow::{FlowType, Mode, TimeColumn};
+/// use strandline_plan::operator::{AsOfJoin as Node, JoinKind, JoinOf};
+///
+/// let columns = |rate| -> Result<RecordBatch, arrow_schema::ArrowError> {
+///     let of = |value| -> Arc<dyn Array> { Arc::new(Int64Array::from(vec![value])) };
+///     RecordBatch::try_from_iter([("user", of(7)), ("rate", of(rate))])
+/// };
+/// let rows = columns(0)?;
+/// let time = Some(TimeColumn { column: None, unit: TimeUnit::Millisecond });
+/// let (of_log, reproducible, bounded) = (false, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let side = FlowType { schema, mode, time, of_log, reproducible, bounded };
+/// let of = JoinOf { kind: JoinKind::Inner, on: vec!["user".into()], prefix: "then_".into() };
+/// let mut join = AsOfJoin::new(&Node { of, tolerance: None }, &side, &side, Arc::from([]))?;
+/// let at = |time, rows| Batch::new(rows, Some(Times::new([time], TimeUnit::Millisecond)), None);
+/// let mut out = Output::default();
+/// join.apply(1, at(1_000, columns(3)?), &mut out);
+/// join.apply(1, at(5_000, columns(4)?), &mut out);
+/// join.apply(0, at(4_000, rows), &mut out);
+/// join.advance(Progress::of(&[EventTime::from_millis(4_001); 2]), &mut out);
+/// let pairs = out.take_rows();
+/// let rate = pairs[0].rows().column_by_name("then_rate").unwrap();
+/// assert_eq!(rate.as_ref(), &Int64Array::from(vec![3]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct AsOfJoin {
     /// Whether left rows without a pair leave too.
     keeps_left: bool,

@@ -21,6 +21,45 @@ use crate::time::{EventTime, millis};
 ///
 /// A row is late exactly if its time is before the watermark of its own partition: one that is not may
 /// touch any session that is open, and none that was closed.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use arrow_schema::TimeUnit;
+/// use strandline_operators::batch::{Batch, Times};
+/// use strandline_operators::stateful::{Output, Progress, SessionAggregate, Stateful};
+/// use strandline_operators::time::EventTime;
+/// use strandline_plan::aggregate::max;
+/// use strandline_plan::expr::col;
+/// use strandline_plan::flow::{FlowType, Mode, TimeColumn};
+/// use strandline_plan::operator::{Overflow, WindowAggregate as Node};
+/// use strandline_plan::window::Window;
+///
+/// let x: Arc<dyn Array> = Arc::new(Int64Array::from(vec![1, 5, 2]));
+/// let rows = RecordBatch::try_from_iter([("x", x)])?;
+/// let time = Some(TimeColumn { column: None, unit: TimeUnit::Millisecond });
+/// let (of_log, reproducible, bounded) = (false, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let input = FlowType { schema, mode, time, of_log, reproducible, bounded };
+/// let node = Node {
+///     window: Window::Session { gap: Duration::from_secs(5) },
+///     key: vec![],
+///     aggregates: vec![max(col("x")).into()],
+///     overflow: Overflow::Null,
+/// };
+/// let mut sessions = SessionAggregate::new(&node, &input, Arc::from([]))?;
+/// let mut out = Output::default();
+/// let times = Times::new([1_000, 4_000, 20_000], TimeUnit::Millisecond);
+/// sessions.apply(0, Batch::new(rows, Some(times), None), &mut out);
+/// sessions.advance(Progress::of(&[EventTime::from_millis(10_000)]), &mut out);
+/// // The session that began at 1 s is over, five seconds after its last row.
+/// let closed = &out.take_rows()[0];
+/// assert_eq!(closed.times().unwrap().exact(), [8_999]);
+/// assert_eq!(closed.rows().column(2).as_ref(), &Int64Array::from(vec![5]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct SessionAggregate {
     gap: i64,
     /// How finely time is counted, at least in milliseconds.

@@ -31,6 +31,46 @@ use crate::time::EventTime;
 /// Deduplication is the first row by event time of each key and window. Rows that the order leaves
 /// open are ordered by event time, then by where they come from, so the rows that are kept do not
 /// depend on the order in which they came.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use arrow_schema::TimeUnit;
+/// use strandline_operators::batch::{Batch, Times};
+/// use strandline_operators::stateful::{Output, Progress, Stateful, Top};
+/// use strandline_operators::time::EventTime;
+/// use strandline_plan::expr::col;
+/// use strandline_plan::flow::{FlowType, Mode, TimeColumn};
+/// use strandline_plan::operator::{Direction, Order, Rank, Top as Node};
+/// use strandline_plan::window::Window;
+///
+/// let x: Arc<dyn Array> = Arc::new(Int64Array::from(vec![4, 9, 7]));
+/// let rows = RecordBatch::try_from_iter([("x", x)])?;
+/// let time = Some(TimeColumn { column: None, unit: TimeUnit::Millisecond });
+/// let (of_log, reproducible, bounded) = (false, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let input = FlowType { schema, mode, time, of_log, reproducible, bounded };
+/// let node = Node {
+///     window: Window::tumbling(Duration::from_secs(10)),
+///     key: vec![],
+///     order: vec![Order { expr: col("x"), direction: Direction::Descending }],
+///     limit: 2,
+///     rank: Rank::Rows,
+///     rank_column: None,
+///     last: false,
+/// };
+/// let mut top = Top::new(&node, &input, Arc::from([]))?;
+/// let mut out = Output::default();
+/// let times = Times::new([1_000, 2_000, 3_000], TimeUnit::Millisecond);
+/// top.apply(0, Batch::new(rows, Some(times), None), &mut out);
+/// top.advance(Progress::of(&[EventTime::from_millis(10_000)]), &mut out);
+/// let kept = &out.take_rows()[0];
+/// let x = kept.rows().column_by_name("x").unwrap();
+/// assert_eq!(x.as_ref(), &Int64Array::from(vec![9, 7]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Top {
     key: Key,
     keys: KeyTable,

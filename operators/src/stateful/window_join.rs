@@ -24,6 +24,39 @@ use crate::time::EventTime;
 /// the window is final, and so do rows without a pair.
 ///
 /// The first input is the left side. A session is of both sides together.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use arrow_schema::TimeUnit;
+/// use strandline_operators::batch::{Batch, Times};
+/// use strandline_operators::stateful::{Output, Progress, Stateful, WindowJoin};
+/// use strandline_operators::time::EventTime;
+/// use strandline_plan::flow::{FlowType, Mode, TimeColumn};
+/// use strandline_plan::operator::{JoinKind, JoinOf, WindowJoin as Node};
+/// use strandline_plan::window::Window;
+///
+/// let user: Arc<dyn Array> = Arc::new(Int64Array::from(vec![7]));
+/// let rows = RecordBatch::try_from_iter([("user", user)])?;
+/// let time = Some(TimeColumn { column: None, unit: TimeUnit::Millisecond });
+/// let (of_log, reproducible, bounded) = (false, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let side = FlowType { schema, mode, time, of_log, reproducible, bounded };
+/// let of = JoinOf { kind: JoinKind::Inner, on: vec!["user".into()], prefix: "order_".into() };
+/// let node = Node { of, window: Window::tumbling(Duration::from_secs(10)) };
+/// let mut join = WindowJoin::new(&node, &side, &side, Arc::from([]))?;
+/// let at = |time| Batch::new(rows.clone(), Some(Times::new([time], TimeUnit::Millisecond)), None);
+/// let mut out = Output::default();
+/// join.apply(0, at(1_000), &mut out);
+/// join.apply(1, at(9_000), &mut out);
+/// join.apply(1, at(10_000), &mut out); // another window
+/// join.advance(Progress::of(&[EventTime::from_millis(10_000); 2]), &mut out);
+/// let pairs = out.take_rows();
+/// assert_eq!(pairs.iter().map(Batch::len).sum::<usize>(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct WindowJoin {
     kind: JoinKind,
     sides: [Side; 2],

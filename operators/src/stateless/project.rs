@@ -18,6 +18,30 @@ use crate::expr::{EvaluateError, Evaluator, Failed};
 use crate::stateful::MakeError;
 
 /// Makes a row's columns anew. A row of which a column cannot be computed is left out.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use strandline_operators::batch::Batch;
+/// use strandline_operators::stateless::{Project, Stateless, Ways};
+/// use strandline_plan::expr::{col, lit};
+/// use strandline_plan::flow::{FlowType, Mode};
+/// use strandline_plan::operator::Project as Node;
+///
+/// let x: Arc<dyn Array> = Arc::new(Int64Array::from(vec![1, 5]));
+/// let rows = RecordBatch::try_from_iter([("x", x)])?;
+/// let (of_log, reproducible, bounded) = (true, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let input = FlowType { schema, mode, time: None, of_log, reproducible, bounded };
+/// let node = Node { columns: vec![(col("x") + lit(1_i64)).named("y")], keep: true };
+/// let project = Project::new(&node, &input)?;
+/// let mut out = Ways::default();
+/// project.apply(0, Batch::new(rows, None, None), &mut out);
+/// let given = &out.take_rows()[0].1;
+/// assert_eq!(given.rows().column(1).as_ref(), &Int64Array::from(vec![2, 6]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Project {
     columns: Vec<Evaluator>,
     schema: SchemaRef,

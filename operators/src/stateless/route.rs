@@ -17,6 +17,30 @@ use crate::stateful::MakeError;
 
 /// Sends each row the way of the first condition that is true, or else the last way. A row for which a
 /// condition cannot be computed before one is true is left out.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{Array, Int64Array, RecordBatch};
+/// use strandline_operators::batch::Batch;
+/// use strandline_operators::stateless::{Route, Stateless, Ways};
+/// use strandline_plan::expr::{col, lit};
+/// use strandline_plan::flow::{FlowType, Mode};
+/// use strandline_plan::operator::Route as Node;
+///
+/// let x: Arc<dyn Array> = Arc::new(Int64Array::from(vec![1, 5, 9]));
+/// let rows = RecordBatch::try_from_iter([("x", x)])?;
+/// let (of_log, reproducible, bounded) = (true, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let input = FlowType { schema, mode, time: None, of_log, reproducible, bounded };
+/// let route = Route::new(&Node { conditions: vec![col("x").gt(lit(4_i64))] }, &input)?;
+/// let mut out = Ways::default();
+/// route.apply(0, Batch::new(rows, None, None), &mut out);
+/// let given = out.take_rows();
+/// let ways: Vec<(usize, usize)> = given.iter().map(|(way, rows)| (*way, rows.len())).collect();
+/// assert_eq!(ways, [(0, 2), (1, 1)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Route {
     conditions: Vec<Condition>,
     errors: SchemaRef,

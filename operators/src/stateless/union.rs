@@ -19,6 +19,32 @@ use crate::stateful::MakeError;
 use crate::stateful::rejected::with_reasons;
 
 /// Gives all rows of all inputs, in the types that their columns have in common.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{Array, Int32Array, Int64Array, RecordBatch};
+/// use strandline_operators::batch::Batch;
+/// use strandline_operators::stateless::{Stateless, Union, Ways};
+/// use strandline_plan::flow::{FlowType, Mode};
+/// use strandline_plan::operator::Union as Node;
+///
+/// let (x, wider): (Arc<dyn Array>, Arc<dyn Array>) =
+///     (Arc::new(Int32Array::from(vec![1, 5])), Arc::new(Int64Array::from(vec![9])));
+/// let rows = RecordBatch::try_from_iter([("x", x)])?;
+/// let others = RecordBatch::try_from_iter([("x", wider)])?;
+/// let flow = |rows: &RecordBatch| {
+///     let (of_log, reproducible, bounded) = (true, true, true);
+///     let (schema, mode) = (rows.schema(), Mode::Append);
+///     FlowType { schema, mode, time: None, of_log, reproducible, bounded }
+/// };
+/// let union = Union::new(&Node, &[&flow(&rows), &flow(&others)])?;
+/// let mut out = Ways::default();
+/// union.apply(0, Batch::new(rows, None, None), &mut out);
+/// let given = &out.take_rows()[0].1;
+/// assert_eq!(given.rows().column(0).as_ref(), &Int64Array::from(vec![1, 5]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Union {
     /// For each input, its columns in the common types; none where it has those already.
     inputs: Vec<Option<Vec<Evaluator>>>,

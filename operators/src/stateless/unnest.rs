@@ -19,6 +19,30 @@ use crate::stateful::MakeError;
 ///
 /// Rows of one message are numbered within it, so that there is one order of them everywhere. For that
 /// all rows of a message have to be in one batch.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::types::Int64Type;
+/// use arrow_array::{Array, Int64Array, ListArray, RecordBatch};
+/// use strandline_operators::batch::Batch;
+/// use strandline_operators::stateless::{Stateless, Unnest, Ways};
+/// use strandline_plan::flow::{FlowType, Mode};
+/// use strandline_plan::operator::Unnest as Node;
+///
+/// let lists = [Some(vec![Some(1), Some(2)]), None, Some(vec![Some(3)])];
+/// let x: Arc<dyn Array> = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
+/// let rows = RecordBatch::try_from_iter([("x", x)])?;
+/// let (of_log, reproducible, bounded) = (true, true, true);
+/// let (schema, mode) = (rows.schema(), Mode::Append);
+/// let input = FlowType { schema, mode, time: None, of_log, reproducible, bounded };
+/// let unnest = Unnest::new(&Node { column: "x".into() }, &input)?;
+/// let mut out = Ways::default();
+/// unnest.apply(0, Batch::new(rows, None, None), &mut out);
+/// let given = &out.take_rows()[0].1;
+/// assert_eq!(given.rows().column(0).as_ref(), &Int64Array::from(vec![1, 2, 3]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Unnest {
     column: usize,
     schema: SchemaRef,
