@@ -37,7 +37,7 @@ pub const ROWS_MAX: usize = 1024;
 pub const BATCH_PAYLOAD_BYTES: usize = 4 << 20;
 
 /// Bytes of the largest payload that is read: the texts of a column are addressed by 31 bits.
-pub const PAYLOAD_BYTES_MAX: usize = 1 << 30;
+pub const ROW_PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
 /// Reads flat JSON objects into batches of rows.
 ///
@@ -160,7 +160,7 @@ impl JsonRows {
     /// If the batch [is full](Self::is_full).
     pub fn decode(&mut self, payload: &[u8]) -> Result<DecodedRow<'_>, RowReason> {
         assert!(!self.is_full(), "a full batch is taken before the next payload is read");
-        if payload.len() > PAYLOAD_BYTES_MAX {
+        if payload.len() > ROW_PAYLOAD_BYTES_MAX {
             return Err(RowReason::Payload(DeadReason::TooLarge));
         }
         let row = self.len();

@@ -364,12 +364,14 @@ impl Laws {
     }
 }
 
-/// Whether two cuts are the same, but for the files of places where they have been shown.
+/// Whether two cuts are the same, but for the files of places where they have been shown, and for places
+/// that no process has any more and that have nothing to show.
 fn is_same(before: &CutRecord, after: &CutRecord) -> bool {
-    let without_files = |cut: &CutRecord| {
+    let without_places = |cut: &CutRecord| {
         let mut cut = cut.clone();
         for process in &mut cut.processes {
             process.outputs.staged.clear();
+            process.place = None;
         }
         cut
     };
@@ -377,7 +379,14 @@ fn is_same(before: &CutRecord, after: &CutRecord) -> bool {
         let all = cut.processes.iter().flat_map(|process| process.outputs.staged.clone());
         all.map(|file| file.name).collect::<BTreeSet<String>>()
     };
-    without_files(before) == without_files(after) && files(after).is_subset(&files(before))
+    let mut processes = before.processes.iter().zip(&after.processes);
+    let places_are_same = processes.all(|(before, after)| {
+        let is_left = after.place.is_none() && after.outputs.staged.is_empty();
+        before.place == after.place || is_left
+    });
+    without_places(before) == without_places(after)
+        && files(after).is_subset(&files(before))
+        && places_are_same
 }
 
 /// From one cut to the next nothing falls.

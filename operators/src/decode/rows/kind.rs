@@ -22,7 +22,7 @@ const SECOND_AFTER_LAST: i128 = number::TIME_MS_MAX as i128 / 1000 + 1;
 /// Powers of ten that are exact as floats of 32 bits.
 const TEN_TO_SINGLE: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 /// Integers up to this are exact as floats of 32 bits.
-const SINGLE_EXACT_MAX: u64 = 1 << 24;
+const EXACT_IN_SINGLE: u64 = 1 << 24;
 
 /// What a column holds.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl Kind {
                 let ten_to = 10_i128.checked_pow(u32::try_from(zeros).ok()?)?;
                 self.fitting(signed(i128::from(digits).checked_mul(ten_to)?)).ok()
             }
-            Kind::Single if digits <= SINGLE_EXACT_MAX => {
+            Kind::Single if digits <= EXACT_IN_SINGLE => {
                 // Both are exact, so it is rounded once.
                 let magnitude = digits as f32 / TEN_TO_SINGLE.get(places)?;
                 Some(Value::Single(if negative { -magnitude } else { magnitude }))
