@@ -92,7 +92,7 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
 }
 
 /// How often a file is created that other processes take for a leftover, a number of tries.
-const CREATE_TRIES_MAX: usize = 8;
+const CREATE_TRIES_MAX: usize = 32;
 
 /// The computer's own file systems.
 #[derive(Copy, Clone, Debug, Default)]
