@@ -1,5 +1,6 @@
 //! A job as a program: options in, outputs, a page and a status line out, an exit code at the end.
 
+mod announcements;
 mod asked;
 mod beside;
 mod hosts;
@@ -8,7 +9,6 @@ pub(crate) mod keeping;
 pub(crate) mod place;
 mod settings;
 mod trouble;
-mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -28,6 +28,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_sim::command_line::one_line;
 
+use self::announcements::{conclude, introduce};
 pub(crate) use self::asked::Asked;
 use self::beside::Beside;
 pub(crate) use self::hosts::host_addresses;
@@ -38,7 +39,6 @@ pub(crate) use self::settings::kafka_settings;
 use self::settings::report;
 pub(crate) use self::trouble::{NOT_NOW, STOPPED_EARLY, Trouble, UNREADABLE};
 use self::trouble::{UNUSABLE, no_page, trouble};
-use self::words::{conclude, introduce};
 use crate::demonstration::World;
 use crate::doctor::{self, DOCTOR};
 use crate::options::Options;

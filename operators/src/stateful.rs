@@ -43,6 +43,7 @@ pub mod frame;
 mod grouping;
 mod interval_join;
 mod join_side;
+mod lateness;
 mod pairs;
 pub(crate) mod rejected;
 mod result_rows;

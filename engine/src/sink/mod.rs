@@ -23,7 +23,7 @@ mod parquet;
 mod recovery;
 mod rejected;
 mod rolling;
-mod shown;
+mod visible_epoch;
 
 use std::io;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::latest_json::{LATEST_JSON, document};
 use super::names::{DateFolder, FileName, HiddenName};
-use super::shown::Shown;
+use super::visible_epoch::VisibleEpoch;
 use crate::checkpoint::manifest::OutputIdentity;
 use crate::run_id::RunId;
 use crate::store::{Directory, EntryKind, StoreError};
@@ -150,7 +150,7 @@ pub fn prepare(
 
 fn remove_all_hidden(staging: &Directory) -> Result<(), StoreError> {
     remove_hidden(staging, |_| true)?;
-    for entry in staging.list()?.into_iter().filter(|entry| Shown::is_note(&entry.name)) {
+    for entry in staging.list()?.into_iter().filter(|entry| VisibleEpoch::is_note(&entry.name)) {
         staging.remove_file(&entry.name)?;
     }
     Ok(())

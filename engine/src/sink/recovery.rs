@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::names::FileName;
 use super::output_dir::{STAGING, dates, files, remove_hidden};
-use super::shown::Shown;
+use super::visible_epoch::VisibleEpoch;
 use super::{FileFault, LostFile};
 use crate::outputs::{Recovery, Staged};
 use crate::report::Report;
@@ -88,7 +88,7 @@ impl Files<'_> {
         }
         self.remove_later(recovery)?;
         if let Some(epoch) = recovery.epoch {
-            Shown { job: recovery.job, epoch }.note(self.staging, process)?;
+            VisibleEpoch { job: recovery.job, epoch }.note(self.staging, process)?;
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Files<'_> {
             return Ok(true);
         }
         let process = staged.name.parse().map_or(process, |name: FileName| name.process);
-        let shown = Shown::noted(self.staging, process)?;
+        let shown = VisibleEpoch::noted(self.staging, process)?;
         Ok(shown.is_some_and(|shown| {
             shown.job == recovery.job && recovery.epoch.is_some_and(|epoch| epoch <= shown.epoch)
         }))
@@ -217,7 +217,7 @@ pub fn show_staged<'a>(
     {
         for (output, process) in shown {
             let staging = out.subdirectory(STAGING)?.subdirectory(&output)?;
-            Shown { job: recovery.job, epoch }.note(&staging, process)?;
+            VisibleEpoch { job: recovery.job, epoch }.note(&staging, process)?;
         }
     }
     Ok(lost)

@@ -10,6 +10,7 @@ use strandline_plan::flow::FlowType;
 use strandline_plan::node::Operator;
 use strandline_plan::operator::WindowAggregate as Node;
 
+use super::lateness::Fate;
 use super::rejected::{LateRows, SourceNames};
 use super::result_rows::{Result as Row, ResultRows};
 use super::{Output, Part, Size};
@@ -41,17 +42,6 @@ pub(crate) struct Grouping {
     pub(crate) aggregates: Aggregates,
     rows: ResultRows,
     late: LateRows,
-}
-
-/// What becomes of a row that a window is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate<P> {
-    /// It goes there.
-    Kept(P),
-    /// It is late for all of its windows.
-    Late,
-    /// It is in no window.
-    Outside,
 }
 
 /// The rows of a batch that go somewhere, with their keys.

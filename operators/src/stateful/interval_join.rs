@@ -13,13 +13,13 @@ use strandline_plan::node::Operator;
 use strandline_plan::operator::{Bound, IntervalJoin as Node, JoinKind};
 
 use self::latest::Latest;
-use super::grouping::{Fate, MakeError, of_part, to_parts};
-use super::join_side::{Row, Side};
+use super::grouping::{MakeError, of_part, to_parts};
+use super::join_side::{Row, Side, Sides, units};
+use super::lateness::{Fate, late_by_their_own_time};
 use super::pairs::{PairFormat, Pairs};
 use super::rejected::SourceNames;
-use super::session_aggregate::late_by_their_own_time;
 use super::{Output, Part, Progress, Size, Stateful};
-use crate::batch::{Batch, Times};
+use crate::batch::Batch;
 use crate::expr::{EvaluateError, Evaluator};
 use crate::key::KeyTable;
 use crate::time::{EventTime, millis};
@@ -118,20 +118,6 @@ impl<B> Default for Stored<B> {
     }
 }
 
-/// The unit in which times of both sides are compared: the finer one, at least milliseconds.
-pub(crate) fn unit_of_both(left: &FlowType, right: &FlowType) -> TimeUnit {
-    let rank = |unit: &TimeUnit| match unit {
-        TimeUnit::Second | TimeUnit::Millisecond => 0,
-        TimeUnit::Microsecond => 1,
-        TimeUnit::Nanosecond => 2,
-    };
-    let units = [left, right].into_iter().filter_map(|flow| Some(flow.time.as_ref()?.unit));
-    match units.max_by_key(rank) {
-        Some(TimeUnit::Second) | None => TimeUnit::Millisecond,
-        Some(unit) => unit,
-    }
-}
-
 impl IntervalJoin {
     /// Of a node of a plan, which reads rows of such flows. `sources` are the names of the plan's
     /// sources.
@@ -146,10 +132,8 @@ impl IntervalJoin {
         sources: SourceNames,
     ) -> Result<Self, MakeError> {
         let output = node.check(&[left, right])?;
-        let on = node.of.bind(left, right)?;
-        let (of_left, of_right) = (on.iter().map(|on| &on.left), on.iter().map(|on| &on.right));
-        let unit = unit_of_both(left, right);
-        let per_millis = Times::new([], unit).per_millis();
+        let Sides { both: sides, unit, per_millis } =
+            Sides::new(&node.of, &output, left, right, sources)?;
         let units = |length| millis(length).saturating_mul(per_millis);
         let constant = |bound: &Bound| match bound {
             Bound::After(length) => Some(units(*length)),
@@ -164,10 +148,7 @@ impl IntervalJoin {
         };
         Ok(Self {
             kind: node.of.kind,
-            sides: [
-                Side::new(0, of_left, left, output.late.as_ref(), SourceNames::clone(&sources))?,
-                Side::new(1, of_right, right, output.late_right.as_ref(), sources)?,
-            ],
+            sides,
             // The plan has refused any other.
             from: constant(&node.from).unwrap_or_default(),
             to,
@@ -443,9 +424,4 @@ impl Stateful for IntervalJoin {
         }
         size
     }
-}
-
-/// A time of progress in units of which a millisecond has so many.
-pub(crate) fn units(time: EventTime, per_millis: i64) -> i64 {
-    time.as_millis().saturating_mul(per_millis)
 }

@@ -1,18 +1,23 @@
-//! One side of a join: the keys of its rows, their bytes, and those that are late.
+//! The sides of a join: the keys of its rows, their bytes, and those that are late.
 
 use std::sync::Arc;
 
 use arrow_row::Rows;
+use arrow_schema::TimeUnit;
 use strandline_plan::expr::TypedExpr;
 use strandline_plan::flow::FlowType;
+use strandline_plan::node::Output as NodeOutput;
+use strandline_plan::operator::JoinOf;
 
 use super::Output;
-use super::grouping::{Fate, MakeError};
+use super::grouping::MakeError;
+use super::lateness::Fate;
 use super::rejected::{LateRows, SourceNames};
-use crate::batch::Batch;
+use crate::batch::{Batch, Times};
 use crate::expr::EvaluateError;
 use crate::key::{Key, Keys};
 use crate::row_format::RowFormat;
+use crate::time::EventTime;
 
 /// A row that is kept.
 pub(crate) type Row = Arc<[u8]>;
@@ -31,8 +36,59 @@ pub(crate) struct Prepared {
     rows: Rows,
 }
 
+/// Both sides of a join, and how their times are compared.
+pub(crate) struct Sides {
+    /// The left one, the right one.
+    pub(crate) both: [Side; 2],
+    pub(crate) unit: TimeUnit,
+    /// So many units are a millisecond.
+    pub(crate) per_millis: i64,
+}
+
+impl Sides {
+    /// Of a join of such flows, and what leaves it.
+    pub(crate) fn new(
+        join: &JoinOf,
+        output: &NodeOutput,
+        left: &FlowType,
+        right: &FlowType,
+        sources: SourceNames,
+    ) -> Result<Self, MakeError> {
+        let on = join.bind(left, right)?;
+        let (of_left, of_right) = (on.iter().map(|on| &on.left), on.iter().map(|on| &on.right));
+        let unit = unit_of_both(left, right);
+        Ok(Self {
+            both: [
+                Side::new(0, of_left, left, output.late.as_ref(), SourceNames::clone(&sources))?,
+                Side::new(1, of_right, right, output.late_right.as_ref(), sources)?,
+            ],
+            unit,
+            per_millis: Times::new([], unit).per_millis(),
+        })
+    }
+}
+
+/// The unit in which times of both sides are compared: the finer one, at least milliseconds.
+fn unit_of_both(left: &FlowType, right: &FlowType) -> TimeUnit {
+    let rank = |unit: &TimeUnit| match unit {
+        TimeUnit::Second | TimeUnit::Millisecond => 0,
+        TimeUnit::Microsecond => 1,
+        TimeUnit::Nanosecond => 2,
+    };
+    let units = [left, right].into_iter().filter_map(|flow| Some(flow.time.as_ref()?.unit));
+    match units.max_by_key(rank) {
+        Some(TimeUnit::Second) | None => TimeUnit::Millisecond,
+        Some(unit) => unit,
+    }
+}
+
+/// A time of progress in units of which a millisecond has so many.
+pub(crate) fn units(time: EventTime, per_millis: i64) -> i64 {
+    time.as_millis().saturating_mul(per_millis)
+}
+
 impl Side {
-    pub(crate) fn new<'a>(
+    fn new<'a>(
         input: usize,
         on: impl IntoIterator<Item = &'a TypedExpr>,
         flow: &FlowType,

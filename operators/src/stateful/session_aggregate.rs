@@ -7,7 +7,8 @@ use strandline_plan::flow::FlowType;
 use strandline_plan::operator::WindowAggregate as Node;
 use strandline_plan::window::Window;
 
-use super::grouping::{Fate, Grouping, MakeError, of_part, to_parts};
+use super::grouping::{Grouping, MakeError, of_part, to_parts};
+use super::lateness::late_by_their_own_time;
 use super::rejected::SourceNames;
 use super::result_rows::Result as Row;
 use super::sessions::{Sessions, end_millis};
@@ -131,19 +132,6 @@ impl SessionAggregate {
 /// How finely the times of a flow are counted, at least in milliseconds.
 pub(crate) fn per_millis(flow: &FlowType) -> i64 {
     flow.time.as_ref().map_or(1, |time| Times::new([], time.unit).per_millis().max(1))
-}
-
-/// The time of each row that is not before the watermark of its own partition.
-pub(crate) fn late_by_their_own_time(batch: &Batch, times: &Times) -> Vec<Fate<i64>> {
-    let exact = times.exact().iter();
-    let Some(origin) = batch.origin() else {
-        return exact.map(|time| Fate::Kept(*time)).collect();
-    };
-    let watermarks = origin.watermarks.iter().flat_map(|(rows, at)| rows.map(move |_| at));
-    let fate = |((exact, time), watermark): ((&i64, EventTime), EventTime)| {
-        if time < watermark { Fate::Late } else { Fate::Kept(*exact) }
-    };
-    exact.zip(times.iter()).zip(watermarks).map(fate).collect()
 }
 
 impl Stateful for SessionAggregate {

@@ -12,8 +12,9 @@ use strandline_plan::flow::FlowType;
 use strandline_plan::node::Operator;
 use strandline_plan::operator::{Direction, Rank, Top as Node};
 
-use super::grouping::{Fate, MakeError, of_part, to_parts};
+use super::grouping::{MakeError, of_part, to_parts};
 use super::join_side::Row;
+use super::lateness::Fate;
 use super::rejected::{LateRows, SourceNames, with_reasons};
 use super::result_rows::BATCH_ROWS_MAX;
 use super::session_aggregate::per_millis;

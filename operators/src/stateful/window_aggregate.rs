@@ -13,7 +13,8 @@ use strandline_plan::flow::FlowType;
 use strandline_plan::operator::WindowAggregate as Node;
 
 use super::edges::{Edges, Pane};
-use super::grouping::{Fate, Grouping, MakeError, of_part, to_parts};
+use super::grouping::{Grouping, MakeError, of_part, to_parts};
+use super::lateness::Fate;
 use super::rejected::SourceNames;
 use super::result_rows::Result as Row;
 use super::{Output, Part, Progress, Size, Stateful};

@@ -8,14 +8,14 @@ use strandline_plan::flow::FlowType;
 use strandline_plan::node::Operator;
 use strandline_plan::operator::{JoinKind, WindowJoin as Node};
 
-use super::grouping::{Fate, MakeError, of_part, to_parts};
-use super::interval_join::unit_of_both;
-use super::join_side::{Row, Side};
+use super::grouping::{MakeError, of_part, to_parts};
+use super::join_side::{Row, Side, Sides};
+use super::lateness::Fate;
 use super::pairs::{PairFormat, Pairs};
 use super::rejected::SourceNames;
 use super::windowed::{Content, Windowed};
 use super::{Output, Part, Progress, Size, Stateful};
-use crate::batch::{Batch, Times};
+use crate::batch::Batch;
 use crate::expr::EvaluateError;
 use crate::key::KeyTable;
 use crate::time::EventTime;
@@ -100,16 +100,11 @@ impl WindowJoin {
         sources: SourceNames,
     ) -> Result<Self, MakeError> {
         let output = node.check(&[left, right])?;
-        let on = node.of.bind(left, right)?;
-        let (of_left, of_right) = (on.iter().map(|on| &on.left), on.iter().map(|on| &on.right));
-        let unit = unit_of_both(left, right);
-        let per_millis = Times::new([], unit).per_millis();
+        let Sides { both: sides, unit, per_millis } =
+            Sides::new(&node.of, &output, left, right, sources)?;
         Ok(Self {
             kind: node.of.kind,
-            sides: [
-                Side::new(0, of_left, left, output.late.as_ref(), SourceNames::clone(&sources))?,
-                Side::new(1, of_right, right, output.late_right.as_ref(), sources)?,
-            ],
+            sides,
             keys: KeyTable::default(),
             windows: Windowed::new(&node.window, per_millis),
             unit,

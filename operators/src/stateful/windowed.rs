@@ -9,8 +9,7 @@ use hashbrown::HashMap;
 use strandline_plan::window::Window;
 
 use super::edges::Edges;
-use super::grouping::Fate;
-use super::session_aggregate::late_by_their_own_time;
+use super::lateness::{Fate, late_by_their_own_time};
 use super::sessions::{Closed, Sessions};
 use crate::batch::{Batch, Times};
 use crate::key::KeyTable;

@@ -14,7 +14,7 @@ use crate::report::Report;
 use crate::sink::names::{DateFolder, FileName};
 use crate::sink::output_dir::STAGING;
 use crate::sink::recovery::{self, Unrecovered};
-use crate::sink::shown::Shown;
+use crate::sink::visible_epoch::VisibleEpoch;
 use crate::sink::{Committed, FileFault, LostFile, SinkOptions};
 use crate::store::{Directory, StoreError};
 
@@ -229,7 +229,7 @@ impl CompleteFiles {
     /// Notes beside the hidden files up to which epoch they have been shown.
     fn note_shown(&mut self) -> Result<(), StoreError> {
         let Some(epoch) = self.unnoted else { return Ok(()) };
-        let shown = Shown { job: self.next_name.run, epoch };
+        let shown = VisibleEpoch { job: self.next_name.run, epoch };
         shown.note(&self.staging, self.next_name.process)?;
         self.unnoted = None;
         Ok(())

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, TimeUnit};
 
 use crate::batch::{Batch, Times};
 use crate::expr::{EvaluateError, Evaluator};
-use crate::stateful::grouping::Fate;
+use crate::stateful::lateness::Fate;
 
 /// The latest time of the right row of a pair.
 pub(super) enum Latest {

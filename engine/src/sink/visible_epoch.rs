@@ -7,7 +7,7 @@ use crate::store::{Directory, StoreError};
 /// is not there has been taken away by another program after it was shown, which it may; any other
 /// file that is not there is lost.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct VisibleEpoch {
     pub(super) job: RunId,
     pub(super) epoch: u64,
 }
@@ -15,20 +15,25 @@ pub(super) struct Shown {
 /// What the name of its file begins with.
 const SHOWN: &str = "shown-";
 
-impl Shown {
+impl VisibleEpoch {
     /// Notes it, in place of what was noted before.
     pub(super) fn note(self, staging: &Directory, process: usize) -> Result<(), StoreError> {
         let text = format!("{} {}\n", self.job, self.epoch);
-        staging.replace(&Shown::name(process), text.as_bytes())
+        staging.replace(&VisibleEpoch::name(process), text.as_bytes())
     }
 
     /// What a process has noted.
-    pub(super) fn noted(staging: &Directory, process: usize) -> Result<Option<Shown>, StoreError> {
-        let Some(bytes) = staging.read_if_there(&Shown::name(process))? else { return Ok(None) };
+    pub(super) fn noted(
+        staging: &Directory,
+        process: usize,
+    ) -> Result<Option<VisibleEpoch>, StoreError> {
+        let Some(bytes) = staging.read_if_there(&VisibleEpoch::name(process))? else {
+            return Ok(None);
+        };
         let text = String::from_utf8_lossy(&bytes);
         let fields = text.trim_end().split_once(' ');
         Ok(fields.and_then(|(job, epoch)| {
-            Some(Shown { job: job.parse().ok()?, epoch: epoch.parse().ok()? })
+            Some(VisibleEpoch { job: job.parse().ok()?, epoch: epoch.parse().ok()? })
         }))
     }
 
