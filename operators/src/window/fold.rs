@@ -15,9 +15,10 @@
 
 use super::held::HeldWindows;
 use super::index::PlacementSeed;
+use super::key_group::route;
 use super::lone::Lone;
 use super::shipment::{Content, PartialPane, Shipment};
-use super::slots::{Found, Slot, Slots, route};
+use super::slots::{Found, Slot, Slots};
 use super::{Tumbling, Window};
 use crate::aggregate::Aggregate;
 use crate::record::{Key, Offset, Partition};

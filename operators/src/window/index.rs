@@ -10,8 +10,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::KeyId;
 use super::near;
+
+/// The number of an entry: a slot, or a key's name.
+type EntryId = u32;
 
 /// Buckets of the smallest table.
 const BUCKETS_MIN: usize = 8;
@@ -55,14 +57,14 @@ impl std::fmt::Debug for PlacementSeed {
 #[derive(Copy, Clone, Debug)]
 struct Bucket {
     tag: u32,
-    id: KeyId,
+    id: EntryId,
 }
 
 impl Bucket {
-    const EMPTY: Bucket = Bucket { tag: 0, id: KeyId::MAX };
+    const EMPTY: Bucket = Bucket { tag: 0, id: EntryId::MAX };
 
     fn is_empty(self) -> bool {
-        self.id == KeyId::MAX
+        self.id == EntryId::MAX
     }
 }
 
@@ -102,7 +104,11 @@ impl Index {
 
     /// The id for which `is_it` holds among those with this hash. O(1).
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(KeyId) -> bool) -> Option<KeyId> {
+    pub(super) fn find(
+        &self,
+        hash: u64,
+        mut is_it: impl FnMut(EntryId) -> bool,
+    ) -> Option<EntryId> {
         let tag = self.tag(hash);
         let mut place = self.home(tag);
         while let Some(bucket) = self.buckets.get(place).filter(|bucket| !bucket.is_empty()) {
@@ -115,7 +121,7 @@ impl Index {
     }
 
     /// Adds an id. Amortised O(1).
-    pub(super) fn insert(&mut self, hash: u64, id: KeyId) {
+    pub(super) fn insert(&mut self, hash: u64, id: EntryId) {
         if self.buckets.len() * 3 < (self.len + 1) * 4 {
             let larger = vec![Bucket::EMPTY; (self.buckets.len() * 2).max(BUCKETS_MIN)];
             let buckets = std::mem::replace(&mut self.buckets, larger);
@@ -136,7 +142,7 @@ impl Index {
     }
 
     /// Takes away an id that has this hash. O(1).
-    pub(super) fn remove(&mut self, hash: u64, id: KeyId) {
+    pub(super) fn remove(&mut self, hash: u64, id: EntryId) {
         let mut hole = self.home(self.tag(hash));
         while self.buckets.get(hole).is_some_and(|bucket| bucket.id != id) {
             if self.buckets[hole].is_empty() {

@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::key_group::{KEY_GROUPS, KeyGroup};
 use super::near;
-use super::state::{KEY_GROUPS, KeyGroup};
 use crate::record::{Key, Offset, Partition};
 use crate::time::EventTime;
 
@@ -134,7 +134,7 @@ impl<V> Lone<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::window::slots::route;
+    use crate::window::key_group::route;
 
     #[test]
     fn records_of_a_group_come_together_in_their_order_with_their_keys() {

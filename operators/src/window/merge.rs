@@ -31,13 +31,14 @@ use timely::progress::operate::FrontierInterest;
 
 use super::covered::Covered;
 use super::index::PlacementSeed;
+use super::key_group::KeyGroup;
 use super::lone::{LoneBatch, LoneRecord};
 use super::names::{KeyId, Names, TOGETHER};
 use super::near;
 use super::open::OpenWindows;
 use super::panes::{Pane, Panes, Place};
 use super::shipment::{Content, PartialPane, Shipment};
-use super::state::{KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
+use super::state::{LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 use super::{EpochCount, Live, Pulse, Row, Span, Tumbling, Window, WindowKeys, Windowed};
 use crate::aggregate::Aggregate;
 use crate::record::Partition;

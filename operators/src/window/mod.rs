@@ -18,6 +18,7 @@ mod covered;
 mod fold;
 mod held;
 mod index;
+mod key_group;
 mod lone;
 mod merge;
 mod names;
@@ -34,8 +35,9 @@ mod unmerged;
 
 pub use fold::Fold;
 pub use index::PlacementSeed;
+pub use key_group::{KEY_GROUPS, KeyGroup};
 pub use shipment::Shipment;
-pub use state::{Cut, KEY_GROUPS, KeyGroup, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
+pub use state::{Cut, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 pub use tumbling::Tumbling;
 pub use unmerged::Unmerged;
 

@@ -14,10 +14,10 @@
 use smol_str::SmolStr;
 
 use super::index::{Index, PlacementSeed};
+use super::key_group::{KEY_GROUPS, KeyGroup, route};
 use super::near;
 use super::pages::Pages;
-use super::slots::{Slot, route};
-use super::state::{KEY_GROUPS, KeyGroup};
+use super::slots::Slot;
 use crate::record::{Key, Partition};
 
 /// A key of the merging side.

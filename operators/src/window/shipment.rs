@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::key_group::KeyGroup;
 use super::lone::LoneBatch;
 use super::slots::Slot;
-use super::state::KeyGroup;
 use crate::record::{Offset, Partition};
 use crate::time::EventTime;
 

@@ -12,7 +12,6 @@
 //! for long are forgotten now and then, so that the keys in use have them, not the first ones.
 
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::index::{Index, PlacementSeed};
 use crate::record::{Key, Partition};
@@ -32,12 +31,6 @@ const UNSEARCHED: u32 = 1 << 17;
 
 /// Of a slot that has not had a pane.
 const NOWHERE: u32 = u32::MAX;
-
-/// Which worker merges a key: the same in every process and build.
-#[inline]
-pub(super) fn route(key: Key<'_>) -> u64 {
-    xxh3_64(key.as_bytes())
-}
 
 /// What a sender keeps of a slot: a line of memory, with a key of up to 23 bytes.
 #[derive(Debug)]
@@ -121,7 +114,7 @@ impl Slots {
         }
     }
 
-    /// The slot of a key, whose [`route`] this is. Where hardly any key has one, most are not
+    /// The slot of a key, whose [`route`](super::key_group::route) this is. Where hardly any key has one, most are not
     /// looked up, and go by their names.
     #[inline]
     pub(super) fn slot(&mut self, route: u64, partition: Partition, key: Key<'_>) -> Found {
@@ -195,6 +188,7 @@ fn hash(route: u64, partition: Partition) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::window::key_group::route;
 
     fn slot(slots: &mut Slots, partition: u32, key: &str) -> Found {
         slots.slot(route(key.into()), Partition(partition), key.into())

@@ -2,9 +2,7 @@
 //!
 //! A cut is asked for on a stream of its own ([`Cut`]), and its copy leaves on another
 //! ([`Snapshot`]); what was kept of an earlier run comes in as a third ([`PaneState`]). The
-//! operator knows nothing of stores. Keys belong to a fixed number of groups, by a hash that is
-//! the same in every build, and a worker to the groups that are its number modulo the number of
-//! workers; so another number of workers can take over.
+//! operator knows nothing of stores.
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -12,47 +10,9 @@ use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::{Scope, StreamVec};
 
 use super::index::PlacementSeed;
-use super::slots::route;
 use super::unmerged::Unmerged;
 use super::{Pulse, Spans};
 use crate::time::{EventTime, Time};
-
-/// How many groups there are.
-pub const KEY_GROUPS: u16 = 256;
-
-/// A group of keys, from 0 to [`KEY_GROUPS`] - 1.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct KeyGroup(pub u16);
-
-impl KeyGroup {
-    /// The group of a key: the same in every process, build and version.
-    ///
-    /// ```
-    /// use strandline_operators::window::KeyGroup;
-    ///
-    /// assert_eq!(KeyGroup::of("device-abc123"), KeyGroup(222));
-    /// ```
-    pub fn of(key: &str) -> KeyGroup {
-        KeyGroup::of_route(route(key.into()))
-    }
-
-    /// From the middle of the hash: hash tables use its ends.
-    pub(crate) fn of_route(route: u64) -> KeyGroup {
-        KeyGroup(u16::from(route.to_le_bytes()[4]))
-    }
-
-    /// Its place in a list by group.
-    #[inline]
-    pub(super) fn index(self) -> usize {
-        usize::from(self.0)
-    }
-
-    /// Which of `workers` has the group.
-    pub fn worker(self, workers: usize) -> usize {
-        usize::from(self.0) % workers
-    }
-}
 
 /// Asks for a copy of the state at the end of an epoch.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
