@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::json::Metrics;
+use super::Metrics;
 use super::*;
 
 fn decoder() -> JsonFields<3> {

@@ -2,8 +2,9 @@
 //! compiled, the key borrowed from the payload.
 
 use crate::decode::cursor::Cursor;
-use crate::decode::json::{Field, Metrics, Names};
+use crate::decode::field::{Field, FieldNames};
 use crate::decode::layout::Layout;
+use crate::decode::metrics::Metrics;
 use crate::decode::scan::{self, Values};
 use crate::decode::{Decoded, TimeUnit};
 use crate::record::Key;
@@ -35,7 +36,7 @@ impl ReadTime for TimeUnit {
 /// Reads one payload, if it is of the usual kind.
 #[inline]
 pub(super) fn decode<'a, const N: usize, T: ReadTime>(
-    names: &Names<N>,
+    names: &FieldNames<N>,
     layout: &mut Layout<Field>,
     unit: T,
     payload: &'a [u8],

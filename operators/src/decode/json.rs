@@ -6,15 +6,13 @@
 //! everything else. It never rejects: whatever it does not know is decided by the strict path, so
 //! that a reason has one place where it is found. That both agree is a property test.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use crate::decode::field::{Field, FieldNames};
 use crate::decode::fixed::{self, InMilliseconds};
 use crate::decode::layout::Layout;
+use crate::decode::metrics::Metrics;
 use crate::decode::name::Name;
-use crate::decode::scan::Fields;
 use crate::decode::{DeadReason, Decode, Decoded, TimeUnit, strict};
 use crate::time::EventTime;
 
@@ -57,7 +55,7 @@ const UNIT_IS_MEANT_WITHIN: Duration = Duration::from_secs(86_400);
 /// ```
 #[derive(Clone, Debug)]
 pub struct JsonFields<const N: usize> {
-    names: Names<N>,
+    names: FieldNames<N>,
     layout: Layout<Field>,
     path: Path,
     unit: TimeUnit,
@@ -86,7 +84,7 @@ impl<const N: usize> JsonFields<N> {
         all.sort_unstable();
         assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "one name a field: {all:?}");
         JsonFields {
-            names: Names::new(key, time, metrics),
+            names: FieldNames::new(key, time, metrics),
             layout: Layout::default(),
             path: Path::FastMilliseconds,
             unit: TimeUnit::Milliseconds,
@@ -164,141 +162,5 @@ impl<const N: usize> JsonFields<N> {
             return Ok(decoded);
         }
         strict::decode(&self.names, self.unit, &mut self.unescaped_key, payload)
-    }
-}
-
-/// The names of the fields that are asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Names<const N: usize> {
-    key: Name,
-    time: Name,
-    metrics: [Name; N],
-}
-
-/// What a field of a payload is.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Field {
-    Key,
-    Time,
-    Metric(usize),
-    Ignored,
-}
-
-impl<const N: usize> Names<N> {
-    pub(super) fn new(key: &str, time: &str, metrics: [&str; N]) -> Names<N> {
-        Names { key: key.into(), time: time.into(), metrics: metrics.map(Name::from) }
-    }
-}
-
-impl<const N: usize> Fields for Names<N> {
-    type Field = Field;
-
-    /// Linear in `N`.
-    fn field(&self, name: &[u8]) -> Field {
-        let is = |wanted: &Name| wanted.is(name);
-        if is(&self.key) {
-            Field::Key
-        } else if is(&self.time) {
-            Field::Time
-        } else {
-            self.metrics.iter().position(is).map_or(Field::Ignored, Field::Metric)
-        }
-    }
-
-    /// There is no branch on which one it is: in records whose order varies, it would be guessed
-    /// wrongly.
-    #[inline(always)]
-    fn recognise(&self, block: u128) -> Option<(Field, usize)> {
-        let mut found = None;
-        for (index, name) in self.metrics.iter().enumerate() {
-            if let Some(bytes) = name.begins(block) {
-                found = Some((Field::Metric(index), bytes));
-            }
-        }
-        if let Some(bytes) = self.time.begins(block) {
-            found = Some((Field::Time, bytes));
-        }
-        if let Some(bytes) = self.key.begins(block) {
-            found = Some((Field::Key, bytes));
-        }
-        found
-    }
-}
-
-/// The metrics of one record: `N` numbers, each of which may be absent.
-///
-/// It takes 8 bytes a metric. Two are equal if they are equal to the last bit (`0.0` is not
-/// `-0.0`).
-///
-/// ```
-/// use strandline_operators::decode::Metrics;
-///
-/// let metrics = Metrics::from([Some(24.7), None]);
-/// assert_eq!((metrics.get(0), metrics.get(1)), (Some(24.7), None));
-/// ```
-#[derive(Copy, Clone, Serialize, Deserialize)]
-#[serde(into = "Vec<f64>", try_from = "Vec<f64>")]
-pub struct Metrics<const N: usize> {
-    // NaN stands for absent: JSON has no NaN.
-    values: [f64; N],
-}
-
-impl<const N: usize> Metrics<N> {
-    /// The metric of the field that was named at `index`; `None` if it is absent.
-    ///
-    /// # Panics
-    ///
-    /// If `index` is not below `N`.
-    #[inline]
-    pub fn get(&self, index: usize) -> Option<f64> {
-        let value = self.values[index];
-        (!value.is_nan()).then_some(value)
-    }
-
-    pub(super) const ABSENT: Metrics<N> = Metrics { values: [f64::NAN; N] };
-
-    #[inline]
-    pub(super) fn set(&mut self, index: usize, value: Option<f64>) {
-        self.values[index] = value.unwrap_or(f64::NAN);
-    }
-}
-
-impl<const N: usize> From<[Option<f64>; N]> for Metrics<N> {
-    /// NaN counts as absent.
-    fn from(values: [Option<f64>; N]) -> Metrics<N> {
-        Metrics { values: values.map(|value| value.unwrap_or(f64::NAN)) }
-    }
-}
-
-impl<const N: usize> From<Metrics<N>> for Vec<f64> {
-    /// NaN stands for an absent metric.
-    fn from(metrics: Metrics<N>) -> Vec<f64> {
-        metrics.values.to_vec()
-    }
-}
-
-impl<const N: usize> TryFrom<Vec<f64>> for Metrics<N> {
-    type Error = String;
-
-    fn try_from(values: Vec<f64>) -> Result<Metrics<N>, String> {
-        let found = values.len();
-        let values =
-            values.try_into().map_err(|_| format!("{N} metrics, and {found} were sent"))?;
-        Ok(Metrics { values })
-    }
-}
-
-impl<const N: usize> PartialEq for Metrics<N> {
-    fn eq(&self, other: &Self) -> bool {
-        let bits = |metrics: &Self, index| metrics.get(index).map(f64::to_bits);
-        (0..N).all(|index| bits(self, index) == bits(other, index))
-    }
-}
-
-impl<const N: usize> Eq for Metrics<N> {}
-
-impl<const N: usize> fmt::Debug for Metrics<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries((0..N).map(|index| self.get(index))).finish()
     }
 }

@@ -6,9 +6,11 @@
 #[cfg(test)]
 mod agreement;
 mod cursor;
+mod field;
 mod fixed;
 mod json;
 mod layout;
+mod metrics;
 mod name;
 mod number;
 mod rfc3339;
@@ -27,7 +29,8 @@ use timely::ExchangeData;
 use crate::record::Key;
 use crate::time::EventTime;
 
-pub use json::{JsonFields, Metrics};
+pub use json::JsonFields;
+pub use metrics::Metrics;
 pub use time_unit::{NoTimeUnit, TimeUnit};
 
 /// What a decoder read from one payload; the key is borrowed from the payload or from the decoder.

@@ -10,14 +10,15 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::decode::json::{Field, Metrics, Names};
+use crate::decode::field::{Field, FieldNames};
+use crate::decode::metrics::Metrics;
 use crate::decode::scan::Fields;
 use crate::decode::{DeadReason, Decoded, KEY_BYTES_MAX, LEVELS_MAX, TimeUnit, number, rfc3339};
 use crate::time::EventTime;
 
 /// Reads one payload; `unescaped_key` is where a key is put that cannot be borrowed.
 pub(super) fn decode<'a, const N: usize>(
-    names: &Names<N>,
+    names: &FieldNames<N>,
     unit: TimeUnit,
     unescaped_key: &'a mut String,
     payload: &'a [u8],

@@ -3,7 +3,7 @@
 
 mod syntax;
 
-use super::json::{Metrics, Names};
+use super::field::FieldNames;
 use super::layout::{Layout, Plan};
 use super::*;
 
@@ -407,7 +407,7 @@ fn one_bad_byte_anywhere_loses_exactly_one_record() {
 
 #[test]
 fn usual_records_do_not_need_the_strict_path() {
-    let names = Names::new("id", "ts", ["a", "b"]);
+    let names = FieldNames::new("id", "ts", ["a", "b"]);
     let deep = USUAL.replace('}', &format!(r#","o":{}{}}}"#, "[".repeat(127), "]".repeat(127)));
     for payload in [
         USUAL,
@@ -432,7 +432,7 @@ fn usual_records_do_not_need_the_strict_path() {
 
 #[test]
 fn a_change_of_layout_is_learned() {
-    let names = Names::new("id", "ts", ["a", "b"]);
+    let names = FieldNames::new("id", "ts", ["a", "b"]);
     let mut layout = Layout::default();
     let spaced = USUAL.replace(':', ": ").replace(',', ",\n    ");
     let reversed = r#"{"b":-3,"a":24.7,"ts":1730638574123,"id":"device-1"}"#;
