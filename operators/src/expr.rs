@@ -51,13 +51,14 @@ mod calendar;
 mod cast;
 mod column;
 mod compare;
+mod compile;
 mod condition;
 mod decimal;
 mod evaluate;
 mod failed;
 mod function;
-mod logic;
 mod node;
+mod operands;
 mod room;
 mod rows;
 #[cfg(test)]
@@ -71,6 +72,7 @@ use arrow_schema::{ArrowError, DataType};
 use arrow_select::nullif::nullif;
 use strandline_plan::expr::TypedExpr;
 
+use self::compile::compile;
 pub use self::condition::{Condition, Mask};
 use self::evaluate::Input;
 pub use self::failed::{Failed, Failure, Reason};
@@ -128,7 +130,7 @@ impl Evaluator {
     /// If a constant has no value of its type, or a function of the program was not made by
     /// [`function`].
     pub fn new(expr: &TypedExpr) -> Result<Self, EvaluateError> {
-        Ok(Self { root: Node::new(expr)? })
+        Ok(Self { root: compile(expr)? })
     }
 
     /// The type of its columns.

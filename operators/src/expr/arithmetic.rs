@@ -15,19 +15,10 @@ use arrow_schema::{ArrowError, DataType};
 use strandline_plan::expr::BinaryOperator;
 
 use super::column::{Column, retype, typed};
-use super::failed::{Failed, Reason};
+use super::failed::{BY_ZERO, Failed, OVERFLOW};
+use super::operands::Operands;
 use super::rows::{primitives, some};
 use super::{EvaluateError, cast, decimal};
-
-pub(super) const OVERFLOW: Reason = Reason::Borrowed("the result does not fit its type");
-pub(super) const BY_ZERO: Reason = Reason::Borrowed("division by zero");
-
-/// Both sides of an operator.
-pub(super) struct Operands<'a> {
-    pub(super) left: &'a Column,
-    pub(super) right: &'a Column,
-    pub(super) rows: usize,
-}
 
 /// `left operator right` in the type that the plan gave the result.
 pub(super) fn arithmetic(

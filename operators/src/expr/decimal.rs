@@ -8,9 +8,9 @@ use arrow_buffer::i256;
 use arrow_schema::DataType;
 use strandline_plan::expr::BinaryOperator;
 
-use super::arithmetic::{BY_ZERO, OVERFLOW, Operands};
 use super::column::Column;
-use super::failed::Failed;
+use super::failed::{BY_ZERO, Failed, OVERFLOW};
+use super::operands::Operands;
 use super::rows::{primitives, some};
 
 /// `10^exponent`; None where it has more than 38 digits.

@@ -1,5 +1,7 @@
 //! The values of a node for some rows.
 
+mod logic;
+
 use std::sync::Arc;
 
 use arrow_arith::boolean;
@@ -13,7 +15,8 @@ use super::column::Column;
 use super::failed::Failed;
 use super::function::Call;
 use super::node::{Kind, Node};
-use super::{EvaluateError, arithmetic, cast, compare, logic};
+use super::operands::Operands;
+use super::{EvaluateError, arithmetic, cast, compare};
 
 /// The rows that an expression is computed for.
 pub(super) struct Input<'a> {
@@ -75,7 +78,7 @@ impl Node {
                 Column::Rows(if operator.is_comparison() {
                     Arc::new(compare::compare(&left, *operator, &right)?)
                 } else {
-                    let operands = arithmetic::Operands { left: &left, right: &right, rows };
+                    let operands = Operands { left: &left, right: &right, rows };
                     arithmetic::arithmetic(&operands, *operator, &self.data_type, failed)?
                 })
             }

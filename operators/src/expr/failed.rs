@@ -8,6 +8,11 @@ use arrow_array::BooleanArray;
 /// Why a row could not be computed, in a few words: `division by zero`.
 pub type Reason = Cow<'static, str>;
 
+/// Of a result that is too large, or too small.
+pub(super) const OVERFLOW: Reason = Reason::Borrowed("the result does not fit its type");
+/// Of a quotient.
+pub(super) const BY_ZERO: Reason = Reason::Borrowed("division by zero");
+
 /// A row that could not be computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

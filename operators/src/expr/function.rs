@@ -15,7 +15,6 @@ use self::pattern::Constant;
 use super::EvaluateError;
 use super::column::Column;
 use super::failed::Failed;
-use super::node::{Kind, Node};
 
 /// A function of the library, ready to be called.
 pub(super) struct Function {
@@ -57,11 +56,12 @@ fn all() -> impl Iterator<Item = &'static Entry> {
 }
 
 impl Function {
-    pub(super) fn new(name: &str, arguments: &[Node]) -> Result<Self, EvaluateError> {
+    /// The function of this name; `second` is its second argument, where that is a constant.
+    pub(super) fn new(name: &str, second: Option<&ArrayRef>) -> Result<Self, EvaluateError> {
         let compute = all().find(|(known, _)| *known == name).map(|(_, compute)| *compute);
         let compute = compute.ok_or_else(|| EvaluateError::Unknown(format!("{name}()")))?;
-        let pattern = match (compute, arguments.get(1).map(|argument| &argument.kind)) {
-            (Compute::Pattern(_), Some(Kind::Constant(array))) => {
+        let pattern = match (compute, second) {
+            (Compute::Pattern(_), Some(array)) => {
                 let texts = array.as_string::<i32>();
                 texts.iter().next().flatten().map(pattern::compiled)
             }

@@ -12,12 +12,12 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::filter::FilterBuilder;
 
-use super::EvaluateError;
-use super::column::Column;
-use super::evaluate::Input;
-use super::failed::Failed;
-use super::node::Node;
-use super::room::gather;
+use super::Input;
+use crate::expr::EvaluateError;
+use crate::expr::column::Column;
+use crate::expr::failed::Failed;
+use crate::expr::node::Node;
+use crate::expr::room::gather;
 
 /// The values of a node for a selection of rows.
 struct Part {

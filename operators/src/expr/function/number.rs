@@ -11,10 +11,10 @@ use super::Compute::Plain;
 use super::round::{self, Rounding};
 use super::{Call, Computed, Entry};
 use crate::expr::EvaluateError;
-use crate::expr::arithmetic::OVERFLOW;
 use crate::expr::cast::with_integer_type;
 use crate::expr::column::typed;
 use crate::expr::decimal::{fits, power_of_ten};
+use crate::expr::failed::OVERFLOW;
 use crate::expr::rows::{primitives, some};
 
 pub(super) const FUNCTIONS: &[Entry] = &[

@@ -8,10 +8,10 @@ use arrow_schema::DataType;
 
 use super::{Call, Computed};
 use crate::expr::EvaluateError;
-use crate::expr::arithmetic::OVERFLOW;
 use crate::expr::cast::with_integer_type;
 use crate::expr::column::{Column, typed};
 use crate::expr::decimal::{divide_rounded, fits, power_of_ten};
+use crate::expr::failed::OVERFLOW;
 use crate::expr::rows::{primitives, some};
 
 /// Which number is taken of the two that are nearest.

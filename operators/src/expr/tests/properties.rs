@@ -11,8 +11,9 @@ use strandline_plan::literal::Literal;
 
 use super::{batch, outcomes};
 use crate::expr::Failed;
-use crate::expr::arithmetic::{Operands, by_kernel, by_row};
+use crate::expr::arithmetic::{by_kernel, by_row};
 use crate::expr::column::Column;
+use crate::expr::operands::Operands;
 
 /// A value of a row, or why it has none.
 type Value = Result<Option<i64>, &'static str>;
