@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
-use strandline_operators::record::Rejected;
+use strandline_operators::rejected::Rejected;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{Fold, PlacementSeed, Shipment, Tumbling, Unmerged};
 use timely::dataflow::channels::pact::Pipeline;

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strandline_operators::record::Rejected;
+use strandline_operators::rejected::Rejected;
 use strandline_operators::window::Row;
 
 pub use crate::checkpoint::manifest::{OutputCut, Pending, Staged};

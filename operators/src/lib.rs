@@ -10,8 +10,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`time`] | [`EventTime`](time::EventTime), and [`Time`](time::Time), the product that a dataflow counts progress in |
-//! | [`record`] | a message of a partition, an event, a batch of events, a rejected record |
+//! | [`record`] | a message of a partition, an event, a batch of events |
 //! | [`decode`] | bytes to an event, or a reason why not |
+//! | [`rejected`] | records that were not accepted |
 //! | [`watermark`] | how far each partition is in event time, and what is late |
 //! | [`epochs`] | stepping through epochs: what operators with state have in common |
 //! | [`window`] | windows over a stream of events: local partials, exchange by key, merge |
@@ -43,6 +44,7 @@ pub mod expr;
 #[cfg(feature = "batch")]
 pub mod key;
 pub mod record;
+pub mod rejected;
 #[cfg(feature = "batch")]
 mod row_format;
 #[cfg(feature = "batch")]

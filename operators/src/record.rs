@@ -1,5 +1,4 @@
-//! What flows: a message as the log holds it, the event that was read from it, batches of events,
-//! and records that were not accepted.
+//! What flows: a message as the log holds it, the event that was read from it, batches of events.
 //!
 //! An event's key is a string of a few bytes. Allocating it for every record costs more than
 //! decoding does, and freeing it on another worker costs more again (measured), so a batch keeps
@@ -8,7 +7,6 @@
 use serde::{Deserialize, Serialize};
 use timely::container::Accountable;
 
-use crate::decode::DeadReason;
 use crate::time::EventTime;
 
 /// An owned key, as rows carry it: up to 23 bytes without an allocation, more of them shared.
@@ -213,43 +211,6 @@ impl<V> Accountable for Events<V> {
     fn record_count(&self) -> i64 {
         i64::try_from(self.events.len()).expect("a batch is small")
     }
-}
-
-/// Why a record is in none of the windows.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Rejection {
-    /// Its windows were over, by the watermark of its own partition.
-    Late,
-    /// It could not be read as asked.
-    Dead(DeadReason),
-}
-
-impl Rejection {
-    /// The code that outputs carry.
-    pub fn code(self) -> &'static str {
-        match self {
-            Rejection::Late => "late",
-            Rejection::Dead(reason) => reason.code(),
-        }
-    }
-}
-
-/// A record that was not accepted, with its original bytes and its origin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejected {
-    /// Where it was read.
-    pub partition: Partition,
-    /// Where in the partition.
-    pub offset: Offset,
-    /// The timestamp that the log kept with it.
-    pub log_timestamp: Option<EventTime>,
-    /// Its event time, where that could be read (late records).
-    pub event_time: Option<EventTime>,
-    /// Why.
-    pub rejection: Rejection,
-    /// The original bytes; `None` for a null payload. Of a message that is too large, the first part
-    /// and a line that says how many bytes it has.
-    pub payload: Option<Vec<u8>>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use strandline_operators::record::Rejected;
+use strandline_operators::rejected::Rejected;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{LAST_EPOCH, Snapshot};
 use timely::dataflow::channels::pact::Pipeline;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use strandline_operators::record::Rejected;
+use strandline_operators::rejected::Rejected;
 use strandline_operators::window::{Row, Snapshot};
 use timely::scheduling::activate::SyncActivator;
 

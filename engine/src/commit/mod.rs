@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use strandline_operators::record::Rejected;
+use strandline_operators::rejected::Rejected;
 use strandline_operators::window::{LAST_EPOCH, Snapshot};
 
 use self::cut::Sealing;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
-use strandline_operators::record::{Message, Offset, Partition, Rejected, Rejection};
+use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::rejected::{Rejected, Rejection};
 use strandline_operators::time::EventTime;
 use strandline_operators::watermark::PartitionWatermark;
 use strandline_operators::window::Fold;

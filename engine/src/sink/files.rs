@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strandline_operators::record::{Rejected, Rejection};
+use strandline_operators::rejected::{Rejected, Rejection};
 use strandline_operators::window::Tumbling;
 
 use super::{FinalRowsFiles, ParquetCodec, RejectedFiles, Roll, SinkOptions};

@@ -19,7 +19,8 @@ use arrow_array::{Int32Array, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::file::properties::{EnabledStatistics, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
-use strandline_operators::record::{Offset, Partition, Rejected};
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::rejected::Rejected;
 use strandline_operators::time::EventTime;
 
 use super::SinkOptions;

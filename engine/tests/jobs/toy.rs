@@ -13,7 +13,8 @@ use strandline_engine::table::Table;
 use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
-use strandline_operators::record::{Partition, Rejected};
+use strandline_operators::record::Partition;
+use strandline_operators::rejected::Rejected;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::{Row, Tumbling};
 

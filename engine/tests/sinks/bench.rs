@@ -16,7 +16,8 @@ use strandline_engine::sink::{FinalRowsFiles, ParquetCodec, Roll, RunId, SinkOpt
 use strandline_engine::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use strandline_engine::table::Table;
 use strandline_engine::view::Snapshot;
-use strandline_operators::record::{Offset, Partition, Rejected, Rejection};
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::rejected::{Rejected, Rejection};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::{Row, Span, Spans, Window};
 use tempfile::TempDir;

@@ -11,7 +11,8 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use strandline_engine::outputs::Output as _;
 use strandline_engine::sink::{ParquetCodec, RejectedFiles};
 use strandline_operators::decode::DeadReason;
-use strandline_operators::record::{Offset, Rejected, Rejection};
+use strandline_operators::record::Offset;
+use strandline_operators::rejected::{Rejected, Rejection};
 use strandline_operators::time::EventTime;
 
 use crate::bench::{Bench, by_folder, count, rejected, row, some_rows};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use strandline_engine::outputs::{OpenOutputs, Output as _, Outputs as _};
 use strandline_engine::sink::{FileOutputs, Roll, RunId};
 use strandline_operators::decode::DeadReason;
-use strandline_operators::record::Rejection;
+use strandline_operators::rejected::Rejection;
 use strandline_operators::window::Tumbling;
 
 use crate::bench::{Bench, Output, count, rejected, some_rows, table};

@@ -9,7 +9,7 @@ use strandline_engine::sink::{
     Existing, OutputDirError, RejectedFiles, RunId, has_rows, identify, identity, prepare,
 };
 use strandline_engine::store::Directory;
-use strandline_operators::record::Rejection;
+use strandline_operators::rejected::Rejection;
 use strandline_operators::time::EventTime;
 
 use crate::bench::{Bench, rejected, row, snapshot, some_rows};

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use strandline_operators::record::{Offset, Partition, Rejection};
+use strandline_operators::record::{Offset, Partition};
+use strandline_operators::rejected::Rejection;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::{PaneState, Row, Tumbling, Window};
 
