@@ -17,7 +17,6 @@ use strandline_sim::embedded::EmbeddedBroker;
 use strandline_sim::fleet::{Fleet, FleetOptions};
 use strandline_sim::producer::{Amount, FleetProducer, Pace, ProducerOptions, ReaderBound, Report};
 
-use crate::kafka_options;
 use crate::options::Options;
 
 /// Partitions of a topic that a demonstration creates.
@@ -197,7 +196,7 @@ impl World {
             None => {
                 let mut producer = ProducerOptions::new(&self.bootstrap, &options.topic);
                 producer.kafka_options =
-                    kafka_options::of_connection(options).map_err(anyhow::Error::msg)?;
+                    options.kafka_connection_properties().map_err(anyhow::Error::msg)?;
                 (producer, None)
             }
         };

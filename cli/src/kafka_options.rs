@@ -10,9 +10,6 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use strandline_engine::source::kafka::{is_property, is_secret};
 
-use crate::options::Options;
-use crate::text_file;
-
 /// A property of the client. Its value is not shown where it is a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaOption {
@@ -90,37 +87,9 @@ fn not_a_pair(command: &Command, argument: Option<&Arg>, what: &str) -> clap::Er
     clap::Error::raw(ErrorKind::ValueValidation, line).with_cmd(command)
 }
 
-/// All properties that `options` give, the weakest first: those of `--kafka-config`, of
-/// `--kafka-option-file`, of `--kafka-option`.
-///
-/// # Errors
-///
-/// A file that cannot be read, or a line of it that is no property; in one line, without its text.
-pub fn all(options: &Options) -> Result<Vec<(String, String)>, String> {
-    let mut all = Vec::new();
-    for path in &options.kafka_config {
-        let wrong = |what: &str| format!("--kafka-config {}: {what}", path.display());
-        let text = text_file::read(path).map_err(|what| wrong(&what))?;
-        all.extend(properties(&text).map_err(|what| wrong(&what))?);
-    }
-    for KafkaOptionFile { name, path } in &options.kafka_option_file {
-        let text = text_file::read(path)
-            .map_err(|what| format!("--kafka-option-file {name}={}: {what}", path.display()))?;
-        let value = text.trim_end();
-        if value.is_empty() {
-            let path = path.display();
-            return Err(format!("--kafka-option-file {name}={path}: the file is empty"));
-        }
-        all.push((name.clone(), value.to_owned()));
-    }
-    let given = options.kafka_option.iter().cloned();
-    all.extend(given.flat_map(listed));
-    Ok(all)
-}
-
 /// Takes apart what was given as one value: a variable can only be set once. A comma, or the end of a
 /// line, begins another property where the name of one and `=` come next.
-fn listed(given: KafkaOption) -> Vec<(String, String)> {
+pub(crate) fn listed(given: KafkaOption) -> Vec<(String, String)> {
     let (mut name, mut value) = (given.name, String::new());
     let mut listed = Vec::new();
     for part in given.value.split_inclusive([',', '\n']) {
@@ -138,22 +107,9 @@ fn listed(given: KafkaOption) -> Vec<(String, String)> {
     listed
 }
 
-/// Those of [`all`] that concern the connection, which every client of the same broker needs.
-///
-/// # Errors
-///
-/// As of [`all`].
-pub fn of_connection(options: &Options) -> Result<Vec<(String, String)>, String> {
-    let is_of_connection = |name: &str| {
-        let prefixes = ["sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "security.", "broker."];
-        prefixes.iter().any(|prefix| name.starts_with(prefix))
-    };
-    Ok(all(options)?.into_iter().filter(|(name, _)| is_of_connection(name)).collect())
-}
-
 /// The properties of a file as Kafka's own tools and providers write them: `name=value` lines;
 /// empty lines and lines that begin with `#` or `!` are comments.
-fn properties(text: &str) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn properties(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut properties = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -5,6 +5,7 @@ mod check;
 mod environment;
 mod file;
 mod ineffective;
+mod kafka;
 mod value_check;
 mod values;
 

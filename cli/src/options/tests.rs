@@ -163,11 +163,11 @@ fn properties_come_from_files_and_the_command_line_wins() {
     let password = format!("sasl.password={}", directory.path().join("password").display());
     let line = ["--kafka-config", config.to_str().unwrap(), "--kafka-option-file", &password];
     let options = read(&[&line[..], &["--kafka-option", "sasl.username=other"]].concat());
-    let all = crate::kafka_options::all(&options.unwrap()).unwrap();
+    let all = options.unwrap().kafka_properties().unwrap();
     let last = |name: &str| all.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     assert_eq!(last("sasl.password"), Some("hunter2"));
     assert_eq!(last("sasl.username"), Some("other"));
     let absent = read(&["--kafka-option-file", "sasl.password=/no/such/file"]).unwrap();
-    let error = crate::kafka_options::all(&absent).unwrap_err();
+    let error = absent.kafka_properties().unwrap_err();
     assert!(error.contains("/no/such/file: there is no such file"), "{error}");
 }

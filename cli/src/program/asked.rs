@@ -11,7 +11,7 @@ use strandline_sim::fleet::Fleet;
 use super::hosts::host_addresses;
 use super::trouble::Trouble;
 use crate::options::{Checkpoint, Options};
-use crate::{demonstration, kafka_options, places};
+use crate::{demonstration, places};
 
 /// What is asked of a program.
 pub(crate) struct Asked<D> {
@@ -42,7 +42,7 @@ impl<D: Decode> Asked<D> {
             ))
         })?;
         let hosts = host_addresses(options).map_err(Trouble::Unusable)?;
-        let kafka_options = kafka_options::all(options).map_err(Trouble::Unusable)?;
+        let kafka_options = options.kafka_properties().map_err(Trouble::Unusable)?;
         let fleet = demonstration::fleet(options, clock)
             .map_err(|error| Trouble::Unusable(format!("{error:#}")))?;
         if let (Checkpoint::At(place), Some(_)) = (&options.checkpoint, &options.bootstrap)
