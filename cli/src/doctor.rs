@@ -26,7 +26,7 @@ use strandline_sim::command_line::one_line;
 
 use self::findings::Findings;
 use crate::options::Options;
-use crate::program::{Asked, Program};
+use crate::program::{Asked, Program, UNUSABLE};
 
 /// The command `strandline doctor`. It does not know what a job reads of its records: the job's own
 /// program does, which takes the same word.
@@ -60,8 +60,6 @@ pub const DOCTOR: &str = "doctor";
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The exit code where the job would not run.
 const WOULD_NOT_RUN: u8 = 1;
-/// The exit code of options that cannot be read.
-const UNUSABLE: u8 = 2;
 
 /// How a job reads a payload: its event time, or why it is a dead letter.
 type Read<'a> = Box<dyn FnMut(&[u8]) -> Result<EventTime, DeadReason> + 'a>;

@@ -25,6 +25,7 @@ pub mod commands;
 mod deferred_outputs;
 pub mod demonstration;
 pub mod doctor;
+mod entry;
 pub mod kafka_options;
 pub mod options;
 mod page;

@@ -10,8 +10,6 @@ pub(crate) mod place;
 mod settings;
 mod trouble;
 
-use std::io::{self, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +19,11 @@ use strandline_engine::condition::ConditionKind;
 use strandline_engine::job::{JobError, Outlook, Stop, Summary};
 use strandline_engine::sink::RunId;
 use strandline_engine::source::SourceError;
-use strandline_engine::source::kafka::{KafkaSettings, KafkaSource, keep_freed_memory};
+use strandline_engine::source::kafka::{KafkaSettings, KafkaSource};
 use strandline_engine::table::{Cells, Table};
 use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
-use strandline_sim::command_line::one_line;
 
 use self::announcements::{conclude, introduce};
 pub(crate) use self::asked::Asked;
@@ -37,13 +34,12 @@ pub(crate) use self::job::Parts;
 use self::place::Place;
 pub(crate) use self::settings::kafka_settings;
 use self::settings::report;
-pub(crate) use self::trouble::{NOT_NOW, STOPPED_EARLY, Trouble, UNREADABLE};
-use self::trouble::{UNUSABLE, no_page, trouble};
+pub(crate) use self::trouble::{NOT_NOW, STOPPED_EARLY, Trouble, UNREADABLE, UNUSABLE};
+use self::trouble::{no_page, trouble};
 use crate::demonstration::World;
-use crate::doctor::{self, DOCTOR};
 use crate::options::Options;
 use crate::status::Voice;
-use crate::{kafka_options, page, panics, signals};
+use crate::{kafka_options, page, signals};
 
 /// How long browsers may take to let go of the page at the end.
 const PAGE_SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
@@ -70,48 +66,13 @@ where
     D: Decode + Sync,
     A: Aggregate<D::Value, Partial: Send, Output: Cells> + Send + Sync,
 {
-    /// Runs with the arguments, environment and files of the process, until it is done or stopped.
-    /// Everything that goes wrong is one line on the standard error stream; a panic on any thread
-    /// ends the process there and then.
-    ///
-    /// With `doctor` as its first argument it only says whether a job with the other arguments would
-    /// run ([`doctor`]).
-    pub fn main(self) -> ExitCode {
-        let clock = Clock::system();
-        let mut arguments = std::env::args_os().skip(1);
-        if arguments.next().is_some_and(|first| first == DOCTOR) {
-            return doctor::run(&self, arguments.collect(), true);
-        }
-        let options = match Options::read_job(self.name, self.about, std::env::args_os()) {
-            Ok(options) => options,
-            Err(error) if error.use_stderr() => {
-                let voice = Voice::new(false);
-                voice.warn(&format!("error: {}", one_line(&error)));
-                voice.flush();
-                return ExitCode::from(UNUSABLE);
-            }
-            Err(help) => {
-                // Whoever has read enough closes the stream.
-                let _ = write!(io::stdout(), "{help}");
-                return ExitCode::SUCCESS;
-            }
-        };
-        let voice = Voice::new(options.quiet);
-        panics::end_the_program(&voice);
-        keep_freed_memory();
-        let code = match self.run(&options, &clock, &voice) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(trouble) => {
-                let (line, code) = trouble.line_and_code();
-                voice.warn(&format!("error: {line}"));
-                ExitCode::from(code)
-            }
-        };
-        voice.flush();
-        code
-    }
-
-    fn run(self, options: &Options, clock: &Clock, voice: &Voice) -> Result<(), Trouble> {
+    /// Runs the job until it is done or stopped.
+    pub(crate) fn run(
+        self,
+        options: &Options,
+        clock: &Clock,
+        voice: &Voice,
+    ) -> Result<(), Trouble> {
         let unusable = |error: &dyn std::fmt::Display| Trouble::Unusable(error.to_string());
         let (leads, stop) = (options.process == 0, Stop::default());
         signals::stop_on_signals(&stop, voice).map_err(|error| unusable(&error))?;

@@ -7,7 +7,7 @@ use strandline_engine::job::JobError;
 use strandline_engine::source::SourceError;
 
 /// The exit code where the user has to change something: options, directories, the topic.
-pub(super) const UNUSABLE: u8 = 2;
+pub(crate) const UNUSABLE: u8 = 2;
 /// The exit code of what went wrong while the job ran.
 const FAILED: u8 = 1;
 /// The exit code where something is in the way of a start that may pass: a port or a lock that
