@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 /// The packages whose modules form layers.
-const LAYERED: [&str; 4] = ["plan", "engine", "dashboard", "sim"];
+const LAYERED: [&str; 6] = ["plan", "operators", "engine", "dashboard", "sim", "cli"];
 
 /// The paths of modules, such as `sink::rolling`, and their text without comments and tests.
 fn modules(src: &Path) -> BTreeMap<String, String> {
@@ -28,13 +28,23 @@ fn modules(src: &Path) -> BTreeMap<String, String> {
                 let parts: Vec<_> = inside.iter().map(|part| part.to_str().unwrap()).collect();
                 let module = parts.join("::").trim_end_matches("::mod").to_owned();
                 let text = fs::read_to_string(&path).unwrap();
-                let program = text.split("#[cfg(test)]\nmod ").next().unwrap();
+                let program = without_tests(&text);
                 let lines = program.lines().filter(|line| !line.trim_start().starts_with("//"));
                 found.insert(module, lines.collect::<Vec<_>>().join("\n"));
             }
         }
     }
     found
+}
+
+/// What stands before the module of tests in a file, which is at its end. Tests in a file of their own
+/// are only named.
+fn without_tests(text: &str) -> &str {
+    let begins = |(at, _): (usize, &str)| {
+        let line = text[at..].lines().nth(1)?;
+        (line.starts_with("mod ") && line.ends_with('{')).then_some(&text[..at])
+    };
+    text.match_indices("#[cfg(test)]\n").find_map(begins).unwrap_or(text)
 }
 
 /// The path of names at the beginning of a text, and what follows it.
@@ -149,6 +159,13 @@ fn no_module_knows_one_that_knows_it() {
         let rooms = between_first_levels(&knows);
         assert!(circles(&rooms).is_empty(), "{package}, modules: {:?}", circles(&rooms));
     }
+}
+
+#[test]
+fn a_file_is_read_up_to_its_tests() {
+    let own_file = "#[cfg(test)]\nmod tests;\nuse crate::b;\n";
+    let inside = "#[cfg(test)]\nmod tests {\n    use crate::c;\n}\n";
+    assert_eq!(without_tests(&format!("{own_file}{inside}")), own_file);
 }
 
 #[test]
