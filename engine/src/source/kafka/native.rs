@@ -14,6 +14,7 @@
 #[cfg(feature = "tls")]
 pub(super) mod certificate;
 mod high_watermarks;
+mod main_queue;
 pub(super) mod memory;
 pub(super) mod properties;
 mod topic_id;
@@ -24,7 +25,6 @@ use std::ops::{ControlFlow, Deref};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::thread;
-use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
@@ -33,11 +33,10 @@ use strandline_operators::record::{Message, Offset, Partition, TimestampType};
 use strandline_operators::time::EventTime;
 
 use crate::source::Wake;
+use main_queue::MainQueue;
 
 /// Messages that are taken from a queue in one call.
 pub(super) const BATCH_MESSAGES: usize = 1_000;
-/// Events of the client that are handled in one call of [`TopicConsumer::serve`].
-const EVENTS_PER_SERVE: usize = 64;
 
 /// A client that is closed by a thread of its own: closing waits for the client's threads, and
 /// one of them may be asking a name server that does not answer. A job has to stop meanwhile.
@@ -51,21 +50,8 @@ impl<C: ConsumerContext + 'static> Client<C> {
     /// Hands what happened to the client itself to its context: errors, log lines, that it wants a
     /// token. Costs little where nothing happened.
     pub(super) fn serve(&self) {
-        let client = self.client().native_ptr();
-        // SAFETY: `client` is a live handle. The queue is counted, and this reference is given back
-        // after its last use.
-        unsafe {
-            let main = sys::rd_kafka_queue_get_main(client);
-            if main.is_null() {
-                return;
-            }
-            for _ in 0..EVENTS_PER_SERVE {
-                if sys::rd_kafka_queue_length(main) == 0 {
-                    break;
-                }
-                drop(self.poll(Duration::ZERO));
-            }
-            sys::rd_kafka_queue_destroy(main);
+        if let Some(main) = MainQueue::of(self) {
+            main.serve(self);
         }
     }
 }
@@ -90,7 +76,8 @@ impl<C: ConsumerContext + 'static> Drop for Client<C> {
 /// A consumer, and the one topic that it reads.
 pub(super) struct TopicConsumer<C: ConsumerContext + 'static> {
     topic: NonNull<sys::rd_kafka_topic_t>,
-    main: NonNull<sys::rd_kafka_queue_t>,
+    /// Held, because it is served at every read.
+    main: MainQueue,
     name: CString,
     wake: Wake,
     consumer: Client<C>,
@@ -119,10 +106,7 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
             let code = unsafe { sys::rd_kafka_last_error() };
             return Err(RDKafkaErrorCode::from(code).to_string());
         };
-        // SAFETY: `client` is a live handle. The queue never is null; it is counted, so that it
-        // may be held for longer than others hold it.
-        let main = unsafe { sys::rd_kafka_queue_get_main(client) };
-        let main = NonNull::new(main).ok_or_else(|| "the client has no queue".to_owned())?;
+        let main = MainQueue::of(&consumer).ok_or_else(|| "the client has no queue".to_owned())?;
         let consumer = Client::new(consumer);
         Ok(Rc::new(TopicConsumer { topic, main, name, wake, consumer }))
     }
@@ -130,14 +114,7 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
     /// Hands what happened to the client itself (errors, log lines) to its context. Costs one
     /// lock where nothing happened.
     pub(super) fn serve(&self) {
-        for _ in 0..EVENTS_PER_SERVE {
-            // SAFETY: `main` is held by `self`.
-            if unsafe { sys::rd_kafka_queue_length(self.main.as_ptr()) } == 0 {
-                return;
-            }
-            // What it returns as an error, it has told the context already.
-            drop(self.consumer.poll(Duration::ZERO));
-        }
+        self.main.serve(&self.consumer);
     }
 
     /// The first offset and the end of a partition, as of the last fetch; `None` for what the
@@ -215,15 +192,13 @@ impl<C: ConsumerContext + 'static> TopicConsumer<C> {
 
 impl<C: ConsumerContext + 'static> Drop for TopicConsumer<C> {
     fn drop(&mut self) {
-        // SAFETY: both references are this value's own, and the client lives until `consumer` is
-        // dropped, which is after this. No partition is being read any more: a `PartitionQueue`
-        // would hold `self`. The callback is switched off here, though the consumer does so too:
-        // that may be later, and nobody is to be woken after this.
-        unsafe {
-            sys::rd_kafka_queue_cb_event_enable(self.main.as_ptr(), None, ptr::null_mut());
-            sys::rd_kafka_queue_destroy(self.main.as_ptr());
-            sys::rd_kafka_topic_destroy(self.topic.as_ptr());
-        }
+        // The consumer does so too, when it is closed: that may be later, and nobody is to be woken
+        // after this.
+        self.main.wake_nobody();
+        // SAFETY: the reference is this value's own, and the client lives until `consumer` is dropped,
+        // which is after this. No partition is being read any more: a `PartitionQueue` would hold
+        // `self`.
+        unsafe { sys::rd_kafka_topic_destroy(self.topic.as_ptr()) };
     }
 }
 
