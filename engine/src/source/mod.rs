@@ -5,6 +5,7 @@
 //! partitions to read. There is no consumer group and no rebalancing: which worker reads which
 //! partition is part of a consistent cut, so the job itself has to decide it.
 
+pub mod altered;
 pub mod simulated;
 
 pub mod kafka;

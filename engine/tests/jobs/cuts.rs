@@ -12,12 +12,11 @@ use strandline_engine::checkpoint::{Checkpoints, catalog};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobError, Stop, Summary};
 use strandline_engine::sink::RunId;
-use strandline_engine::source::simulated::SimulatedLog;
-use strandline_engine::source::{
-    PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake,
-};
+use strandline_engine::source::altered::{Alteration, AlteredLog, ReaderAlteration};
+use strandline_engine::source::simulated::{SimulatedLog, SimulatedReader};
+use strandline_engine::source::{PartitionStart, Plan, Reader, Source, SourceError, Wake};
 use strandline_engine::table::Table;
-use strandline_operators::record::{Message, Offset, Partition};
+use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 
 use crate::checkpoints::{PARTITIONS, Place, RECORDS, append, undisturbed};
@@ -27,54 +26,22 @@ use crate::toy::{Count, Kept, Words, new_view, options, text};
 #[derive(Clone)]
 struct Rush(SimulatedLog, Arc<AtomicBool>);
 
-struct RushReader(<SimulatedLog as Source>::Reader, Rush);
+impl Alteration for Rush {
+    type OfReader = Rush;
 
-impl Source for Rush {
-    type Reader = RushReader;
-
-    fn topic(&self) -> &str {
-        self.0.topic()
-    }
-    fn plan(
-        &self,
-        kept: &[PartitionStart],
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Plan, SourceError> {
-        self.0.plan(kept, stopped)
-    }
-    fn is_bounded(&self) -> bool {
-        false
-    }
-    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
-        self.0.discover(known)
-    }
-    fn reader(&self, wake: Wake) -> Result<RushReader, SourceError> {
-        Ok(RushReader(self.0.reader(wake)?, self.clone()))
+    fn of_reader(&self, _: &Wake) -> Rush {
+        self.clone()
     }
 }
 
-impl Reader for RushReader {
-    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
-        self.0.assign(start)
-    }
-    fn read(
-        &mut self,
-        partition: Partition,
-        limit: usize,
-        visit: impl FnMut(Message<'_>),
-    ) -> Result<Progress, SourceError> {
-        self.0.read(partition, limit, visit)
-    }
-    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
-        self.0.ask_end(partition)
-    }
-    fn end(&mut self, partition: Partition) -> Option<Offset> {
+impl ReaderAlteration for Rush {
+    fn end(&mut self, reader: &mut SimulatedReader, partition: Partition) -> Option<Offset> {
         // It is asked for the end for the acknowledgement of an epoch.
-        if !self.1.1.swap(true, Ordering::SeqCst) {
+        if !self.1.swap(true, Ordering::SeqCst) {
             // More than is read at once: so they are not sent before their window is over.
-            (0..3_000).for_each(|_| text(&self.1.0, 0, "a 105000"));
+            (0..3_000).for_each(|_| text(&self.0, 0, "a 105000"));
         }
-        self.0.end(partition)
+        reader.end(partition)
     }
 }
 
@@ -119,6 +86,7 @@ fn a_partition_that_no_cut_knows_begins_at_what_was_closed_not_at_the_watermarks
     text(&log, 0, "a 15000");
     let before = Kept::default();
     let rush = Rush(log.clone(), Arc::default());
+    let rush = AlteredLog { log: log.clone(), alteration: rush };
     let has_rows = |kept: &Kept| !kept.rows.lock().unwrap().is_empty();
     run(rush, Arc::clone(&blobs), &before, has_rows).unwrap();
     // A partition is found, and the process is killed before there is a second cut.
@@ -195,31 +163,22 @@ fn a_store_that_hangs_holds_up_no_stop() {
 
 /// A source that has a partition read twice: some records are in two places.
 #[derive(Clone)]
-struct Twice(SimulatedLog);
+struct Twice;
 
-impl Source for Twice {
-    type Reader = <SimulatedLog as Source>::Reader;
+impl Alteration for Twice {
+    type OfReader = ();
 
-    fn topic(&self) -> &str {
-        self.0.topic()
-    }
+    fn of_reader(&self, _: &Wake) {}
+
     fn plan(
         &self,
+        log: &SimulatedLog,
         kept: &[PartitionStart],
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, SourceError> {
-        let mut plan = self.0.plan(kept, stopped)?;
+        let mut plan = log.plan(kept, stopped)?;
         plan.partitions.push(PartitionStart { next_offset: Offset(0), ..plan.partitions[1] });
         Ok(plan)
-    }
-    fn is_bounded(&self) -> bool {
-        self.0.is_bounded()
-    }
-    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
-        self.0.discover(known)
-    }
-    fn reader(&self, wake: Wake) -> Result<Self::Reader, SourceError> {
-        self.0.reader(wake)
     }
 }
 
@@ -240,7 +199,8 @@ fn a_cut_whose_ledger_does_not_balance_stops_the_job_before_it_is_committed() {
         cuts
     };
     let (cuts_before, rows_before) = (cuts(), place.rows());
-    let error = place.run(&Twice(log.clone()), 2, &Stop::default()).unwrap_err();
+    let twice = AlteredLog { log: log.clone(), alteration: Twice };
+    let error = place.run(&twice, 2, &Stop::default()).unwrap_err();
     let JobError::Unbalanced { partition, committed, .. } = &error else { panic!("{error}") };
     assert_eq!((*partition, *committed), (Partition(1), true));
     let said = error.to_string();

@@ -8,9 +8,10 @@ use std::time::Duration;
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop};
 use strandline_engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
-use strandline_engine::source::simulated::SimulatedLog;
+use strandline_engine::source::altered::{Alteration, AlteredLog, ReaderAlteration};
+use strandline_engine::source::simulated::{SimulatedLog, SimulatedReader};
 use strandline_engine::source::{
-    PartitionStart, Plan, Progress, Reader, Source, SourceError, TopicIdentity, Wake,
+    PartitionStart, Progress, Reader, SourceError, TopicIdentity, Wake,
 };
 use strandline_engine::table::{Cell, Table};
 use strandline_engine::view::{PartitionState, Phase};
@@ -114,10 +115,9 @@ fn a_partition_with_only_unreadable_records_holds_no_window_open() {
     assert!(running.stop().1.unwrap().ledger.balances());
 }
 
-/// A log that is looked at: how often partitions are read.
+/// What is looked at of a log: how often partitions are read.
 #[derive(Clone, Debug)]
 struct Watched {
-    log: SimulatedLog,
     reads: Arc<AtomicU64>,
     /// Its partitions never end where they are read to: as if a transaction were open.
     is_unfinished: bool,
@@ -126,62 +126,40 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(log: SimulatedLog, is_unfinished: bool) -> Watched {
-        Watched { log, reads: Arc::default(), is_unfinished, expected: None }
+    fn of(log: SimulatedLog, is_unfinished: bool) -> AlteredLog<Watched> {
+        let alteration = Watched { reads: Arc::default(), is_unfinished, expected: None };
+        AlteredLog { log, alteration }
     }
 }
 
-struct WatchedReader(<SimulatedLog as Source>::Reader, Watched);
+impl Alteration for Watched {
+    type OfReader = Watched;
 
-impl Source for Watched {
-    type Reader = WatchedReader;
-
-    fn topic(&self) -> &str {
-        self.log.topic()
-    }
-
-    fn plan(
-        &self,
-        kept: &[PartitionStart],
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Plan, SourceError> {
-        self.log.plan(kept, stopped)
-    }
-
-    fn is_bounded(&self) -> bool {
-        self.log.is_bounded()
-    }
-
-    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
-        self.log.discover(known)
-    }
-
-    fn reader(&self, wake: Wake) -> Result<WatchedReader, SourceError> {
-        Ok(WatchedReader(self.log.reader(wake)?, self.clone()))
+    fn of_reader(&self, _: &Wake) -> Watched {
+        self.clone()
     }
 }
 
-impl Reader for WatchedReader {
+impl ReaderAlteration for Watched {
     fn expect(&mut self, topic: &TopicIdentity) {
-        self.1.expected = Some(topic.clone());
+        self.expected = Some(topic.clone());
     }
 
-    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
-        let expected = self.1.expected.as_ref();
+    fn assigning(&mut self, _: PartitionStart) {
+        let expected = self.expected.as_ref();
         assert_eq!(expected, Some(&TopicIdentity::named("toy")), "every worker is told");
-        self.0.assign(start)
     }
 
     fn read(
         &mut self,
+        reader: &mut SimulatedReader,
         partition: Partition,
         limit: usize,
         visit: impl FnMut(Message<'_>),
     ) -> Result<Progress, SourceError> {
-        let WatchedReader(reader, watched) = self;
-        watched.reads.fetch_add(1, Ordering::Relaxed);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let progress = reader.read(partition, limit, visit)?;
-        if watched.is_unfinished {
+        if self.is_unfinished {
             let next = |end: Option<Offset>| end.map(Offset::next);
             let (end, asked_end) = (next(progress.end), next(progress.asked_end));
             return Ok(Progress { end, asked_end, at_end: false, ..progress });
@@ -189,13 +167,9 @@ impl Reader for WatchedReader {
         Ok(progress)
     }
 
-    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
-        self.0.ask_end(partition)
-    }
-
-    fn end(&mut self, partition: Partition) -> Option<Offset> {
-        let end = self.0.end(partition);
-        if self.1.is_unfinished { end.map(Offset::next) } else { end }
+    fn end(&mut self, reader: &mut SimulatedReader, partition: Partition) -> Option<Offset> {
+        let end = reader.end(partition);
+        if self.is_unfinished { end.map(Offset::next) } else { end }
     }
 }
 
@@ -205,7 +179,7 @@ fn what_was_read_is_shown_though_the_log_has_more_that_does_not_come() {
     let log = SimulatedLog::new("toy", 1);
     let mut options = options();
     options.idle_after = NEVER;
-    let running = Running::start(Watched::new(log.clone(), true), 2, options);
+    let running = Running::start(Watched::of(log.clone(), true), 2, options);
     text(&log, 0, "a 1000");
     let seen =
         running.wait("it is shown", |s| s.window.as_ref().is_some_and(|w| !w.rows.is_empty()));
@@ -257,8 +231,8 @@ fn a_long_past_beside_an_idle_partition_is_read_without_waiting_for_the_next_epo
 fn while_one_waits_for_the_clock_epochs_and_reads_are_few() {
     let log = SimulatedLog::new("toy", 3);
     let options = JobOptions { epoch_every: Duration::from_millis(200), ..options() };
-    let watched = Watched::new(log.clone(), false);
-    let reads = Arc::clone(&watched.reads);
+    let watched = Watched::of(log.clone(), false);
+    let reads = Arc::clone(&watched.alteration.reads);
     let running = Running::start(watched, 1, options);
     text(&log, 0, "fast 1000");
     // More than is read of it at once.

@@ -239,8 +239,8 @@ where
         shape: BTreeMap::new(),
         outputs: Some(here),
     };
-    let source = setup.topic.source(bounded, plan.reads, &outside, id);
-    let source = if mode == Mode::Misspelt { source.misspelt() } else { source };
+    let mut source = setup.topic.source(bounded, plan.reads, &outside, id);
+    source.alteration.is_misspelt = mode == Mode::Misspelt;
     let job_options = options(setup.options, &plan);
     let job = Job::new(source.clone(), setup.decoder, setup.aggregate, table, outputs, job_options)
         .with_placement(PlacementSeed::default())

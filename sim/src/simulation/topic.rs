@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use strandline_engine::source::altered::{Alteration, AlteredLog, ReaderAlteration};
 use strandline_engine::source::simulated::{SimulatedLog, SimulatedReader};
 use strandline_engine::source::{
     PartitionStart, Plan, Progress, Reader, Source, SourceError, Wake,
@@ -73,14 +74,14 @@ impl Topic {
         let mut state = self.lock();
         let log = state.log.clone();
         let random = SplitMix64::new(state.random.next_u64());
-        SimulatedTopic {
-            log: if bounded { log.bounded() } else { log },
+        let alteration = OfProcess {
             reads,
             random: Arc::new(Mutex::new(random)),
             outside: outside.clone(),
             process,
             is_misspelt: false,
-        }
+        };
+        AlteredLog { log: if bounded { log.bounded() } else { log }, alteration }
     }
 
     /// Writes a few records, or adds a partition. Whether there was anything to write.
@@ -208,48 +209,48 @@ pub struct Reads {
 }
 
 /// A topic as one process reads it.
+pub type SimulatedTopic = AlteredLog<OfProcess>;
+
+/// How a process finds the topic.
 #[derive(Clone)]
-pub struct SimulatedTopic {
-    log: SimulatedLog,
+pub struct OfProcess {
     reads: Reads,
     random: Arc<Mutex<SplitMix64>>,
     outside: Outside,
     process: ProcessId,
     /// Whether there is no topic of that name.
-    is_misspelt: bool,
+    pub is_misspelt: bool,
 }
 
-impl SimulatedTopic {
-    /// The same, under a name that no topic has.
-    #[must_use]
-    pub fn misspelt(self) -> SimulatedTopic {
-        SimulatedTopic { is_misspelt: true, ..self }
-    }
-}
-
-impl fmt::Debug for SimulatedTopic {
+impl fmt::Debug for OfProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatedTopic").field("reads", &self.reads).finish_non_exhaustive()
+        f.debug_struct("OfProcess").field("reads", &self.reads).finish_non_exhaustive()
     }
 }
 
-impl Source for SimulatedTopic {
-    type Reader = SlowReader;
+impl Alteration for OfProcess {
+    type OfReader = LittleAtATime;
 
-    fn topic(&self) -> &str {
-        self.log.topic()
+    fn of_reader(&self, wake: &Wake) -> LittleAtATime {
+        LittleAtATime {
+            wake: wake.clone(),
+            reads: self.reads,
+            random: Arc::clone(&self.random),
+            last: Vec::new(),
+        }
     }
 
     fn plan(
         &self,
+        log: &SimulatedLog,
         kept: &[PartitionStart],
         stopped: &dyn Fn() -> bool,
     ) -> Result<Plan, SourceError> {
         if self.is_misspelt {
-            let (topic, bootstrap) = (self.topic().to_owned(), "simulation".to_owned());
+            let (topic, bootstrap) = (log.topic().to_owned(), "simulation".to_owned());
             return Err(SourceError::TopicAbsent { topic, bootstrap });
         }
-        self.log.plan(kept, stopped)
+        log.plan(kept, stopped)
     }
 
     fn committed(&self, positions: &[(Partition, Offset)]) {
@@ -259,43 +260,21 @@ impl Source for SimulatedTopic {
             self.outside.happened(Happened::Committed { process: self.process, positions });
         }
     }
-
-    fn is_bounded(&self) -> bool {
-        self.log.is_bounded()
-    }
-
-    fn discover(&self, known: u32) -> Result<Vec<PartitionStart>, SourceError> {
-        self.log.discover(known)
-    }
-
-    fn reader(&self, wake: Wake) -> Result<SlowReader, SourceError> {
-        Ok(SlowReader {
-            inner: self.log.reader(wake.clone())?,
-            wake,
-            reads: self.reads,
-            random: Arc::clone(&self.random),
-            last: Vec::new(),
-        })
-    }
 }
 
-/// Reads a [`SimulatedTopic`], little at a time.
+/// Reads little at a time, or nothing.
 #[derive(Debug)]
-pub struct SlowReader {
-    inner: SimulatedReader,
+pub struct LittleAtATime {
     wake: Wake,
     reads: Reads,
     random: Arc<Mutex<SplitMix64>>,
     last: Vec<(Partition, Progress)>,
 }
 
-impl Reader for SlowReader {
-    fn assign(&mut self, start: PartitionStart) -> Result<(), SourceError> {
-        self.inner.assign(start)
-    }
-
+impl ReaderAlteration for LittleAtATime {
     fn read(
         &mut self,
+        reader: &mut SimulatedReader,
         partition: Partition,
         limit: usize,
         visit: impl FnMut(Message<'_>),
@@ -310,7 +289,7 @@ impl Reader for SlowReader {
             self.wake.wake();
             return Ok(Progress { messages: 0, skipped: 0, at_end: false, ..*last });
         }
-        let progress = self.inner.read(partition, limit.min(most), visit)?;
+        let progress = reader.read(partition, limit.min(most), visit)?;
         if !progress.at_end {
             self.wake.wake();
         }
@@ -321,15 +300,10 @@ impl Reader for SlowReader {
         Ok(progress)
     }
 
-    fn ask_end(&mut self, partition: Partition) -> Result<(), SourceError> {
+    fn asking_end(&mut self, partition: Partition) {
         if let Some((_, last)) = self.last.iter_mut().find(|(p, _)| *p == partition) {
             last.asked_end = None;
         }
-        self.inner.ask_end(partition)
-    }
-
-    fn end(&mut self, partition: Partition) -> Option<Offset> {
-        self.inner.end(partition)
     }
 }
 
