@@ -13,13 +13,14 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use strandline_operators::record::{Message, Offset, Partition};
 
 use crate::source::kafka::budget::{BYTES_PER_READ, Permit, handed_over};
+use crate::source::kafka::client_config::config_error;
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{BATCH_MESSAGES, PartitionQueue, Polled, TopicConsumer};
+use crate::source::kafka::options::STATISTICS_EVERY_MS;
 use crate::source::kafka::partitions::{Assigned, Backend};
 use crate::source::kafka::security;
-use crate::source::kafka::settings::config_error;
 use crate::source::kafka::watch::HeardEnd;
 use crate::source::{PartitionStart, SourceError, Wake};
 
@@ -56,7 +57,7 @@ fn consumer(
 ) -> Result<Rc<TopicConsumer<Ears>>, SourceError> {
     let settings = &connection.settings;
     // Of a client that is not served, they would pile up.
-    config.set("statistics.interval.ms", settings.statistics_every_ms());
+    config.set(STATISTICS_EVERY_MS, settings.statistics_every_ms());
     let client = config.create_with_context(Ears::new(settings)).map_err(config_error)?;
     TopicConsumer::new(client, &settings.topic, wake.clone())
         .map_err(|reason| connection.failed(reason))

@@ -16,9 +16,10 @@ use strandline_operators::record::{Offset, Partition};
 
 use crate::report::Report;
 use crate::source::SourceError;
+use crate::source::kafka::client_config::config_error;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{Client, raw};
-use crate::source::kafka::settings::{KafkaSettings, config_error};
+use crate::source::kafka::settings::KafkaSettings;
 
 /// How long the end of a source waits for the answer to its last commit.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(2);

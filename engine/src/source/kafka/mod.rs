@@ -15,13 +15,14 @@
 //! * **Looking at a topic does not create it.**
 //! * **A broker that cannot be reached** is no error: it is said once, and once when it is back.
 //! * **A partition that is not read is not fetched** either, beyond what its queue holds (see
-//!   [`settings`] for how much that is).
+//!   [`client_config`] for how much that is).
 //!
 //! There are two ways to fetch messages ([`Fetch`]), behind one [`KafkaReader`]: by
 //! the client library, which also does TLS and SASL; and directly, by Kafka's protocol, which costs
 //! less for each message.
 //!
-//! The modules: [`settings`], and `bootstrap`, the brokers to ask first; `budget`, the bytes that may be
+//! The modules: [`settings`], `options` (what a user may give), [`client_config`] (what a client is made
+//! with), and `bootstrap`, the brokers to ask first; `budget`, the bytes that may be
 //! in flight; `lookup` asks the cluster questions, and `connection` repeats them
 //! and says when nobody answers; `watch` asks again and again while a topic is read; `plan` decides where reading begins. `client_reader` reads through
 //! `native`, the only place with `unsafe`, and `direct` without the client. Both go by a `cursor` for
@@ -29,6 +30,7 @@
 
 pub mod bootstrap;
 mod budget;
+pub mod client_config;
 mod client_reader;
 mod connection;
 mod cursor;
@@ -39,6 +41,7 @@ mod in_flight;
 mod left_out;
 mod lookup;
 mod native;
+mod options;
 mod out_of_range;
 mod partitions;
 mod plan;
@@ -62,9 +65,10 @@ use crate::source::{PartitionStart, Plan, Source, SourceError, Wake};
 pub use self::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
 pub use self::left_out::LeftOut;
 pub use self::native::memory::keep_freed_memory;
+pub use self::options::{check_number, is_property};
 pub use self::reader::KafkaReader;
 pub use self::security::is_secret;
-pub use self::settings::{Fetch, KafkaSettings, Start, check_number, is_property};
+pub use self::settings::{Fetch, KafkaSettings, Start};
 
 /// One topic of a Kafka cluster.
 ///

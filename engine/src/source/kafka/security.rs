@@ -8,7 +8,7 @@ use std::path::Path;
 use rdkafka::config::ClientConfig;
 
 use crate::source::SourceError;
-use crate::source::kafka::token::TOKEN_FILE;
+use crate::source::kafka::options::{Given, TOKEN_FILE};
 
 /// What stands in a line instead of a secret.
 const HIDDEN: &str = "***";
@@ -76,12 +76,12 @@ pub(super) fn check(options: &[(String, String)]) -> Result<(), SourceError> {
             return refuse(format!("Kafka option `{name}`: there is no file {path}"));
         }
     }
-    if sasl { check_login(&given) } else { Ok(()) }
+    if sasl { check_login(given) } else { Ok(()) }
 }
 
-fn check_login(given: &Given<'_>) -> Result<(), SourceError> {
+fn check_login(given: Given<'_>) -> Result<(), SourceError> {
     let refuse = |what: &str| Err(SourceError::Config(what.to_owned()));
-    let mechanism = given.mechanism().to_ascii_uppercase();
+    let mechanism = mechanism(given).to_ascii_uppercase();
     let has = |name| given.of(name).is_some_and(|value| !value.is_empty());
     match mechanism.as_str() {
         "" => refuse(
@@ -117,7 +117,7 @@ fn check_login(given: &Given<'_>) -> Result<(), SourceError> {
 /// What a person should know though it works.
 pub(super) fn warning(options: &[(String, String)]) -> Option<String> {
     let given = Given(options);
-    let plain = given.mechanism().eq_ignore_ascii_case("PLAIN");
+    let plain = mechanism(given).eq_ignore_ascii_case("PLAIN");
     if plain && given.protocol() == "sasl_plaintext" {
         return Some(
             "warning: the Kafka password crosses the network in the clear: use \
@@ -147,26 +147,9 @@ pub(super) fn uses_tls(options: &[(String, String)]) -> bool {
     Given(options).protocol().ends_with("ssl")
 }
 
-/// What is given, of which the last of a name counts.
-struct Given<'a>(&'a [(String, String)]);
-
-impl<'a> Given<'a> {
-    fn of(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
-    }
-
-    fn first(&self, prefix: &str) -> Option<&'a str> {
-        self.0.iter().map(|(name, _)| name.as_str()).find(|name| name.starts_with(prefix))
-    }
-
-    fn protocol(&self) -> String {
-        self.of("security.protocol").unwrap_or("plaintext").to_ascii_lowercase()
-    }
-
-    fn mechanism(&self) -> &'a str {
-        let (one, other) = (self.of("sasl.mechanism"), self.of("sasl.mechanisms"));
-        one.or(other).unwrap_or_default()
-    }
+fn mechanism(given: Given<'_>) -> &str {
+    let (one, other) = (given.of("sasl.mechanism"), given.of("sasl.mechanisms"));
+    one.or(other).unwrap_or_default()
 }
 
 /// What is wrong where the client says that a broker refuses us, and what to do about it. `config` is

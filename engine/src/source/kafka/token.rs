@@ -9,10 +9,9 @@ use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 use strandline_operators::time::EventTime;
 
+use crate::source::kafka::options::{Given, TOKEN_FILE};
 use crate::store::Directory;
 
-/// The option that names the file. It is ours, not the client's.
-pub(super) const TOKEN_FILE: &str = "sasl.oauthbearer.token.file";
 /// How long a token counts that does not say so itself.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// How long a token counts at most: it is read again then. The client computes with a fraction of it, in
@@ -36,8 +35,7 @@ struct Claims {
 impl TokenFile {
     /// The file that the options name.
     pub(super) fn of(options: &[(String, String)]) -> Option<TokenFile> {
-        let given = options.iter().rev().find(|(name, _)| name == TOKEN_FILE);
-        given.map(|(_, path)| TokenFile(PathBuf::from(path)))
+        Given(options).of(TOKEN_FILE).map(|path| TokenFile(PathBuf::from(path)))
     }
 
     /// The token that is there now.

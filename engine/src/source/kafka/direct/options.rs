@@ -5,7 +5,8 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 
 use crate::source::SourceError;
-use crate::source::kafka::settings::{KafkaSettings, needs_tls};
+use crate::source::kafka::options::{self, Given, needs_tls};
+use crate::source::kafka::settings::KafkaSettings;
 
 /// Bytes that are asked for in one fetch of one partition. Smaller than the client's: what is
 /// fetched is read while it still is in the processor's cache.
@@ -38,16 +39,10 @@ const HONOURED: &[&str] = &[
     "socket.timeout.ms",
 ];
 
-/// Properties that cannot have another value than the one that is always kept, or that only concern
-/// questions, which the client asks in either way.
-const WITHOUT_EFFECT: &[&str] = &[
-    "allow.auto.create.topics",
-    "auto.offset.reset",
-    "debug",
-    "enable.auto.commit",
-    "enable.partition.eof",
-    "isolation.level",
-];
+/// Whether the client does it in either way: it is about questions, or has one value only.
+fn is_without_effect(name: &str) -> bool {
+    options::is_promised(name) || name == "debug"
+}
 
 /// Which addresses of a broker are tried.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -97,7 +92,7 @@ pub(in crate::source::kafka) fn check(options: &[(String, String)]) -> Result<()
                 true => continue,
                 false => "needs TLS or SASL, which --fetch direct does not speak",
             }
-        } else if HONOURED.contains(&&name[..]) || WITHOUT_EFFECT.contains(&&name[..]) {
+        } else if HONOURED.contains(&&name[..]) || is_without_effect(name) {
             continue;
         } else if name == "client.rack" {
             "asks for the nearest replica, and --fetch direct only reads from leaders"
@@ -128,61 +123,61 @@ impl DirectOptions {
         settings: &KafkaSettings,
         partitions: Option<u32>,
     ) -> Result<DirectOptions, SourceError> {
-        let given = Given { config: settings.config(partitions), settings };
-        let queued_bytes = given.bytes("queued.max.messages.kbytes", 0)? << 10;
-        let fetch_bytes_max = given.bytes("fetch.max.bytes", 0)?;
-        let partition_bytes = match given.by_user("max.partition.fetch.bytes") {
-            Some(_) => given.bytes("max.partition.fetch.bytes", 0)?,
-            None if given.by_user("fetch.message.max.bytes").is_some() => {
-                given.bytes("fetch.message.max.bytes", 0)?
+        let properties =
+            Properties { config: settings.config(partitions), given: Given(&settings.options) };
+        let queued_bytes = properties.bytes("queued.max.messages.kbytes", 0)? << 10;
+        let fetch_bytes_max = properties.bytes("fetch.max.bytes", 0)?;
+        let partition_bytes = match properties.by_user("max.partition.fetch.bytes") {
+            Some(_) => properties.bytes("max.partition.fetch.bytes", 0)?,
+            None if properties.by_user("fetch.message.max.bytes").is_some() => {
+                properties.bytes("fetch.message.max.bytes", 0)?
             }
             None => FETCH_BYTES.min(queued_bytes),
         };
-        let wait_max_ms = match given.by_user("fetch.wait.max.ms") {
+        let wait_max_ms = match properties.by_user("fetch.wait.max.ms") {
             None if !settings.embedded => WAIT_MAX_MS,
             // The embedded broker waits to the end, also when there is a message.
-            _ => given.number("fetch.wait.max.ms", 0)?,
+            _ => properties.number("fetch.wait.max.ms", 0)?,
         };
         let wait_max = Duration::from_millis(wait_max_ms.max(0).unsigned_abs().into());
-        let response_bytes = given.bytes("receive.message.max.bytes", 100_000_000)?;
+        let response_bytes = properties.bytes("receive.message.max.bytes", 100_000_000)?;
         Ok(DirectOptions {
             bootstrap: settings.addresses()?,
-            client_id: given.text("client.id").unwrap_or_default().to_owned(),
-            address_family: match given.text("broker.address.family") {
+            client_id: properties.text("client.id").unwrap_or_default().to_owned(),
+            address_family: match properties.text("broker.address.family") {
                 Some("v4") => AddressFamily::V4,
                 Some("v6") => AddressFamily::V6,
                 _ => AddressFamily::Any,
             },
-            connect_within: given.millis("socket.connection.setup.timeout.ms", 30_000)?,
-            answer_within: given.millis("socket.timeout.ms", 60_000)? + wait_max,
-            reconnect_backoff: match given.text("retry.backoff.ms") {
-                Some(_) => given.millis("retry.backoff.ms", 0)?,
-                None => given.millis("reconnect.backoff.ms", 100)?,
+            connect_within: properties.millis("socket.connection.setup.timeout.ms", 30_000)?,
+            answer_within: properties.millis("socket.timeout.ms", 60_000)? + wait_max,
+            reconnect_backoff: match properties.text("retry.backoff.ms") {
+                Some(_) => properties.millis("retry.backoff.ms", 0)?,
+                None => properties.millis("reconnect.backoff.ms", 100)?,
             },
-            reconnect_backoff_max: given.millis("reconnect.backoff.max.ms", 1_000)?,
-            check_crcs: matches!(given.text("check.crcs"), Some("true" | "t" | "1")),
+            reconnect_backoff_max: properties.millis("reconnect.backoff.max.ms", 1_000)?,
+            check_crcs: matches!(properties.text("check.crcs"), Some("true" | "t" | "1")),
             wait_max_ms,
             end_counts_for: wait_max + ANSWER_LATE_MAX,
-            fetch_bytes_min: given.number("fetch.min.bytes", 1)?,
+            fetch_bytes_min: properties.number("fetch.min.bytes", 1)?,
             fetch_bytes_max,
             partition_bytes_max: partition_bytes,
             queued_bytes,
-            queued_messages: given.number("queued.min.messages", 0)?,
+            queued_messages: properties.number("queued.min.messages", 0)?,
             response_bytes_max: response_bytes.max(fetch_bytes_max + ANSWER_OVERHEAD_BYTES),
         })
     }
 }
 
 /// The properties as they are given, by the user or by default.
-struct Given<'a> {
+struct Properties<'a> {
     config: ClientConfig,
-    settings: &'a KafkaSettings,
+    given: Given<'a>,
 }
 
-impl Given<'_> {
+impl Properties<'_> {
     fn by_user(&self, name: &str) -> Option<&str> {
-        let options = &self.settings.options;
-        options.iter().rev().find(|(given, _)| given == name).map(|(_, value)| &value[..])
+        self.given.of(name)
     }
 
     fn text(&self, name: &str) -> Option<&str> {
