@@ -122,3 +122,20 @@ fn libraries_set_nothing_that_is_one_for_the_process() {
     }
     assert!(files > 100, "{files}");
 }
+
+/// `cargo run --example iot_pipeline` at the root compiles with the default features of every member.
+#[test]
+fn the_main_job_compiles_no_expressions() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--edges", "normal", "--prefix", "none", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let names: BTreeSet<&str> =
+        tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.contains("parquet"), "this is no tree: {tree}");
+    for name in ["arrow-ord", "arrow-arith", "arrow-string", "arrow-row"] {
+        assert!(!names.contains(name), "{name} is compiled for the main job");
+    }
+}
