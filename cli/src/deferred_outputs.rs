@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strandline_engine::outputs::{OpenOutputs, Outputs, Trouble, Visibility};
-use strandline_engine::sink::{self, Existing, FileOutputs};
+use strandline_engine::sink::{self, Existing, FileOutputs, RunId};
 
 /// See the module.
 pub(crate) struct DeferredOutputs {
@@ -21,7 +21,7 @@ impl<O> Outputs<O> for DeferredOutputs
 where
     FileOutputs: Outputs<O>,
 {
-    fn prepare(&self) -> Result<(), Trouble> {
+    fn prepare(&self, _runs: &[RunId]) -> Result<(), Trouble> {
         let Some((existing, latest)) = &self.prepare else { return Ok(()) };
         sink::prepare(&self.files.out, *existing, Some(latest))
             .map_err(|error| Arc::new(error) as Trouble)

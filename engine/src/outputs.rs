@@ -18,6 +18,7 @@ use strandline_operators::window::Row;
 pub use crate::checkpoint::manifest::{OutputCut, Pending, Staged};
 pub use crate::checkpoint::recovery::Recovery;
 use crate::checkpoint::section::BlobWriter;
+use crate::run_id::RunId;
 use crate::telemetry::OutputMeasures;
 
 /// Why an output does not do something just now. One line that says what to do.
@@ -63,13 +64,21 @@ pub enum Visibility {
 
 /// Opens the outputs of a job.
 pub trait Outputs<O>: Send + Sync + 'static {
-    /// Makes ready where the outputs are, in the process that leads, before they are opened: when
-    /// everything that can refuse the start has been asked. What is removed is removed here.
+    /// What the files of this process are named after where no checkpoint says which job it is.
+    fn run(&self) -> Option<RunId> {
+        None
+    }
+
+    /// Makes ready where the outputs are, before they are opened: when everything that can refuse the
+    /// start has been asked. What is removed is removed here. The process that leads is the first;
+    /// the others follow where the job begins anew, and not where it continues a checkpoint. `runs`:
+    /// what the files of this start are named after. Another process that shares the place may have
+    /// written some already: they are to stay.
     ///
     /// # Errors
     ///
     /// What stands in the way: the job does not start.
-    fn prepare(&self) -> Result<(), Trouble> {
+    fn prepare(&self, _runs: &[RunId]) -> Result<(), Trouble> {
         Ok(())
     }
 

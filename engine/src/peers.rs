@@ -6,6 +6,8 @@
 //! worker does, and [`explains`] it as the failure of the job; what follows from it is not worth a
 //! line. The hook is the program's to set: it is one for the whole process.
 
+mod framed;
+mod go_ahead;
 mod meeting;
 
 use std::any::Any;
@@ -19,6 +21,8 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::communication::{Hooks, WorkerGuards};
 
+pub(crate) use self::go_ahead::GoAhead;
+pub use self::meeting::listen;
 pub(crate) use self::meeting::{Meeting, Met, Terms};
 use crate::error::JobError;
 use crate::failure::Failure;

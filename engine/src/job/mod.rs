@@ -32,6 +32,7 @@ use crate::monitor::watchdog::Watchdog;
 use crate::outputs::Outputs;
 use crate::peers::{self, Meeting, Met, Terms};
 use crate::report::Report;
+use crate::run_id::RunId;
 use crate::source::{PartitionStart, Source};
 pub use crate::stop::Stop;
 pub use crate::summary::Summary;
@@ -217,25 +218,28 @@ where
         };
         let has_peers = addresses.is_some();
         // Before a checkpoint is claimed, and before anything is read.
-        let sockets = match addresses {
+        let mut met = match addresses {
             Some(addresses) => {
                 let terms = self.terms_of_processes(place.threads);
                 let (addresses, report) = (&*addresses, &self.report);
                 let process = place.process;
                 let telemetry = view.telemetry();
-                let place = self.checkpoints.as_ref().and_then(|kept| kept.outputs.clone());
-                let meeting = Meeting { process, addresses, terms, place, stop, report, telemetry };
-                let Met { sockets, places } = meeting.hold()?;
-                self.places = places;
-                Some(sockets)
+                let (place, runs) = (self.own_place(), self.own_runs());
+                let meeting =
+                    Meeting { process, addresses, terms, place, runs, stop, report, telemetry };
+                Some(meeting.hold()?)
             }
             None => None,
         };
-        let discover_every = self.options.discover_every;
-        let mut started = self.start(place, clock, view, stop)?;
+        if let Some(met) = &mut met {
+            self.places = std::mem::take(&mut met.places);
+        }
         if place.process != 0 {
+            // Before it waits for the process that leads.
             show_follower(place.process, clock, view);
         }
+        let discover_every = self.options.discover_every;
+        let mut started = self.start_among(place, met.as_mut(), clock, view, stop)?;
         let discovery = started
             .known_partitions()
             .map(|known| Discovery::start(&started.job.source, known, discover_every));
@@ -252,8 +256,8 @@ where
         let started = Arc::new(started);
         let on_workers = Arc::clone(&started);
         let (ended, ends) = sync_channel(place.threads);
-        let allocators = match sockets {
-            Some(sockets) => peers::allocators(sockets, place.process, place.threads)
+        let allocators = match met {
+            Some(Met { sockets, .. }) => peers::allocators(sockets, place.process, place.threads)
                 .map_err(|error| error.to_string()),
             None => config.communication.try_build(),
         };
@@ -287,6 +291,17 @@ where
             Err(message) => started.failure.report(JobError::Start(message)),
         }
         started.end(summary)
+    }
+
+    /// Where the outputs of this process are, if it keeps checkpoints.
+    fn own_place(&self) -> Option<OutputIdentity> {
+        self.checkpoints.as_ref().and_then(|kept| kept.outputs.clone())
+    }
+
+    /// What the files of this process may be named after.
+    fn own_runs(&self) -> Vec<RunId> {
+        let start = self.checkpoints.as_ref().map(|kept| kept.start);
+        self.outputs.run().into_iter().chain(start).collect()
     }
 }
 

@@ -42,6 +42,8 @@ use crate::finals::share;
 use crate::ingest::{IngestOptions, ingest};
 use crate::monitor::others::Teller;
 use crate::outputs::{Outputs, Visibility};
+use crate::peers::{GoAhead, Met};
+use crate::run_id::RunId;
 use crate::source::{PartitionStart, Plan, Source};
 use crate::table::Cells;
 use crate::telemetry::Telemetry;
@@ -100,6 +102,18 @@ where
         view: &View,
         stop: &Stop,
     ) -> Result<Started<S, D, A, W>, JobError> {
+        self.start_among(place, None, clock, view, stop)
+    }
+
+    /// The same where the others have been met: they begin when the process that leads says so.
+    pub(super) fn start_among(
+        self,
+        place: Place,
+        others: Option<&mut Met>,
+        clock: &Clock,
+        view: &View,
+        stop: &Stop,
+    ) -> Result<Started<S, D, A, W>, JobError> {
         let leads = place.process == 0;
         if !leads {
             view.telemetry().set_process(place.process);
@@ -117,11 +131,12 @@ where
             }
             lead = Some(Lead { plan, discovered: None, checkpoint: words, finished });
         }
-        if leads {
-            self.outputs
-                .prepare()
-                .map_err(|trouble| JobError::Output(trouble.to_string().into()))?;
-        }
+        let claim = lead.as_ref().and_then(|lead| lead.checkpoint.as_ref());
+        let go_ahead = leads.then(|| GoAhead {
+            is_anew: continued.as_ref().is_none_or(|manifest| manifest.cut.is_none()),
+            job: claim.and_then(|(claim, _)| claim.job.parse().ok()),
+        });
+        self.prepare_outputs(go_ahead, others, stop)?;
         let visibility = match self.checkpoints {
             Some(_) => Visibility::WithCheckpoints,
             None => Visibility::AsTheyCome,
@@ -160,6 +175,35 @@ where
             refused: Mutex::new(refused),
             committer: Mutex::new(Some(committer)),
         })
+    }
+
+    /// Makes the places of outputs ready. `go_ahead`: what the process that leads tells the others,
+    /// in that process.
+    fn prepare_outputs(
+        &self,
+        go_ahead: Option<GoAhead>,
+        others: Option<&mut Met>,
+        stop: &Stop,
+    ) -> Result<(), JobError> {
+        let mut runs = others.as_ref().map_or_else(|| self.own_runs(), |met| met.runs.clone());
+        let prepare = |runs: &[RunId]| {
+            let prepared = self.outputs.prepare(runs);
+            prepared.map_err(|trouble| JobError::Output(trouble.to_string().into()))
+        };
+        match (go_ahead, others) {
+            (Some(go_ahead), others) => {
+                // Before the others write: they may share the place.
+                runs.extend(go_ahead.job);
+                prepare(&runs)?;
+                others.map_or(Ok(()), |others| others.tell(&go_ahead))
+            }
+            (None, Some(others)) => {
+                let GoAhead { is_anew, job } = others.hear(stop)?;
+                runs.extend(job);
+                if is_anew { prepare(&runs) } else { Ok(()) }
+            }
+            (None, None) => Ok(()),
+        }
     }
 }
 

@@ -9,33 +9,31 @@
 //! the job, speak on the standard output stream, and not hear of a stop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::framed::{self, MEET_POLL, Marker};
 use crate::checkpoint::manifest::OutputIdentity;
 use crate::clock::Clock;
 use crate::condition::ConditionKind;
 use crate::error::JobError;
 use crate::report::Report;
+use crate::run_id::RunId;
 use crate::source::SourceError;
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
 
 /// What a connection between two processes begins with.
-const GREETING: &[u8; 16] = b"strandline hello";
-/// What a process says of itself is no longer than this, in bytes.
-const HELLO_BYTES_MAX: usize = 64 * 1024;
+const GREETING: Marker = *b"strandline hello";
 /// Whoever connects says at once who it is.
 const HELLO_WITHIN: Duration = Duration::from_secs(2);
 /// A process that was reached answers within this, or is tried again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// How often a process that is not there yet is looked for, and a stop.
-const MEET_POLL: Duration = Duration::from_millis(50);
 /// How long the others may be away before a word is said.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -53,6 +51,9 @@ struct Hello {
     /// Where its outputs are, if it keeps checkpoints.
     #[serde(default)]
     place: Option<OutputIdentity>,
+    /// What its files may be named after.
+    #[serde(default)]
+    runs: Vec<RunId>,
 }
 
 /// The others.
@@ -62,6 +63,32 @@ pub(crate) struct Met {
     pub(crate) sockets: Vec<Option<TcpStream>>,
     /// Where their outputs are, by number, without this process.
     pub(crate) places: Vec<Option<OutputIdentity>>,
+    /// What the files of all processes may be named after, those of this one too.
+    pub(crate) runs: Vec<RunId>,
+}
+
+/// Where the processes with greater numbers come to, if there are any. `addresses` has where each
+/// process listens, by number.
+///
+/// # Errors
+///
+/// [`JobError::CannotListen`].
+pub fn listen(process: usize, addresses: &[String]) -> Result<Option<TcpListener>, JobError> {
+    if process + 1 >= addresses.len() {
+        return Ok(None);
+    }
+    let address = &addresses[process];
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    let listener = listener.map_err(|error| JobError::CannotListen {
+        process,
+        address: address.clone(),
+        is_taken: error.kind() == io::ErrorKind::AddrInUse,
+        error: error.to_string(),
+    })?;
+    Ok(Some(listener))
 }
 
 /// A process that meets the others.
@@ -71,6 +98,8 @@ pub(crate) struct Meeting<'a> {
     pub(crate) addresses: &'a [String],
     pub(crate) terms: Terms,
     pub(crate) place: Option<OutputIdentity>,
+    /// What its files may be named after.
+    pub(crate) runs: Vec<RunId>,
     pub(crate) stop: &'a Stop,
     pub(crate) report: &'a Report,
     pub(crate) telemetry: &'a Telemetry,
@@ -86,8 +115,16 @@ impl Meeting<'_> {
     pub(crate) fn hold(mut self) -> Result<Met, JobError> {
         let processes = self.addresses.len();
         self.terms.insert(PROCESSES.to_owned(), processes.to_string());
-        let hello = hello(self.process, &self.terms, self.place.take());
-        let listener = self.listen()?;
+        let hello = framed::bytes(
+            GREETING,
+            &Hello {
+                process: self.process,
+                terms: self.terms.clone(),
+                place: self.place.take(),
+                runs: self.runs.clone(),
+            },
+        );
+        let listener = listen(self.process, self.addresses)?;
         let (clock, mut said) = (Clock::system(), String::new());
         let mut unresolved: Vec<Option<String>> = vec![None; processes];
         let mut met: Vec<Option<(TcpStream, Hello)>> = (0..processes).map(|_| None).collect();
@@ -140,27 +177,10 @@ impl Meeting<'_> {
         });
         agree(&all.collect::<Vec<_>>())?;
         let places = met.iter().flatten().map(|(_, hello)| hello.place.clone()).collect();
+        let mut runs = self.runs;
+        runs.extend(met.iter().flatten().flat_map(|(_, hello)| &hello.runs));
         let sockets = met.into_iter().map(|other| other.map(|(stream, _)| stream)).collect();
-        Ok(Met { sockets, places })
-    }
-
-    /// Where the processes with greater numbers come to, if there are any.
-    fn listen(&self) -> Result<Option<TcpListener>, JobError> {
-        if self.process + 1 == self.addresses.len() {
-            return Ok(None);
-        }
-        let (process, address) = (self.process, &self.addresses[self.process]);
-        let listener = TcpListener::bind(address).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        });
-        let listener = listener.map_err(|error| JobError::CannotListen {
-            process,
-            address: address.clone(),
-            is_taken: error.kind() == io::ErrorKind::AddrInUse,
-            error: error.to_string(),
-        })?;
-        Ok(Some(listener))
+        Ok(Met { sockets, places, runs })
     }
 
     fn accept(&self, listener: Option<&TcpListener>) -> Result<Option<TcpStream>, JobError> {
@@ -222,36 +242,8 @@ impl Meeting<'_> {
     /// What the other one says, within `limit`, if it is a process of a job.
     fn hear(&self, stream: &mut TcpStream, limit: Duration) -> io::Result<Hello> {
         let clock = Clock::system();
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(MEET_POLL))?;
-        let mut read = |bytes: &mut [u8]| {
-            let mut filled = 0;
-            while filled < bytes.len() {
-                match stream.read(&mut bytes[filled..]) {
-                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(more) => filled += more,
-                    Err(error) if is_timeout(&error) => {
-                        if self.stop.is_requested() || limit <= clock.elapsed() {
-                            return Err(error);
-                        }
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        };
-        let (mut greeting, mut length) = ([0; GREETING.len()], [0; 4]);
-        read(&mut greeting)?;
-        read(&mut length)?;
-        let length = u32::from_le_bytes(length) as usize;
-        if &greeting != GREETING || HELLO_BYTES_MAX < length {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut said = vec![0; length];
-        read(&mut said)?;
-        stream.set_read_timeout(None)?;
-        Ok(serde_json::from_slice(&said)?)
+        let gives_up = || self.stop.is_requested() || limit <= clock.elapsed();
+        framed::hear(stream, GREETING, gives_up)
     }
 
     /// Where they do not even agree on that, some would wait for ever for one that does not come.
@@ -277,17 +269,6 @@ impl Meeting<'_> {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-}
-
-fn hello(process: usize, terms: &Terms, place: Option<OutputIdentity>) -> Vec<u8> {
-    let hello = Hello { process, terms: terms.clone(), place };
-    let said = serde_json::to_vec(&hello).expect("plain data can be encoded");
-    let length = u32::try_from(said.len()).expect("options are no gigabytes");
-    [GREETING.as_slice(), &length.to_le_bytes(), &said].concat()
-}
-
 /// Whether all have the same terms as the first.
 fn agree(all: &[(usize, &Terms)]) -> Result<(), JobError> {
     let Some(((first, terms), others)) = all.split_first() else { return Ok(()) };
@@ -310,6 +291,7 @@ fn agree(all: &[(usize, &Terms)]) -> Result<(), JobError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::sync::Mutex;
 
     use super::*;
@@ -342,6 +324,7 @@ mod tests {
                             addresses,
                             terms,
                             place: None,
+                            runs: Vec::new(),
                             stop,
                             report,
                             telemetry,
@@ -384,10 +367,10 @@ mod tests {
                 let (stop, report, terms) = (Stop::default(), Report::silent(), terms("5s"));
                 let (addresses, stop, report) = (&*addresses, &stop, &report);
                 let telemetry = &Telemetry::default();
+                let (place, runs) = (None, Vec::new());
                 let met =
-                    Meeting { process, addresses, terms, place: None, stop, report, telemetry }
-                        .hold();
-                met.unwrap_err().to_string()
+                    Meeting { process, addresses, terms, place, runs, stop, report, telemetry };
+                met.hold().unwrap_err().to_string()
             })
         };
         for process in [of(0, 2), of(1, 3)] {
@@ -412,6 +395,7 @@ mod tests {
                 addresses,
                 terms: terms("5s"),
                 place: None,
+                runs: Vec::new(),
                 stop,
                 report,
                 telemetry,
@@ -451,8 +435,9 @@ mod tests {
         std::thread::scope(|scope| {
             let (addresses, stop, report) = (&addresses, &stop, &report);
             let (terms, telemetry) = (terms("5s"), &telemetry);
+            let (process, place, runs) = (1, None, Vec::new());
             let meeting =
-                Meeting { process: 1, addresses, terms, place: None, stop, report, telemetry };
+                Meeting { process, addresses, terms, place, runs, stop, report, telemetry };
             let waits = scope.spawn(move || meeting.hold().map(drop));
             while said.lock().unwrap().is_empty() {
                 std::thread::park_timeout(MEET_POLL);

@@ -45,6 +45,10 @@ pub struct FileOutputs {
 impl<O: Cells + serde::Serialize + serde::de::DeserializeOwned + 'static> Outputs<O>
     for FileOutputs
 {
+    fn run(&self) -> Option<RunId> {
+        Some(self.run)
+    }
+
     fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {
         let options = SinkOptions {
             out: self.out.clone(),

@@ -148,6 +148,30 @@ pub fn prepare(
     Ok(())
 }
 
+/// Removes the rows of earlier runs in the directory of a process that does not lead: all that are not
+/// named after one of `runs`. Other processes of this start may share the directory, and may have
+/// begun to write there.
+///
+/// # Errors
+///
+/// What stands in the way, in one line.
+pub fn remove_earlier(out: &Directory, runs: &[RunId]) -> Result<(), OutputDirError> {
+    let is_earlier = |name: FileName| !runs.contains(&name.run);
+    let staging = out.subdirectory(STAGING)?;
+    for name in FOLDERS {
+        remove_hidden(&staging.subdirectory(name)?, |hidden| is_earlier(hidden.name))?;
+        for date in dates(&out.subdirectory(name)?)? {
+            for file in files(&date)? {
+                if file.parse().is_ok_and(is_earlier) {
+                    remove_once(&date, &file)?;
+                }
+            }
+            date.remove_if_empty()?;
+        }
+    }
+    Ok(())
+}
+
 fn remove_all_hidden(staging: &Directory) -> Result<(), StoreError> {
     remove_hidden(staging, |_| true)?;
     for entry in staging.list()?.into_iter().filter(|entry| VisibleEpoch::is_note(&entry.name)) {
@@ -239,12 +263,16 @@ pub(super) fn remove_hidden(
     staging.remove_leftovers()?;
     for entry in staging.list()? {
         if entry.name.parse().is_ok_and(&is_left_over) {
-            match staging.remove_file(&entry.name) {
-                // Another process that recovers the same files was quicker.
-                Err(_) if !staging.contains(&entry.name)? => {}
-                result => result?,
-            }
+            remove_once(staging, &entry.name)?;
         }
     }
     Ok(())
+}
+
+/// Removes a file that another process may remove too.
+fn remove_once(directory: &Directory, name: &str) -> Result<(), StoreError> {
+    match directory.remove_file(name) {
+        Err(_) if !directory.contains(name)? => Ok(()),
+        result => result,
+    }
 }

@@ -489,10 +489,17 @@ impl Directory {
         }
         self.shared.synced.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
         match self.disk.remove_dir(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::new("remove", &self.path, error))
+            Ok(()) => Ok(()),
+            // Another process was quicker, with removing it or with writing there.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Ok(())
             }
-            _ => Ok(()),
+            Err(error) => Err(StoreError::new("remove", &self.path, error)),
         }
     }
 

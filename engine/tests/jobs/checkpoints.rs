@@ -230,7 +230,7 @@ pub(crate) fn view() -> View {
     View::new(Snapshot::empty("t", Arc::new(table()), EventTime::from_millis(0)))
 }
 
-fn parquet_files(path: &Path) -> Vec<PathBuf> {
+pub(crate) fn parquet_files(path: &Path) -> Vec<PathBuf> {
     let Ok(folders) = fs::read_dir(path) else { return Vec::new() };
     let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
     let files = files.map(|file| file.unwrap().path());

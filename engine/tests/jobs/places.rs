@@ -14,15 +14,16 @@ use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::checkpoint::{Checkpoints, catalog, places};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop};
+use strandline_engine::outputs::{OpenOutputs, Outputs, Trouble, Visibility};
 use strandline_engine::report::Report;
-use strandline_engine::sink::{self, FileOutputs, ParquetCodec, Roll, RunId};
+use strandline_engine::sink::{self, Existing, FileOutputs, ParquetCodec, Roll, RunId};
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::store::{Directory, FaultyDisk, LocalDisk, Operation};
 use strandline_operators::aggregate::{Average, Count, Max, Min};
 use strandline_operators::decode::{JsonFields, Metrics};
 use strandline_operators::window::Tumbling;
 
-use crate::checkpoints::{PARTITIONS, append, rows_in, table, view};
+use crate::checkpoints::{PARTITIONS, append, parquet_files, rows_in, table, view};
 use crate::own_program::{self, config, hook, told};
 
 const RECORDS: u64 = 3_000;
@@ -34,6 +35,49 @@ const HELD: &str = "STRANDLINE_TEST_PLACE_HELD";
 /// Not bounded: the first process stops when everything has been read.
 const LIVE: &str = "STRANDLINE_TEST_PLACE_LIVE";
 const ABANDONED: &str = "STRANDLINE_TEST_PLACE_ABANDONED";
+/// Rows of earlier jobs are to be removed.
+const REPLACE: &str = "STRANDLINE_TEST_PLACE_REPLACE";
+/// No checkpoint is continued.
+const FRESH: &str = "STRANDLINE_TEST_PLACE_FRESH";
+/// Another window than that of 10 s, in seconds.
+const WINDOW: &str = "STRANDLINE_TEST_PLACE_WINDOW";
+/// The outputs cannot be made ready.
+const UNREADY: &str = "STRANDLINE_TEST_PLACE_UNREADY";
+
+/// Outputs as a program has them that is told to replace rows.
+struct Replaceable {
+    files: FileOutputs,
+    process: usize,
+}
+
+impl<O> Outputs<O> for Replaceable
+where
+    FileOutputs: Outputs<O>,
+{
+    fn run(&self) -> Option<RunId> {
+        Some(self.files.run)
+    }
+
+    fn prepare(&self, runs: &[RunId]) -> Result<(), Trouble> {
+        if std::env::var(UNREADY).is_ok() {
+            return Err(Arc::new(std::io::Error::other("not ready")));
+        }
+        if std::env::var(REPLACE).is_err() {
+            return Ok(());
+        }
+        let is_fresh = std::env::var(FRESH).is_ok();
+        match self.process {
+            0 if is_fresh => sink::prepare(&self.files.out, Existing::Replace, None),
+            0 => Ok(()),
+            _ => sink::remove_earlier(&self.files.out, runs),
+        }
+        .map_err(|error| Arc::new(error) as Trouble)
+    }
+
+    fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {
+        self.files.open(process, visibility)
+    }
+}
 
 #[test]
 #[ignore = "one process of the tests below"]
@@ -61,8 +105,9 @@ fn a_process() {
     let out = Directory::on(Arc::new(disk), there.join(told(OUT)));
     let run = RunId::fresh(&clock);
     let place = sink::identify(&out, run).unwrap();
-    let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
-    let outputs = FileOutputs {
+    let window = std::env::var(WINDOW).map_or(10, |seconds| seconds.parse().unwrap());
+    let windows = Tumbling::of(Duration::from_secs(window)).unwrap();
+    let files = FileOutputs {
         out,
         run,
         roll: Roll::default(),
@@ -78,7 +123,7 @@ fn a_process() {
         // Only the end of the run is one.
         every: Duration::from_secs(3_600),
         keep: 3,
-        fresh: false,
+        fresh: std::env::var(FRESH).is_ok(),
         start: run,
         shape: [].into(),
         outputs: Some(place),
@@ -105,7 +150,7 @@ fn a_process() {
         JsonFields::new("id", "ts", ["value"]),
         (Count, Average(metric), Min(metric), Max(metric)),
         Arc::new(table()),
-        outputs,
+        Replaceable { files, process },
         options,
     )
     .with_checkpoints(Some(checkpoints))
@@ -301,6 +346,43 @@ fn a_new_directory_is_not_taken_for_the_one_whose_rows_are_all_visible() {
     assert!(said.contains(&format!("process 1 leaves place {id} at ")), "{said}");
     let said = run(there.path(), &["a", "b"], &[(LIVE, "1"), (ABANDONED, &id)]).remove(0);
     assert!(said.contains(&format!("--abandon-place {id} has no effect")), "{said}");
+}
+
+/// The files of final rows in a directory of outputs.
+fn files(out: &Path) -> Vec<PathBuf> {
+    parquet_files(&out.join("parquet"))
+}
+
+#[test]
+fn a_job_that_begins_anew_replaces_the_rows_of_every_process() {
+    let (end, rows) = undisturbed();
+    // Each its own, and one for both.
+    for outs in [["a", "b"], ["a", "a"]] {
+        let there = tempfile::tempdir().unwrap();
+        let all = ["a", "b"].map(|out| there.path().join(out));
+        let all = &all[..if outs[0] == outs[1] { 1 } else { 2 }];
+        let found = || all.iter().flat_map(|out| files(out)).collect::<Vec<_>>();
+        run(there.path(), &outs, &[]);
+        let earlier = found();
+        assert!(all.iter().all(|out| !files(out).is_empty()), "{earlier:?}");
+
+        // A start that is refused removes nothing: here another window.
+        let said = run(there.path(), &outs, &[(REPLACE, "1"), (WINDOW, "20")]);
+        assert!(ended(&said[0]).contains("belongs to another job"), "{said:?}");
+        assert!(ended(&said[1]).contains("process 0 is gone"), "{said:?}");
+        assert_eq!(found(), earlier);
+        // Nor does one that continues a checkpoint: its rows count.
+        let said = run(there.path(), &outs, &[(REPLACE, "1")]);
+        assert_eq!(ended(&said[0]), end, "{said:?}");
+        assert_eq!(found(), earlier);
+
+        let said = run(there.path(), &outs, &[(FRESH, "1"), (REPLACE, "1")]);
+        assert_eq!(ended(&said[0]), end, "{said:?}");
+        let now = found();
+        assert!(now.iter().all(|file| !earlier.contains(file)), "{now:?}");
+        let paths: Vec<&Path> = all.iter().map(|out| &**out).collect();
+        assert_eq!(rows_in(paths).len(), rows, "{outs:?}");
+    }
 }
 
 fn place_of(out: &Path) -> OutputIdentity {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use strandline_engine::outputs::Output as _;
 use strandline_engine::sink::{
     Existing, OutputDirError, RejectedFiles, RunId, has_rows, identify, identity, prepare,
+    remove_earlier,
 };
 use strandline_engine::store::Directory;
 use strandline_operators::rejected::Rejection;
@@ -115,6 +116,29 @@ fn replacing_removes_what_a_sink_wrote_and_nothing_else() {
     assert!(!has_rows(&bench.options.out).unwrap());
     assert!(foreign.exists() && copy.exists() && !ours.exists());
     assert!(!bench.there.path().join("parquet/date=1970-01-02").exists(), "it was empty");
+}
+
+#[test]
+fn beside_others_only_rows_of_earlier_runs_are_removed() {
+    let mut bench = Bench::new();
+    let foreign = earlier_run(&bench);
+    let earlier: Vec<_> =
+        bench.files("parquet").into_iter().filter(|file| *file != foreign).collect();
+    // Another process of this start was quicker, in a folder of its own.
+    bench.options.run = RunId::fresh(&bench.options.clock);
+    let mut writer = bench.rows_files();
+    writer.write(&[row("a", 86_400_000, (1, None), &[])]).unwrap();
+    writer.roll().unwrap();
+    let this_start: Vec<_> = bench
+        .files("parquet")
+        .into_iter()
+        .filter(|file| *file != foreign && !earlier.contains(file))
+        .collect();
+    assert!(!earlier.is_empty() && this_start.len() == 1, "{earlier:?} {this_start:?}");
+
+    remove_earlier(&bench.options.out, &[bench.options.run]).unwrap();
+    assert!(earlier.iter().all(|file| !file.exists()), "{earlier:?}");
+    assert!(foreign.exists() && this_start[0].exists());
 }
 
 #[test]

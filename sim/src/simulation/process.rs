@@ -288,7 +288,7 @@ impl<O> Outputs<O> for DeferredOutputs
 where
     FileOutputs: Outputs<O>,
 {
-    fn prepare(&self) -> Result<(), Trouble> {
+    fn prepare(&self, _runs: &[RunId]) -> Result<(), Trouble> {
         let Some((existing, latest)) = &self.prepare else { return Ok(()) };
         prepare(&self.files.out, *existing, Some(latest))
             .map_err(|error| Arc::new(error) as Trouble)
