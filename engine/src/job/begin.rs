@@ -125,7 +125,9 @@ where
         let kept = manifest.cut.as_ref().map(starts).unwrap_or_default();
         let was_bounded = was_bounded(manifest);
         let mut plan = self.source.plan(&kept, stopped)?;
-        same_topic(checkpoints, &manifest.topic, &plan.topic, &kept, &plan.partitions)?;
+        if manifest.cut.is_some() {
+            same_topic(checkpoints, &manifest.topic, &plan.topic, &kept, &plan.partitions)?;
+        }
         let continued = |start: &PartitionStart| {
             let kept = kept.iter().find(|kept| kept.partition == start.partition);
             kept.copied()
@@ -191,6 +193,13 @@ where
                 "{place}: {damaged}; going on from checkpoint {} instead",
                 newest.number
             ));
+        }
+        if newest.cut.is_none() {
+            // A start that came no further than its claim has read nothing that counts, so nothing of
+            // this start can contradict it. The name of its job is kept: by that, what it left
+            // hidden is found and removed.
+            self.say_without_effect("there is no checkpoint to continue");
+            return Ok(Some(newest.clone()));
         }
         self.refuse_other_job(checkpoints, newest)?;
         let mut continued = newest.clone();

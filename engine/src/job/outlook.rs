@@ -81,12 +81,15 @@ where
         Ok(())
     }
 
-    /// The newest manifest that can be read, if it is to be continued.
+    /// The newest manifest that can be read, if it is to be continued and holds a cut: a claim alone
+    /// has nothing to be continued.
     fn newest(&self) -> Result<Option<(&Checkpoints, Manifest)>, JobError> {
         let Some(checkpoints) = self.checkpoints.as_ref().filter(|kept| !kept.fresh) else {
             return Ok(None);
         };
-        Ok(catalog::newest(&*checkpoints.blobs)?.map(|manifest| (checkpoints, manifest)))
+        let newest = catalog::newest(&*checkpoints.blobs)?;
+        let newest = newest.filter(|manifest| manifest.cut.is_some());
+        Ok(newest.map(|manifest| (checkpoints, manifest)))
     }
 
     /// A checkpoint of another topic, or of a job that computes something else.

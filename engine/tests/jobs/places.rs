@@ -385,6 +385,17 @@ fn a_job_that_begins_anew_replaces_the_rows_of_every_process() {
     }
 }
 
+#[test]
+fn a_start_that_came_no_further_than_its_claim_binds_nobody_to_its_window() {
+    let there = tempfile::tempdir().unwrap();
+    let said = run(there.path(), &["a"], &[(UNREADY, "1")]).remove(0);
+    assert!(ended(&said).contains("not ready"), "{said}");
+    let said = run(there.path(), &["a"], &[(WINDOW, "20")]).remove(0);
+    assert!(ended(&said).starts_with("true of 3000, "), "{said}");
+    let said = run(there.path(), &["a"], &[]).remove(0);
+    assert!(ended(&said).contains("belongs to another job"), "{said}");
+}
+
 fn place_of(out: &Path) -> OutputIdentity {
     sink::identity(&Directory::local(out)).unwrap()
 }
