@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, new_null_array};
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::interleave::interleave;
 
-use super::failed::Failed;
+use super::failed::{Failed, Reason};
 
 /// Bytes that the values of one column have at most, or items of its lists: offsets are of 32 bits with
 /// a sign.
@@ -18,6 +18,9 @@ pub(super) const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
 /// A test need not make gigabytes.
 #[cfg(test)]
 pub(super) const COLUMN_BYTES_MAX: usize = 64 << 20;
+
+/// Why a row fails that has no room.
+pub(super) const NO_ROOM: Reason = Reason::Borrowed("the texts of a batch have more than 2 GiB");
 
 /// What a column can still take.
 pub(super) struct Room(usize);
@@ -33,7 +36,7 @@ impl Room {
         match left {
             Some(left) => self.0 = left,
             // A smaller one that comes later may fit.
-            None => failed.add(row, "the texts of a batch have more than 2 GiB"),
+            None => failed.add(row, NO_ROOM),
         }
         left.is_some()
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, ListArray, StringArray};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field};
 use strandline_plan::expr::{Expr, call, col, lit, when};
 
 use super::super::room::COLUMN_BYTES_MAX;
@@ -36,6 +38,37 @@ fn rows_that_have_no_room_in_a_column_fail_alone() {
     assert_eq!(without_room(&lists, vec![("t", texts)]), [3, 4]);
     let lists = call("split", [constant, lit(",")]);
     assert_eq!(without_room(&lists, vec![]), [3, 4]);
+}
+
+#[test]
+fn lists_whose_items_have_no_room_fail_alone() {
+    let lists = || -> ArrayRef {
+        Arc::new(ListArray::new(
+            Arc::new(Field::new_list_field(DataType::Utf8, true)),
+            OffsetBuffer::from_lengths([2, 0, 1, 1, 1]),
+            Arc::new(StringArray::from_iter_values([
+                &*long("a"),
+                "b",
+                &long("a"),
+                &long("a"),
+                &long("a"),
+            ])),
+            None,
+        ))
+    };
+    let bytes = col("l").cast(DataType::new_list(DataType::Binary, true));
+    assert_eq!(without_room(&bytes, vec![("l", lists())]), [4]);
+    let joined = call("array_join", [col("l"), lit("-")]);
+    assert_eq!(without_room(&joined, vec![("l", lists())]), [4]);
+    // A text that no column has room for is not made.
+    let separated = call("array_join", [col("l"), lit(long("-").as_str())]);
+    let many = || -> ArrayRef {
+        let items = StringArray::from_iter_values(["a"; 4 * ROWS]);
+        let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+        let lengths = OffsetBuffer::from_lengths([4; ROWS]);
+        Arc::new(ListArray::new(item, lengths, Arc::new(items), None))
+    };
+    assert_eq!(without_room(&separated, vec![("l", many())]), [0, 1, 2, 3, 4]);
 }
 
 #[test]
