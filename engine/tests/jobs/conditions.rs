@@ -1,6 +1,6 @@
 //! A job of two processes, in each of which something is wrong for a while: both show both.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::Table;
 use strandline_engine::view::{Snapshot, View};
 
-use crate::own_program::{config, hook, start};
+use crate::own_program::{Said, config, hook, start};
 use crate::toy::{Count, Kept, Words, new_view, options, text};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -69,23 +69,19 @@ fn a_process() {
 
 #[test]
 fn what_is_wrong_in_any_process_is_shown_by_all_in_the_same_words_until_it_is_over() {
-    let mut children = start("conditions::a_process", 2, |_, command| {
+    let children = start("conditions::a_process", 2, |_, command| {
         command.stdin(Stdio::piped());
     });
+    let mut processes: Vec<Said> = children.into_iter().map(Said::by).collect();
     let mut said = Vec::new();
-    let mut lines = Vec::new();
-    for child in &mut children {
-        let mut these = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let shown = these.by_ref().take_while(|line| line != "seen");
+    for process in &processes {
+        let shown = process.until("seen", 2 * LIMIT).into_iter();
         said.push(shown.filter(|line| line.starts_with("shows: ")).collect::<Vec<_>>());
-        lines.push(these);
     }
-    for child in &mut children {
-        drop(child.stdin.take());
-    }
-    for (child, mut lines) in children.iter_mut().zip(lines) {
-        assert!(lines.any(|line| line == "ended"), "it does not end");
-        assert!(child.wait().unwrap().success());
+    processes.iter_mut().for_each(Said::release);
+    for process in &mut processes {
+        process.until("ended", 2 * LIMIT);
+        assert!(process.ended_well());
     }
     assert_eq!(said[0], said[1]);
     let [kafka, output] = &*said[0] else { panic!("{said:?}") };

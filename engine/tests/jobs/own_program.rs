@@ -1,8 +1,11 @@
 //! A job of several processes, each of which is this test's own program, run again for one of its
 //! tests, which is ignored otherwise.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use strandline_engine::peers;
 
@@ -33,6 +36,53 @@ pub(crate) fn start(
         command.spawn().unwrap()
     });
     children.collect()
+}
+
+/// Such a process and the lines that it says. Dropped, it is killed, so that nobody waits for it.
+pub(crate) struct Said {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Said {
+    /// Of a process whose standard output stream nobody reads yet.
+    pub(crate) fn by(mut child: Child) -> Said {
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (say, lines) = channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).all(|line| say.send(line).is_ok())
+        });
+        Said { child, lines }
+    }
+
+    /// The lines before this one, for which it waits, each for no longer than the limit.
+    pub(crate) fn until(&self, awaited: &str, limit: Duration) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            match self.lines.recv_timeout(limit) {
+                Ok(line) if line == awaited => return before,
+                Ok(line) => before.push(line),
+                Err(why) => panic!("it was to say `{awaited}`: {why}; before, it said {before:?}"),
+            }
+        }
+    }
+
+    /// Ends its standard input stream.
+    pub(crate) fn release(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Whether it ended well, after its last line.
+    pub(crate) fn ended_well(&mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// In such a process: what it was told under this name.

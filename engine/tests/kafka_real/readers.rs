@@ -100,17 +100,21 @@ fn what_waits_to_be_read_is_measured(fetch: Fetch) {
     let (source, telemetry) = measured(fetch, &bootstrap, &topic);
     let in_flight = || telemetry.measures().kafka.bytes_in_flight;
     let mut reading = Reading::new(&source, &plan(&source));
-    read_until(&mut reading, 0, || in_flight() > 0);
+    read_until("bytes in flight", &mut reading, 0, || in_flight() > 0);
     reading.until_messages(20_000);
-    read_until(&mut reading, 1_000, || in_flight() == 0);
+    read_until("no byte in flight", &mut reading, 1_000, || in_flight() == 0);
 }
 
+/// How long a measure may take to show what it measures.
+const MEASURED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Reads so many messages at a time. Nobody is woken by what is measured.
-fn read_until(reading: &mut Reading, limit: usize, done: impl Fn() -> bool) {
+fn read_until(awaited: &str, reading: &mut Reading, limit: usize, done: impl Fn() -> bool) {
     let clock = Clock::system();
     while !done() {
         reading.read(0, limit).unwrap();
-        assert!(clock.elapsed() < LIMIT, "{:?}", reading.progress);
+        let elapsed = clock.elapsed();
+        assert!(elapsed < MEASURED_WITHIN, "{awaited} not measured yet: {:?}", reading.progress);
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
@@ -123,7 +127,8 @@ fn how_long_a_broker_throttles_is_measured(fetch: Fetch) {
     let (source, telemetry) = measured(fetch, &bootstrap, &topic);
     set_quota(&bootstrap, &topic, 10_000.0);
     let mut reading = Reading::new(&source, &plan(&source));
-    read_until(&mut reading, 1_000, || !telemetry.measures().kafka.throttled.is_zero());
+    let is_throttled = || !telemetry.measures().kafka.throttled.is_zero();
+    read_until("a throttling", &mut reading, 1_000, is_throttled);
 }
 
 /// A source whose client has the topic's name, and tells often what it counts.
