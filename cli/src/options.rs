@@ -70,7 +70,7 @@ pub struct Options {
     /// Names of secrets that the command line holds
     #[arg(skip)]
     pub(crate) secrets_on_command_line: Vec<String>,
-    /// The long names of the options that the command line or the environment gives
+    /// The long names of the options that are given, by whatever
     #[arg(skip)]
     pub(crate) given: BTreeSet<String>,
     /// How messages are fetched: by the client, or directly: cheaper, without TLS and SASL
@@ -238,15 +238,18 @@ impl Options {
             .try_get_matches_from(&arguments)
             .ok()
             .and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
+        let mut in_file = BTreeSet::new();
         if let Some(path) = &config {
-            command = with_file(&plain, command, path)?;
+            (command, in_file) = with_file(&plain, command, path)?;
         }
         let matches = command.clone().try_get_matches_from(arguments)?;
         let mut options = Options::from_arg_matches(&matches)?;
         options.secrets_on_command_line = on_command_line(&matches);
-        let is_given = |id: &&str| {
-            let source = matches.value_source(id);
-            matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        let is_given = |id: &&str| match matches.value_source(id) {
+            // What is switched off says nothing.
+            _ if matches!(matches.try_get_one::<bool>(id), Ok(Some(false))) => false,
+            Some(ValueSource::CommandLine | ValueSource::EnvVariable) => true,
+            _ => in_file.contains(&id.replace('_', "-")),
         };
         let ids = matches.ids().map(clap::Id::as_str).filter(is_given);
         options.given = ids.map(|id| id.replace('_', "-")).collect();
@@ -255,10 +258,10 @@ impl Options {
                 Some(ValueSource::EnvVariable) => {
                     format!("--{option}, by {}: {wrong}", variable_of(&command, option))
                 }
-                Some(ValueSource::DefaultValue) if config.is_some() => {
+                Some(ValueSource::DefaultValue) if in_file.contains(option) => {
                     let path = config.iter().map(|path| path.display().to_string());
                     let path = path.collect::<String>();
-                    format!("--{option}, by --config {path} or by default: {wrong}")
+                    format!("--{option}, by --config {path}: {wrong}")
                 }
                 _ => format!("--{option}: {wrong}"),
             };

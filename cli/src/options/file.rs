@@ -1,5 +1,6 @@
 //! Options that a TOML file gives, by their long names.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::error::ErrorKind;
@@ -7,12 +8,13 @@ use clap::error::ErrorKind;
 use super::value_check::check_value;
 use crate::text_file;
 
-/// Makes what a TOML file says the defaults of `command`.
+/// Makes what a TOML file says the defaults of `command`. Also gives the long names of the options that
+/// it names.
 pub(super) fn with_file(
     plain: &clap::Command,
     mut command: clap::Command,
     path: &Path,
-) -> Result<clap::Command, clap::Error> {
+) -> Result<(clap::Command, BTreeSet<String>), clap::Error> {
     let wrong = |command: &mut clap::Command, what: String| {
         let what = format!("--config {}: {what}", path.display());
         command.error(ErrorKind::InvalidValue, what)
@@ -30,6 +32,7 @@ pub(super) fn with_file(
             return Err(wrong(&mut command, format!("line {line}: {what}")));
         }
     };
+    let named = table.keys().cloned().collect();
     for (key, value) in table {
         let id = key.replace('-', "_");
         let known = command.get_arguments().any(|a| a.get_long() == Some(&key) && key != "config");
@@ -48,7 +51,7 @@ pub(super) fn with_file(
         }
         command = command.mut_arg(id, |argument| argument.default_values(values));
     }
-    Ok(command)
+    Ok((command, named))
 }
 
 /// A plain value as it would be on the command line.

@@ -6,9 +6,11 @@ use super::{Checkpoint, FutureBy, Listen, Options};
 const OF_CHECKPOINTS: [&str; 6] =
     ["checkpoint-every", "keep", "fresh", "abandon-place", "lower-event-time", "group"];
 
+/// What says where a job begins that continues nothing.
+const OF_A_BEGINNING: [&str; 3] = ["from", "append", "replace"];
+
 impl Options {
-    /// A line for each option that was given on the command line or by the environment, and has no
-    /// effect. (A file of options may serve several jobs.)
+    /// A line for each option that was given and has no effect.
     pub(crate) fn without_effect(&self) -> Vec<String> {
         let is_demonstration = self.bootstrap.is_none();
         let keeps_none = !is_demonstration && self.checkpoint == Checkpoint::Nowhere;
@@ -42,10 +44,26 @@ impl Options {
         ];
         let mut lines = Vec::new();
         for (applies, why, options) in rules {
-            let given = options.iter().filter(|option| applies && self.given.contains(**option));
-            lines.extend(given.map(|option| format!("--{option} has no effect: {why}")));
+            if applies {
+                lines.extend(self.given_in_vain(options, why));
+            }
         }
         lines
+    }
+
+    /// A line for each option that was given and has no effect where a checkpoint is continued.
+    pub(crate) fn without_effect_on_a_checkpoint(&self) -> Vec<String> {
+        let why = "a checkpoint is continued, and its rows stay; to begin anew, give --fresh";
+        self.given_in_vain(&OF_A_BEGINNING, why).collect()
+    }
+
+    fn given_in_vain<'a>(
+        &self,
+        options: &'a [&str],
+        why: &'a str,
+    ) -> impl Iterator<Item = String> + use<'a, '_> {
+        let given = options.iter().filter(|option| self.given.contains(**option));
+        given.map(move |option| format!("--{option} has no effect: {why}"))
     }
 }
 
@@ -77,6 +95,37 @@ mod tests {
             assert_eq!(said.len(), 1, "{line}: {said:?}");
             assert!(said[0].starts_with(option) && said[0].contains(why), "{said:?}");
         }
+    }
+
+    #[test]
+    fn what_says_where_a_job_begins_does_nothing_where_one_is_continued() {
+        for (line, options) in [
+            ("--from latest --append", &["--from", "--append"][..]),
+            ("--replace --keep 5", &["--replace"]),
+            ("--keep 5", &[]),
+        ] {
+            let line = ["job", "--bootstrap", "b:1"].into_iter().chain(line.split_whitespace());
+            let read = Options::read("job", "", line.map(OsString::from)).unwrap();
+            let said = read.without_effect_on_a_checkpoint();
+            assert_eq!(said.len(), options.len(), "{said:?}");
+            for (said, option) in said.iter().zip(options) {
+                assert!(said.starts_with(option) && said.contains("--fresh"), "{said}");
+            }
+            assert_eq!(read.without_effect(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_a_file_says_counts_as_given_and_what_is_switched_off_does_not() {
+        let there = tempfile::tempdir().unwrap();
+        let file = there.path().join("job.toml");
+        let text = b"bootstrap = \"b:1\"\ndevices = 9\nappend = false\nreplace = true\n";
+        strandline_engine::store::Directory::local(there.path()).replace("job.toml", text).unwrap();
+        let line = ["job", "--config", file.to_str().unwrap()].map(OsString::from);
+        let read = Options::read("job", "", line).unwrap();
+        assert!(read.without_effect()[0].starts_with("--devices"), "{:?}", read.without_effect());
+        let said = read.without_effect_on_a_checkpoint();
+        assert!(said.len() == 1 && said[0].starts_with("--replace"), "{said:?}");
     }
 
     #[test]
