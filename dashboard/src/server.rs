@@ -135,13 +135,9 @@ impl Dashboard {
             column,
             known: table.columns.iter().map(|(name, _)| format!("`{name}`")).collect(),
         })?;
-        let refused = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => DashboardError::Taken { address },
-            _ => DashboardError::Listen { address, error },
-        };
-        let listener = TcpListener::bind(address).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let listener = Dashboard::listen(address)?;
+        let address =
+            listener.local_addr().map_err(|error| DashboardError::Listen { address, error })?;
 
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -161,6 +157,22 @@ impl Dashboard {
             .spawn(move || serve_on(&runtime, listener, site, stopped))
             .map_err(DashboardError::Thread)?;
         Ok(Dashboard { address, running: Some((stop, thread)) })
+    }
+
+    /// Listens where a page is to be served, without serving one.
+    ///
+    /// # Errors
+    ///
+    /// [`DashboardError::Taken`] and [`DashboardError::Listen`].
+    pub fn listen(address: SocketAddr) -> Result<TcpListener, DashboardError> {
+        let listener = TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        listener.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => DashboardError::Taken { address },
+            _ => DashboardError::Listen { address, error },
+        })
     }
 
     /// The address that is listened on.

@@ -1,11 +1,11 @@
-//! The directories: whether files can be written, synced and renamed there, and how much room is left.
+//! The directories: whether files can be written there, and how much room is left.
 
 use std::path::{Path, PathBuf};
 
 use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::sink::FOLDERS;
-use strandline_engine::store::{Directory, StoreError};
+use strandline_engine::store::Directory;
 
 use super::findings::Findings;
 use crate::options::{Checkpoint, Options};
@@ -14,8 +14,6 @@ use crate::options::{Checkpoint, Options};
 const ROOM_WARN_BYTES: u64 = 1 << 30;
 /// With less than this a job would soon stand still.
 const ROOM_MIN_BYTES: u64 = 64 << 20;
-/// What a probe holds.
-const PROBE_BYTES: usize = 4096;
 
 pub(super) fn examine(options: &Options, findings: &mut Findings) {
     match &options.checkpoint {
@@ -32,7 +30,7 @@ pub(super) fn examine(options: &Options, findings: &mut Findings) {
     for folder in FOLDERS {
         let path = options.out.join(folder);
         if path.exists()
-            && let Err(error) = try_out(&path)
+            && let Err(error) = Directory::local(&path).check_writable()
         {
             findings.refuse("outputs", &error.to_string());
         }
@@ -56,13 +54,11 @@ fn checkpoints(place: &str, findings: &mut Findings) {
     }
 }
 
-/// Tries everything that a job does in a directory, in the nearest one that is there.
+/// Asks what a job asks first of a directory, of the nearest one that is there: a job makes the rest.
 fn directory(of: &'static str, option: &str, path: &Path, findings: &mut Findings) {
     let there = nearest(path);
-    match try_out(&there) {
-        Ok(()) => {
-            findings.ok(of, format!("{}: files are written, synced and renamed", path.display()));
-        }
+    match Directory::local(&there).check_writable() {
+        Ok(()) => findings.ok(of, format!("{}: files can be written", path.display())),
         Err(error) => {
             return findings.refuse(of, &format!("{option} {}: {error}", path.display()));
         }
@@ -85,14 +81,6 @@ fn nearest(path: &Path) -> PathBuf {
         Some(there) => there.to_owned(),
         None => absolute,
     }
-}
-
-/// Writes a file under a hidden name, syncs it, renames it, syncs the directory, and removes it.
-fn try_out(path: &Path) -> Result<(), StoreError> {
-    let directory = Directory::local(path);
-    let name = format!("strandline-doctor-{}", std::process::id());
-    directory.replace(&name, &[b'.'; PROBE_BYTES])?;
-    directory.remove_file(&name)
 }
 
 fn room(of: &'static str, path: &Path, findings: &mut Findings) {
@@ -127,7 +115,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/b");
         assert_eq!(nearest(&path), directory.path());
-        try_out(directory.path()).unwrap();
+        super::directory("outputs", "--out", &path, &mut Findings::new(false));
         assert!(!path.exists());
         assert_eq!(Directory::local(directory.path()).list().unwrap(), []);
     }

@@ -1,8 +1,10 @@
 //! Ports, and what the system allows.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use rustix::process::{Resource, getrlimit};
+use strandline_dashboard::Dashboard;
+use strandline_engine::peers;
 
 use super::findings::Findings;
 use crate::options::{Listen, Options};
@@ -16,7 +18,7 @@ const DESCRIPTORS_WARN: u64 = 1024;
 pub(super) fn examine(options: &Options, findings: &mut Findings) {
     match options.listen {
         Listen::Nowhere => {}
-        Listen::At(address) => match TcpListener::bind(page_address(options, address)) {
+        Listen::At(address) => match Dashboard::listen(page_address(options, address)) {
             Ok(_) => {
                 findings.ok("page", format!("{address} is free"));
                 if !address.ip().is_loopback() {
@@ -27,11 +29,7 @@ pub(super) fn examine(options: &Options, findings: &mut Findings) {
                     );
                 }
             }
-            Err(error) => findings.fail(
-                "page",
-                format!("{address} cannot be had: {error}"),
-                "stop the program that listens there, or name another by --listen",
-            ),
+            Err(error) => findings.refuse("page", &error.to_string()),
         },
     }
     if 1 < options.processes {
@@ -71,29 +69,24 @@ fn processes(options: &Options, findings: &mut Findings) {
         Err(line) => return findings.fail("processes", line, "mend the host file"),
     };
     for (process, address) in hosts.iter().enumerate() {
-        let resolved = address.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        let resolved = match resolved {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                findings.fail(
-                    "processes",
-                    format!("process {process} at {address}: {error}"),
-                    "name a host that can be resolved, with a port, in --hostfile",
-                );
-                continue;
+        if process == options.process {
+            match peers::listen(process, &hosts) {
+                Ok(Some(_)) => {
+                    findings.ok("processes", format!("{address} is free for this process"));
+                }
+                // It goes to all others.
+                Ok(None) => {}
+                Err(error) => findings.refuse("processes", &error.to_string()),
             }
-        };
-        if process != options.process {
-            findings.ok("processes", format!("process {process} will be looked for at {address}"));
             continue;
         }
-        let free = TcpListener::bind(&resolved[..]);
-        match free {
-            Ok(_) => findings.ok("processes", format!("{address} is free for this process")),
+        match address.to_socket_addrs() {
+            Ok(_) => findings
+                .ok("processes", format!("process {process} will be looked for at {address}")),
             Err(error) => findings.fail(
                 "processes",
-                format!("{address} cannot be had for this process: {error}"),
-                "name an address of this computer with a free port in --hostfile",
+                format!("process {process} at {address}: {error}"),
+                "name a host that can be resolved, with a port, in --hostfile",
             ),
         }
     }
