@@ -9,22 +9,44 @@ use serde_json::Value;
 use strandline_engine::outputs::{OpenOutputs, Outputs, Trouble, Visibility};
 use strandline_engine::sink::{self, Existing, FileOutputs, RunId};
 
+/// What is done in a directory when the job can run.
+#[derive(Debug)]
+pub(crate) enum Preparation {
+    /// By the process that leads: what is to be done about rows of an earlier run, and `latest.json`
+    /// until there is more to say.
+    Leading(Existing, Value),
+    /// By another process, where the job begins anew: rows of earlier runs are removed.
+    Replacing,
+}
+
 /// See the module.
 pub(crate) struct DeferredOutputs {
     pub(crate) files: FileOutputs,
-    /// What to do about rows of an earlier run, and `latest.json` until there is more to say;
     /// `None` where all is ready.
-    pub(crate) prepare: Option<(Existing, Value)>,
+    pub(crate) preparation: Option<Preparation>,
+    /// Called first, when the start can no longer be refused.
+    pub(crate) begins: Box<dyn Fn() + Send + Sync>,
 }
 
 impl<O> Outputs<O> for DeferredOutputs
 where
     FileOutputs: Outputs<O>,
 {
-    fn prepare(&self, _runs: &[RunId]) -> Result<(), Trouble> {
-        let Some((existing, latest)) = &self.prepare else { return Ok(()) };
-        sink::prepare(&self.files.out, *existing, Some(latest))
-            .map_err(|error| Arc::new(error) as Trouble)
+    fn run(&self) -> Option<RunId> {
+        self.files.run()
+    }
+
+    fn prepare(&self, runs: &[RunId]) -> Result<(), Trouble> {
+        (self.begins)();
+        let out = &self.files.out;
+        match &self.preparation {
+            None => Ok(()),
+            Some(Preparation::Leading(existing, latest)) => {
+                sink::prepare(out, *existing, Some(latest))
+            }
+            Some(Preparation::Replacing) => sink::remove_earlier(out, runs),
+        }
+        .map_err(|error| Arc::new(error) as Trouble)
     }
 
     fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {

@@ -26,6 +26,7 @@ mod deferred_outputs;
 pub mod demonstration;
 pub mod doctor;
 mod entry;
+mod introduction;
 pub mod kafka_options;
 pub mod options;
 mod page;

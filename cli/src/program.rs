@@ -25,7 +25,7 @@ use strandline_engine::view::{Snapshot, View};
 use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 
-use self::announcements::{conclude, introduce};
+use self::announcements::{conclude, introduction};
 pub(crate) use self::asked::Asked;
 use self::beside::Beside;
 pub(crate) use self::hosts::host_addresses;
@@ -37,6 +37,7 @@ use self::settings::report;
 pub(crate) use self::trouble::{NOT_NOW, STOPPED_EARLY, Trouble, UNREADABLE, UNUSABLE};
 use self::trouble::{no_page, trouble};
 use crate::demonstration::World;
+use crate::introduction::Introduction;
 use crate::options::Options;
 use crate::status::Voice;
 use crate::{kafka_options, page, signals};
@@ -90,7 +91,8 @@ where
         let view = View::new(first);
         let mut world =
             World::start(options, fleet).map_err(|error| unusable(&format!("{error:#}")))?;
-        let report = report(voice);
+        let first_words = Introduction::new(voice);
+        let report = report(voice, &first_words);
         let settings = KafkaSettings {
             telemetry: view.telemetry().clone(),
             ..kafka_settings(options, kafka_options, &world.bootstrap, report.clone())
@@ -100,7 +102,7 @@ where
         let page = page::serve(options, &hosts, &view, self.page.clone());
         let page = page.map_err(|error| no_page(&error))?;
         let mut place = Place::take(options, clock, voice)?;
-        let run = RunId::fresh(clock);
+        let (run, begins) = (RunId::fresh(clock), first_words.clone());
         let parts = Parts {
             windows,
             decoder,
@@ -108,6 +110,7 @@ where
             out: place.out.clone(),
             run,
             later: place.later(&latest),
+            begins: Box::new(move || begins.say()),
             checkpoints: place.keeping.as_mut().and_then(|keeping| keeping.checkpoints.take()),
             clock: clock.clone(),
             report: report.clone(),
@@ -121,7 +124,13 @@ where
 
         // Not of one that shows what another one left hidden, and is refused then.
         if !matches!(outlook, Some(Outlook::Finished(_, Some(_)))) {
-            introduce(options, &world, place.keeping.as_ref(), page.as_ref(), self.name, voice);
+            let keeping = place.keeping.as_ref();
+            first_words.hold(introduction(options, &world, keeping, page.as_ref(), self.name));
+        }
+        // Where the log may refuse the start, that comes first: the introduction waits until the job
+        // begins, or has something else to say.
+        if !leads || options.simulate || world.is_embedded() {
+            first_words.say();
         }
         let beside = Beside::start(
             options, &hosts, &place, &mut world, &view, clock, &stop, &report, voice,

@@ -39,6 +39,10 @@ pub(super) fn examine<D, A>(
     };
     let continues = checkpoints.as_ref().is_some_and(|(_, continues)| *continues);
     let existing = place::existing(options, checkpoints.is_some(), continues);
+    if continues {
+        let lines = options.without_effect_on_a_checkpoint();
+        lines.into_iter().for_each(|line| findings.warn("options", line, ""));
+    }
     if let Err(trouble) = place::refuse_rows(options, &out, existing) {
         findings.refuse("outputs", trouble.line_and_code().0);
     }
@@ -52,6 +56,8 @@ pub(super) fn examine<D, A>(
         out,
         run: RunId::fresh(&clock),
         later: None,
+        // It does not.
+        begins: Box::new(|| ()),
         checkpoints: checkpoints.map(|(checkpoints, _)| checkpoints),
         clock: clock.clone(),
         report: Report::new(move |line| {

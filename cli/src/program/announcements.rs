@@ -16,65 +16,71 @@ use crate::duration;
 use crate::options::{Checkpoint, Options};
 use crate::status::Voice;
 
-/// Says what runs where.
-pub(super) fn introduce(
+/// What runs where, in lines.
+pub(super) fn introduction(
     options: &Options,
     world: &World,
     keeping: Option<&Keeping>,
     page: Option<&Dashboard>,
     name: &str,
-    voice: &Voice,
-) {
+) -> Vec<String> {
+    let mut lines = Vec::new();
     let topic = &options.topic;
     if world.is_embedded() {
         let miss = demonstration::near_miss().map(|miss| format!(" ({miss})"));
-        voice.say(&format!(
+        lines.push(format!(
             "broker   none was given{}: this is the demonstration, on a broker in this process at {}, topic {topic}",
             miss.unwrap_or_default(),
             world.bootstrap
         ));
     } else {
-        voice.say(&format!("broker   {}, topic {topic}", world.bootstrap));
+        lines.push(format!("broker   {}, topic {topic}", world.bootstrap));
     }
     if options.simulate || world.is_embedded() {
-        voice.say(&format!(
+        lines.push(format!(
             "fleet    {} simulated devices, {} messages a second each",
             options.devices, options.rate
         ));
     }
-    voice.say(&format!(
+    lines.push(format!(
         "job      {} worker{}, windows of {}, watermark {}",
         options.workers(),
         if options.workers() == 1 { "" } else { "s" },
         duration::text(options.window),
         duration::text(options.watermark)
     ));
-    voice.say(&format!(
+    lines.push(format!(
         "outputs  {}: latest.json, parquet/, late/, dead_letters/",
         options.out.display()
     ));
     match keeping {
         Some(Keeping { place, continues: true, .. }) => {
-            voice.say(&format!("keeping  checkpoints in {place}: goes on from the newest"));
+            lines.push(format!("keeping  checkpoints in {place}: goes on from the newest"));
         }
-        Some(Keeping { place, .. }) => voice.say(&format!("keeping  checkpoints in {place}")),
+        Some(Keeping { place, .. }) => lines.push(format!("keeping  checkpoints in {place}")),
         None if world.is_embedded() => {
-            voice.say("keeping  no checkpoints: the embedded broker ends with this process");
+            lines.push(
+                "keeping  no checkpoints: the embedded broker ends with this process".to_owned(),
+            );
         }
-        None => voice.say("keeping  no checkpoints"),
+        None => lines.push("keeping  no checkpoints".to_owned()),
     }
     if let Some(page) = page {
-        voice.say(&format!("page     http://{}", page.local_addr()));
+        lines.push(format!("page     http://{}", page.local_addr()));
     }
     if world.is_embedded() {
-        voice.say(&format!(
+        lines.push(format!(
             "         with a real Kafka: {name} --bootstrap localhost:9092 (or KAFKA_BOOTSTRAP)"
         ));
     }
-    voice.say("         Ctrl-C stops");
+    lines.push("         Ctrl-C stops".to_owned());
     if options.process == 0 {
-        options.without_effect().iter().for_each(|line| voice.say(line));
+        lines.append(&mut options.without_effect());
+        if keeping.is_some_and(|keeping| keeping.continues) {
+            lines.append(&mut options.without_effect_on_a_checkpoint());
+        }
     }
+    lines
 }
 
 /// Says what the run came to.

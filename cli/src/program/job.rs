@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use strandline_engine::checkpoint::Checkpoints;
 use strandline_engine::clock::Clock;
 use strandline_engine::job::Job;
 use strandline_engine::report::Report;
-use strandline_engine::sink::{Existing, FileOutputs, RunId};
+use strandline_engine::sink::{FileOutputs, RunId};
 use strandline_engine::source::kafka::KafkaSource;
 use strandline_engine::store::Directory;
 use strandline_engine::table::{Cells, Table};
@@ -17,7 +16,7 @@ use strandline_operators::window::Tumbling;
 
 use super::Program;
 use super::settings::{job_options, lowered_event_times, roll, terms};
-use crate::deferred_outputs::DeferredOutputs;
+use crate::deferred_outputs::{DeferredOutputs, Preparation};
 use crate::options::Options;
 
 /// What a job needs besides the program and its options.
@@ -29,7 +28,9 @@ pub(crate) struct Parts<D> {
     pub(crate) out: Directory,
     pub(crate) run: RunId,
     /// What is done in `out` when the job can run.
-    pub(crate) later: Option<(Existing, Value)>,
+    pub(crate) later: Option<Preparation>,
+    /// Called when the start can no longer be refused.
+    pub(crate) begins: Box<dyn Fn() + Send + Sync>,
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) clock: Clock,
     pub(crate) report: Report,
@@ -62,7 +63,7 @@ where
             parts.decoder,
             self.aggregate.clone(),
             Arc::new(self.table.clone()),
-            DeferredOutputs { files, prepare: parts.later },
+            DeferredOutputs { files, preparation: parts.later, begins: parts.begins },
             job_options(options, parts.windows),
         )
         .with_checkpoints(parts.checkpoints)

@@ -9,6 +9,7 @@ use strandline_engine::store::Directory;
 
 use super::keeping::{Keeping, unsynced};
 use super::trouble::{Trouble, locked};
+use crate::deferred_outputs::Preparation;
 use crate::demonstration;
 use crate::options::Options;
 use crate::status::Voice;
@@ -22,6 +23,8 @@ pub(super) struct Place {
     pub(super) keeping: Option<Keeping>,
     leads: bool,
     is_embedded: bool,
+    /// Whether rows of earlier runs are to be removed where the job begins anew.
+    replaces: bool,
     _lock: Option<Lock>,
 }
 
@@ -42,13 +45,18 @@ impl Place {
         // Before anything there is touched: a job that runs writes there.
         let lock = leads.then(|| Lock::acquire(&options.out)).transpose();
         let lock = lock.map_err(|error| locked(&error))?;
-        Ok(Place { out, existing, keeping, leads, is_embedded, _lock: lock })
+        let replaces = options.replace;
+        Ok(Place { out, existing, keeping, leads, is_embedded, replaces, _lock: lock })
     }
 
     /// What is to be done when the job can run, and not before: to remove what an earlier run left.
-    pub(super) fn later(&self, latest: &Value) -> Option<(Existing, Value)> {
-        let later = self.leads && self.existing != Existing::Continue;
-        later.then(|| (self.existing, latest.clone()))
+    pub(super) fn later(&self, latest: &Value) -> Option<Preparation> {
+        match self.leads {
+            true => (self.existing != Existing::Continue)
+                .then(|| Preparation::Leading(self.existing, latest.clone())),
+            // Whether the job begins anew, it hears from the process that leads.
+            false => self.replaces.then_some(Preparation::Replacing),
+        }
     }
 
     /// Makes ready what is needed from the first second on, and says which directory it is.
@@ -63,8 +71,10 @@ impl Place {
             demonstration::mark(&self.out, self.is_embedded).map_err(|error| unusable(&error))?;
         }
         match self.later(latest) {
-            Some(_) => sink::check(&self.out, self.existing),
-            None => sink::prepare(&self.out, self.existing, self.leads.then_some(latest)),
+            Some(Preparation::Leading(..)) => sink::check(&self.out, self.existing),
+            Some(Preparation::Replacing) | None => {
+                sink::prepare(&self.out, self.existing, self.leads.then_some(latest))
+            }
         }
         .map_err(|error| unusable(&error))?;
         if self.out.refuses_sync() {

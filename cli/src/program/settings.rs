@@ -11,6 +11,7 @@ use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
 use strandline_operators::window::Tumbling;
 
+use crate::introduction::Introduction;
 use crate::options::{FutureBy, Options};
 use crate::status::Voice;
 
@@ -70,12 +71,16 @@ pub(super) fn terms(options: &Options) -> BTreeMap<String, String> {
         ("bounded", options.bounded.to_string()),
         ("from", format!("{:?}", options.from)),
         ("memory-in-flight", options.memory_in_flight.to_string()),
+        ("replace", options.replace.to_string()),
     ];
     terms.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// Where notices go.
-pub(super) fn report(voice: &Voice) -> Report {
-    let voice = voice.clone();
-    Report::new(move |line| voice.warn(line))
+/// Where notices go: behind what the program says of itself.
+pub(super) fn report(voice: &Voice, introduction: &Introduction) -> Report {
+    let (voice, introduction) = (voice.clone(), introduction.clone());
+    Report::new(move |line| {
+        introduction.say();
+        voice.warn(line);
+    })
 }

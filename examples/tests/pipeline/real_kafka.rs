@@ -3,6 +3,7 @@
 //!
 //! `scripts/test` starts the broker and names it in `STRANDLINE_KAFKA`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -318,6 +319,54 @@ fn a_port_of_a_process_that_is_taken_may_be_free_later() {
     hosts.replace("hosts", b"192.0.2.1:2101\n192.0.2.1:2102\n").unwrap();
     let (code, _, stderr) = start();
     assert_eq!(code, Some(2), "{stderr}");
+}
+
+#[test]
+fn rows_are_replaced_in_the_directory_of_every_process_that_is_told_so() {
+    let bootstrap = bootstrap();
+    let topic = create_topic(&bootstrap, "replaced", 4);
+    fill(&bootstrap, &topic, &simulated_log(7, 4, 4_000, &LogOptions::default()).unwrap());
+    let there = tempfile::tempdir().unwrap();
+    let kept = there.path().join("kept");
+    let start = |hostfile: &str, more: [&[&str]; 2]| {
+        [0, 1].map(|process| {
+            let out = there.path().join(format!("out-{process}"));
+            let number = process.to_string();
+            let layout = ["-n", "2", "-p", &number, "--hostfile", hostfile, "-w", "1"];
+            let topic = ["--bootstrap", &bootstrap, "--topic", &topic, "--bounded"];
+            let place = ["--listen", "none", "--out", out.to_str().unwrap()];
+            let place = [&place[..], &["--checkpoint", kept.to_str().unwrap()]].concat();
+            Running::start(command(&[&layout[..], &topic, &place, more[process]].concat()))
+        })
+    };
+    let run = |more: [&[&str]; 2]| {
+        let (_hosts, hostfile) = hostfile();
+        start(&hostfile, more).map(|running| assert!(running.end(LIMIT).0.success()));
+    };
+    let rows = || {
+        [0, 1].map(|process| {
+            let out = there.path().join(format!("out-{process}"));
+            let files = everything_under(out.to_str().unwrap()).into_iter();
+            files
+                .filter(|file| file.contains("/parquet/") && file.ends_with(".parquet"))
+                .collect::<BTreeSet<_>>()
+        })
+    };
+    run([&[], &[]]);
+    let earlier = rows();
+    assert!(earlier.iter().all(|files| !files.is_empty()), "{earlier:?}");
+    // They have to be told alike.
+    let again = &["--fresh", "--replace"][..];
+    let (_hosts, hostfile) = hostfile();
+    for running in start(&hostfile, [again, &["--fresh"]]) {
+        running.wait_said("replace is true in process 0 and false in 1");
+        assert_eq!(running.end(LIMIT).0.code(), Some(2));
+    }
+    assert_eq!(rows(), earlier);
+    run([again, again]);
+    for (earlier, now) in earlier.iter().zip(rows()) {
+        assert!(!now.is_empty() && now.is_disjoint(earlier), "{now:?}");
+    }
 }
 
 #[test]
