@@ -213,6 +213,35 @@ fn what_is_wrong_with_options_is_not_hidden_behind_a_port() {
 }
 
 #[test]
+fn a_port_is_looked_at_as_the_job_looks_at_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let there = tempfile::tempdir().unwrap();
+    let out = there.path().join("out");
+    let out = out.to_str().unwrap();
+    refused(&[&address, "in use"], &["--listen", &address, "--out", out]);
+    // The last process listens for no other: its address may be taken.
+    let (hosts, kept) = (there.path().join("hosts"), there.path().join("kept"));
+    let processes = |first: &str, last: &str| {
+        let lines = format!("{first}\n{last}\n");
+        Directory::local(there.path()).replace("hosts", lines.as_bytes()).unwrap();
+        let layout = ["-n", "2", "-p", if first == address { "0" } else { "1" }];
+        let layout = [&layout[..], &["--hostfile", hosts.to_str().unwrap()]].concat();
+        let place = ["--listen", "none", "--out", out, "--checkpoint", kept.to_str().unwrap()];
+        let broker = ["--bootstrap", "127.0.0.1:1"];
+        let line = [&["doctor", "--json"], &layout[..], &place, &broker].concat();
+        let (_, stdout, _) = finish(command(&line));
+        let said: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}"));
+        let checks = said["checks"].as_array().unwrap().iter();
+        let of_processes = checks.filter(|check| check["check"] == "processes");
+        of_processes.filter(|check| check["outcome"] == "fail").cloned().collect::<Vec<_>>()
+    };
+    let failed = processes(&address, "127.0.0.1:2");
+    assert!(failed[0]["found"].as_str().unwrap().contains("end the program that has it"));
+    assert_eq!(processes("127.0.0.1:2", &address), [Value::Null; 0]);
+}
+
+#[test]
 fn an_option_that_has_no_effect_is_said_and_help_names_the_doctor() {
     let there = tempfile::tempdir().unwrap();
     let out = there.path().join("out");
