@@ -341,7 +341,9 @@ fn rows_are_replaced_in_the_directory_of_every_process_that_is_told_so() {
     };
     let run = |more: [&[&str]; 2]| {
         let (_hosts, hostfile) = hostfile();
-        start(&hostfile, more).map(|running| assert!(running.end(LIMIT).0.success()));
+        for running in start(&hostfile, more) {
+            assert!(running.end(LIMIT).0.success());
+        }
     };
     let rows = || {
         [0, 1].map(|process| {
