@@ -55,6 +55,10 @@ impl Options {
                 "at least a millisecond, such as 5s; for none at all: --checkpoint none",
             );
         }
+        if self.roll_every.is_zero() {
+            // Each row would be a file of its own, and the job would do nothing but create files.
+            return wrong("roll-every", "at least a millisecond, such as 1m");
+        }
         if self.keep == 0 {
             return wrong("keep", "at least one checkpoint is kept");
         }

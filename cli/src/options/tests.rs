@@ -55,6 +55,7 @@ fn nonsense_is_refused_with_what_to_do() {
         (&["--kafka-option", "nonsense"], "NAME=VALUE"),
         (&["--checkpoint", ""], "or none"),
         (&["--checkpoint-every", "0s"], "--checkpoint none"),
+        (&["--roll-every", "0s"], "--roll-every: at least a millisecond"),
         (&["--keep", "0"], "at least one"),
         (&["--append", "--replace"], "cannot be used with"),
         (&["--bounded"], "--bootstrap"),
