@@ -19,6 +19,11 @@ const HELD_BACK_AFTER: Duration = Duration::from_secs(10);
 /// A partition that holds others back and is so far behind the clock is so because of a wrong clock, or
 /// it is read after the others were: a person is told of the first.
 const CLOCK_IS_WRONG_BEYOND: Duration = Duration::from_secs(86_400);
+/// A holder so far behind the clock comes closer to the others if it gains on them: if it advances by
+/// more than this many times what passes by the clock, ...
+const GAINS_FROM: i64 = 2;
+/// ... and by this much more, in milliseconds, because records come in groups.
+const GAINS_BEYOND_MS: i64 = 10_000;
 /// How long no epoch may be completed before the job counts as stalled, beside how often they begin.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// How long no checkpoint may be completed, at least, before checkpointing counts as suspended.
@@ -235,14 +240,24 @@ impl Observer {
             return None;
         };
         let read: u64 = seen.partitions.iter().map(|view| view.ledger.read).sum();
-        let standing = (holder.partition, holder.watermark);
+        let is_paused = |view: &&PartitionView| view.state == PartitionState::Paused;
+        let paused = seen.partitions.iter().filter(is_paused).count();
+        let is_old = holder.max_event_time.is_some_and(|t| t + CLOCK_IS_WRONG_BEYOND < seen.wall);
+        let mut standing = (holder.partition, holder.watermark);
+        if let Some(then) = &self.holder
+            && is_old
+            && paused > 0
+            && then.value.0 == holder.partition
+            && !gains(then, holder.watermark, seen.now)
+        {
+            // A clock that was set to 1970 goes on from there, and never comes to where the others are.
+            standing = then.value;
+        }
         let long = Standing::for_how_long(&mut self.holder, standing, seen.now);
         if long.is_zero() {
             self.read_then = read;
         }
         let limit = HELD_BACK_AFTER.max(self.patience.idle_after.saturating_mul(2));
-        let is_paused = |view: &&PartitionView| view.state == PartitionState::Paused;
-        let paused = seen.partitions.iter().filter(is_paused).count();
         let is_ahead = |view: &&PartitionView| holder.watermark < view.watermark;
         let ahead = seen.partitions.iter().filter(is_ahead).count();
         if long < limit || (read == self.read_then && paused == 0 && ahead == 0) {
@@ -256,7 +271,6 @@ impl Observer {
             Some(key) => format!(", by key `{}`", key.escape_debug()),
             None => String::new(),
         };
-        let is_old = holder.max_event_time.is_some_and(|t| t + CLOCK_IS_WRONG_BEYOND < seen.wall);
         let hint = match is_old && holder.state == PartitionState::Active && paused > 0 {
             true => "; if that sender's clock is wrong, start again with --max-past 1d",
             false => "",
@@ -274,6 +288,13 @@ impl Observer {
             ..JobCondition::plain(ConditionKind::HeldBack, seen.wall)
         })
     }
+}
+
+/// Whether a holder has come closer to those that keep pace with the clock.
+fn gains(then: &Standing<(Partition, EventTime)>, watermark: EventTime, now: Duration) -> bool {
+    let passed = i64::try_from(now.saturating_sub(then.since).as_millis()).unwrap_or(i64::MAX);
+    let advanced = watermark.as_millis().saturating_sub(then.value.1.as_millis());
+    passed.saturating_mul(GAINS_FROM).saturating_add(GAINS_BEYOND_MS) < advanced
 }
 
 /// The partition that the watermark waits for: the one with the least watermark among those that

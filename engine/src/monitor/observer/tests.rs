@@ -132,6 +132,32 @@ fn who_holds_back_is_named_with_the_key_and_the_way_out() {
     }
 }
 
+/// One device whose clock was set to 1970, and goes on from there.
+#[test]
+fn who_keeps_pace_with_the_clock_years_behind_it_holds_back() {
+    let mut job = Job::of(vec![
+        partition(0, PartitionState::Active, 17_000),
+        partition(1, PartitionState::Paused, 1_730_638_574_000),
+    ]);
+    job.second = 1_730_638_574;
+    let advance = |job: &mut Job, by: i64| {
+        let at = EventTime::from_millis(job.partitions[0].watermark.as_millis() + by);
+        job.partitions[0].watermark = at;
+        job.partitions[0].max_event_time = Some(at);
+        job.epoch += 1;
+        job.kinds()
+    };
+    for _ in 0..10 {
+        assert_eq!(advance(&mut job, 1000), [ConditionKind::Running]);
+    }
+    assert_eq!(advance(&mut job, 1000), [ConditionKind::Running, ConditionKind::HeldBack]);
+    assert_eq!(advance(&mut job, 1000), [ConditionKind::Running, ConditionKind::HeldBack]);
+    // What reads a backlog is years behind too, and comes closer.
+    for _ in 0..30 {
+        assert_eq!(advance(&mut job, 60_000), [ConditionKind::Running]);
+    }
+}
+
 #[test]
 fn no_partition_is_blamed_while_none_can_be_read() {
     let mut job = Job::of(vec![
