@@ -65,6 +65,9 @@ pub struct Laws {
     needed: BTreeMap<u64, Vec<Arc<str>>>,
     /// What the start does that goes on.
     mode: Mode,
+    /// How many starts were asked to begin a job anew and have not been seen to. The first manifest of one that
+    /// died may be stored after it: such a request was still under way.
+    unbegun: usize,
     /// Whether a job begins anew, and has no cut yet.
     begins_anew: bool,
     /// Whether one has had its first cut since that was last asked.
@@ -117,6 +120,7 @@ impl Laws {
             shown: 0,
             needed: BTreeMap::new(),
             mode: Mode::Continue,
+            unbegun: 0,
             begins_anew: false,
             begun_anew: false,
             torn: BTreeSet::new(),
@@ -127,6 +131,7 @@ impl Laws {
     /// A start begins.
     pub fn begin_start(&mut self, mode: Mode) {
         self.mode = mode;
+        self.unbegun += usize::from(matches!(mode, Mode::Replace | Mode::Append));
     }
 
     /// The newest checkpoint has been written in the first format, which does not say so much.
@@ -294,8 +299,11 @@ impl Laws {
         }
         let newest = self.newest.as_ref();
         let is_new = newest.is_some_and(|newest| newest.job != manifest.job);
-        if is_new && !matches!(self.mode, Mode::Replace | Mode::Append) {
-            return Err(format!("job {} begins, and nobody asked for that", manifest.job));
+        if is_new {
+            self.unbegun = self
+                .unbegun
+                .checked_sub(1)
+                .ok_or_else(|| format!("job {} begins, and nobody asked for that", manifest.job))?;
         }
         self.begins_anew |= is_new;
         if manifest.cut.is_some() && std::mem::take(&mut self.begins_anew) {
