@@ -109,10 +109,16 @@ impl<C> Epochs<C> {
 
     /// Keeps something for its epoch.
     pub fn keep(&mut self, time: Time, what: C) {
+        self.keep_all(time, std::iter::once(what));
+    }
+
+    /// Keeps several things for their epoch, which all came at one time: some, or that time is held back
+    /// for nothing.
+    pub fn keep_all(&mut self, time: Time, what: impl Iterator<Item = C>) {
         let kept = self.kept.entry(time.epoch);
         let kept = kept.or_insert_with(|| Kept { event: time.event, what: Vec::new() });
         kept.event = kept.event.min(time.event);
-        kept.what.push(what);
+        kept.what.extend(what);
     }
 
     /// The least event time of what is kept. Nothing may be closed beyond it, even if the frontier

@@ -48,6 +48,11 @@ impl<V, P> Shipment<V, P> {
         size_of::<Self>() + beside
     }
 
+    /// Whether it adds to panes, which it does in its epoch. What a slot stands for is learned at once.
+    pub(super) fn has_records(&self) -> bool {
+        matches!(self.0, Content::Partial { .. } | Content::Alone(_))
+    }
+
     /// Where it goes.
     pub(super) fn group(&self) -> KeyGroup {
         match &self.0 {
