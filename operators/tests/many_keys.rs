@@ -143,9 +143,9 @@ fn records_without_a_slot_wait_for_their_epoch() {
         for (key, value) in [("other-1", 1.5), ("other-2", 2.5), ("other-1", 0.5)] {
             fold.fold(key.into(), BEGIN, Partition(0), Offset(SLOTS), &value);
         }
-        let mut alone = flushed(&mut fold);
-        assert_eq!(alone.len(), 2, "two groups of keys");
-        input.activate().session(&later).give_container(&mut alone);
+        let mut unfolded = flushed(&mut fold);
+        assert_eq!(unfolded.len(), 2, "two groups of keys");
+        input.activate().session(&later).give_container(&mut unfolded);
         settle(worker);
         // The window has passed, but what belongs to it waits for the end of epoch 0.
         let passed = EventTime::from_millis(10_000);

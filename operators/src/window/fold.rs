@@ -7,7 +7,7 @@
 //! decoded: putting batches of events between the two cost a sixth of a worker's time (measured).
 //!
 //! A record whose key has no slot ([`Slots`] says when) is not folded: it takes its key along, and
-//! waits for others whose keys are of the same group ([`Lone`]).
+//! waits for others whose keys are of the same group ([`Unfolded`]).
 //!
 //! A pane is found through its key's slot, which remembers where its panes are in the last even and in
 //! the last odd window. A record of another even or odd one may start a second pane of the same (key,
@@ -16,17 +16,17 @@
 use super::held::HeldWindows;
 use super::index::PlacementSeed;
 use super::key_group::route;
-use super::lone::Lone;
 use super::shipment::{Content, PartialPane, Shipment};
 use super::slots::{Found, Slot, Slots};
+use super::unfolded::Unfolded;
 use super::{Tumbling, Window};
 use crate::aggregate::Aggregate;
 use crate::record::{Key, Offset, Partition};
 use crate::time::EventTime;
 
 /// Most records without a slot that are held, a number of them, and most bytes of their keys.
-const LONE_RECORDS_MAX: usize = 1 << 17;
-const LONE_KEY_BYTES_MAX: usize = 1 << 24;
+const UNFOLDED_RECORDS_MAX: usize = 1 << 17;
+const UNFOLDED_KEY_BYTES_MAX: usize = 1 << 24;
 
 /// Folds the records that one worker reads to partial results.
 ///
@@ -67,7 +67,7 @@ pub struct Fold<V, A: Aggregate<V>> {
     /// Names, to be sent before their first use.
     names: Vec<Shipment<V, A::Partial>>,
     /// Records of keys without a slot.
-    lone: Lone<V>,
+    unfolded: Unfolded<V>,
     held: HeldWindows<A::Partial>,
 }
 
@@ -110,7 +110,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             aggregate,
             slots: Slots::new(PlacementSeed::default()),
             names: Vec::new(),
-            lone: Lone::default(),
+            unfolded: Unfolded::default(),
             held: HeldWindows::default(),
         }
     }
@@ -145,7 +145,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             }
             Found::Nothing => {
                 let from = (partition, offset);
-                return self.lone.push((route, key), start, from, value.clone());
+                return self.unfolded.push((route, key), start, from, value.clone());
             }
         };
         let place = &mut self.slots.entry(slot).places[side];
@@ -191,8 +191,8 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     /// Whether so much is held that it should be sent.
     pub fn is_full(&self) -> bool {
         self.held.is_full()
-            || LONE_RECORDS_MAX <= self.lone.len()
-            || LONE_KEY_BYTES_MAX <= self.lone.key_bytes()
+            || UNFOLDED_RECORDS_MAX <= self.unfolded.len()
+            || UNFOLDED_KEY_BYTES_MAX <= self.unfolded.key_bytes()
     }
 
     /// Whether something is held of a window that is over at `watermark`: it has to be sent
@@ -235,7 +235,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             let route = slots.entry(pane.slot).route;
             send(Shipment(Content::Partial { route, sender, pane }));
         });
-        self.lone.take().for_each(|batch| send(Shipment(Content::Alone(batch))));
+        self.unfolded.take().for_each(|batch| send(Shipment(Content::Unfolded(batch))));
         (self.current, self.before) = (Current::NONE, Current::NONE);
     }
 }
@@ -332,11 +332,11 @@ mod tests {
         assert!(!holds_until(&folded, 9_999));
         assert!(holds_until(&folded, 10_000));
         // Nothing more can be folded into it.
-        let mut alone = 0;
+        let mut unfolded = 0;
         folded.flush_until(EventTime::MIN, |shipment| match shipment.0 {
-            Content::Alone(batch) => alone += batch.iter().count(),
+            Content::Unfolded(batch) => unfolded += batch.iter().count(),
             _ => panic!("only it"),
         });
-        assert!(alone == 1 && folded.is_empty() && !folded.holds_until(EventTime::MAX));
+        assert!(unfolded == 1 && folded.is_empty() && !folded.holds_until(EventTime::MAX));
     }
 }

@@ -19,7 +19,6 @@ mod fold;
 mod held;
 mod index;
 mod key_group;
-mod lone;
 mod merge;
 mod names;
 mod near;
@@ -31,6 +30,7 @@ mod shipment;
 mod slots;
 mod state;
 mod tumbling;
+mod unfolded;
 mod unmerged;
 
 pub use fold::Fold;

@@ -9,7 +9,7 @@
 //! together are therefore looked up together ([`Names::ids`]), each step for many of them, so that
 //! the processor waits for many at once. And what belongs to a group of keys lies together: it has
 //! an index of its own, and its keys have numbers from pages of their own, by which everything else
-//! is found. Records without a slot come by group ([`lone`](super::lone)).
+//! is found. Records without a slot come by group ([`unfolded`](super::unfolded)).
 
 use smol_str::SmolStr;
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::key_group::KeyGroup;
-use super::lone::LoneBatch;
 use super::slots::Slot;
+use super::unfolded::UnfoldedBatch;
 use crate::record::{Offset, Partition};
 use crate::time::EventTime;
 
@@ -21,7 +21,7 @@ pub(super) enum Content<V, P> {
     /// `slot` of `sender` stands for nothing any more.
     Forget { route: u64, sender: u32, slot: Slot },
     /// Records of keys of one group, which have no slots.
-    Alone(LoneBatch<V>),
+    Unfolded(UnfoldedBatch<V>),
     /// Records of one partition, key and window.
     Partial { route: u64, sender: u32, pane: PartialPane<P> },
 }
@@ -42,7 +42,7 @@ impl<V, P> Shipment<V, P> {
     pub fn bytes(&self) -> usize {
         let beside = match &self.0 {
             Content::Name { key, .. } => key.len(),
-            Content::Alone(batch) => batch.bytes(),
+            Content::Unfolded(batch) => batch.bytes(),
             Content::Forget { .. } | Content::Partial { .. } => 0,
         };
         size_of::<Self>() + beside
@@ -50,7 +50,7 @@ impl<V, P> Shipment<V, P> {
 
     /// Whether it adds to panes, which it does in its epoch. What a slot stands for is learned at once.
     pub(super) fn has_records(&self) -> bool {
-        matches!(self.0, Content::Partial { .. } | Content::Alone(_))
+        matches!(self.0, Content::Partial { .. } | Content::Unfolded(_))
     }
 
     /// Where it goes.
@@ -59,7 +59,7 @@ impl<V, P> Shipment<V, P> {
             Content::Name { route, .. }
             | Content::Forget { route, .. }
             | Content::Partial { route, .. } => KeyGroup::of_route(*route),
-            Content::Alone(batch) => batch.group(),
+            Content::Unfolded(batch) => batch.group(),
         }
     }
 }

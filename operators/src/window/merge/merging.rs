@@ -10,11 +10,11 @@ use crate::record::Partition;
 use crate::time::{EventTime, Time};
 use crate::window::covered::Covered;
 use crate::window::index::PlacementSeed;
-use crate::window::lone::{LoneBatch, LoneRecord};
 use crate::window::names::{KeyId, Names, TOGETHER};
 use crate::window::open::OpenWindows;
 use crate::window::panes::Place;
 use crate::window::shipment::{Content, PartialPane, Shipment};
+use crate::window::unfolded::{UnfoldedBatch, UnfoldedRecord};
 use crate::window::unmerged::Unmerged;
 use crate::window::{EpochCount, Span, Tumbling};
 
@@ -76,7 +76,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
                         self.take(time, &mut resolved);
                     }
                 }
-                Content::Alone(batch) => self.receive_alone(time, batch),
+                Content::Unfolded(batch) => self.receive_unfolded(time, batch),
                 Content::Name { sender, slot, partition, key, .. } => {
                     self.names.learn(*sender, *slot, *partition, key);
                 }
@@ -93,7 +93,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
     }
 
     /// The same with records that bring their keys along.
-    fn receive_alone(&mut self, time: Time, batch: &LoneBatch<V>) {
+    fn receive_unfolded(&mut self, time: Time, batch: &UnfoldedBatch<V>) {
         let mut records = batch.iter();
         let mut keys = Vec::with_capacity(TOGETHER);
         let mut ids = Vec::with_capacity(TOGETHER);
@@ -101,7 +101,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
         loop {
             keys.clear();
             for (key, record) in records.by_ref().take(TOGETHER) {
-                let &LoneRecord { route, start, offset, partition, ref value, .. } = record;
+                let &UnfoldedRecord { route, start, offset, partition, ref value, .. } = record;
                 let span = Span { partition, first: offset, last: offset, records: 1 };
                 keys.push((route, key));
                 let what = Addend::Value(value);

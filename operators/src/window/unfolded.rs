@@ -2,7 +2,7 @@
 //!
 //! Where there are a million keys, nearly every record has to wait for memory at the worker that
 //! merges its key: for the key's name, for its pane. It waits much less if those that come one after
-//! another lie near each other. So the sender sorts: it keeps its lone records by the group of their
+//! another lie near each other. So the sender sorts: it keeps its unfolded records by the group of their
 //! keys, each group in lists that grow at their ends, and a group's records cross together. The
 //! receiver keeps what belongs to a group together too ([`Names`](super::names::Names)), and has to
 //! have only a 256th part of its state near at a time. (Databases aggregate by many keys in the same
@@ -15,9 +15,9 @@ use super::near;
 use crate::record::{Key, Offset, Partition};
 use crate::time::EventTime;
 
-/// A record, as it was decoded. The bytes of its key are in its [batch](LoneBatch).
+/// A record, as it was decoded. The bytes of its key are in its [batch](UnfoldedBatch).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct LoneRecord<V> {
+pub(super) struct UnfoldedRecord<V> {
     /// Of its key.
     pub(super) route: u64,
     pub(super) start: EventTime,
@@ -27,23 +27,23 @@ pub(super) struct LoneRecord<V> {
     pub(super) value: V,
 }
 
-/// Lone records of one group of keys, with the bytes of their keys one after another.
+/// Unfolded records of one group of keys, with the bytes of their keys one after another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct LoneBatch<V> {
+pub(super) struct UnfoldedBatch<V> {
     group: KeyGroup,
     keys: Vec<u8>,
-    records: Vec<LoneRecord<V>>,
+    records: Vec<UnfoldedRecord<V>>,
 }
 
-impl<V> LoneBatch<V> {
-    fn new(group: KeyGroup, records: usize, key_bytes: usize) -> LoneBatch<V> {
+impl<V> UnfoldedBatch<V> {
+    fn new(group: KeyGroup, records: usize, key_bytes: usize) -> UnfoldedBatch<V> {
         let (keys, records) = (Vec::with_capacity(key_bytes), Vec::with_capacity(records));
-        LoneBatch { group, keys, records }
+        UnfoldedBatch { group, keys, records }
     }
 
     /// Bytes of the records and their keys.
     pub(super) fn bytes(&self) -> usize {
-        self.keys.len() + self.records.len() * size_of::<LoneRecord<V>>()
+        self.keys.len() + self.records.len() * size_of::<UnfoldedRecord<V>>()
     }
 
     /// The group of all keys.
@@ -52,7 +52,7 @@ impl<V> LoneBatch<V> {
     }
 
     /// The records, in the order in which they came, with their keys.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Key<'_>, &LoneRecord<V>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key<'_>, &UnfoldedRecord<V>)> {
         let mut keys = &*self.keys;
         self.records.iter().map(move |record| {
             let (key, rest) = keys.split_at(record.key_bytes as usize);
@@ -62,22 +62,23 @@ impl<V> LoneBatch<V> {
     }
 }
 
-/// The lone records that a sender holds.
-pub(super) struct Lone<V> {
+/// The unfolded records that a sender holds.
+pub(super) struct Unfolded<V> {
     /// By group.
-    batches: Vec<LoneBatch<V>>,
+    batches: Vec<UnfoldedBatch<V>>,
     records: usize,
     key_bytes: usize,
 }
 
-impl<V> Default for Lone<V> {
+impl<V> Default for Unfolded<V> {
     fn default() -> Self {
-        let batches = (0..KEY_GROUPS).map(|group| LoneBatch::new(KeyGroup(group), 0, 0)).collect();
-        Lone { batches, records: 0, key_bytes: 0 }
+        let batches =
+            (0..KEY_GROUPS).map(|group| UnfoldedBatch::new(KeyGroup(group), 0, 0)).collect();
+        Unfolded { batches, records: 0, key_bytes: 0 }
     }
 }
 
-impl<V> Lone<V> {
+impl<V> Unfolded<V> {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.records
@@ -105,7 +106,7 @@ impl<V> Lone<V> {
         let key_bytes = u32::try_from(bytes.len()).expect("a key has less than 4 GB");
         let batch = &mut self.batches[KeyGroup::of_route(route).index()];
         batch.keys.extend_from_slice(bytes);
-        batch.records.push(LoneRecord { route, start, offset, partition, key_bytes, value });
+        batch.records.push(UnfoldedRecord { route, start, offset, partition, key_bytes, value });
         self.records += 1;
         self.key_bytes += bytes.len();
         // The next record of this group comes when some hundred others have been written elsewhere.
@@ -118,14 +119,14 @@ impl<V> Lone<V> {
     }
 
     /// Takes all records, by group.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = LoneBatch<V>> + use<'_, V> {
+    pub(super) fn take(&mut self) -> impl Iterator<Item = UnfoldedBatch<V>> + use<'_, V> {
         (self.records, self.key_bytes) = (0, 0);
         let taken = self.batches.iter_mut().filter(|batch| !batch.records.is_empty());
         taken.map(|batch| {
             // There will be about as many the next time, hardly an eighth more.
             let room = |length: usize| length + length / 8;
             let (records, key_bytes) = (room(batch.records.len()), room(batch.keys.len()));
-            let next = LoneBatch::new(batch.group, records, key_bytes);
+            let next = UnfoldedBatch::new(batch.group, records, key_bytes);
             std::mem::replace(batch, next)
         })
     }
@@ -138,17 +139,17 @@ mod tests {
 
     #[test]
     fn records_of_a_group_come_together_in_their_order_with_their_keys() {
-        let mut lone = Lone::default();
+        let mut unfolded = Unfolded::default();
         for round in 0..2_u64 {
             let keys: Vec<String> = (0..2_000).map(|number| format!("{round}-{number}")).collect();
             for (offset, key) in (0..).zip(&keys) {
                 let routed = (route((&**key).into()), Key::from(&**key));
                 let at = (Partition(1), Offset(offset));
-                lone.push(routed, EventTime::from_millis(7), at, round);
+                unfolded.push(routed, EventTime::from_millis(7), at, round);
             }
-            assert_eq!(lone.key_bytes(), keys.iter().map(String::len).sum::<usize>());
-            let batches: Vec<_> = lone.take().collect();
-            assert_eq!((lone.len(), lone.key_bytes()), (0, 0));
+            assert_eq!(unfolded.key_bytes(), keys.iter().map(String::len).sum::<usize>());
+            let batches: Vec<_> = unfolded.take().collect();
+            assert_eq!((unfolded.len(), unfolded.key_bytes()), (0, 0));
             let mut seen = vec![false; keys.len()];
             for batch in &batches {
                 let mut before = None;
@@ -161,7 +162,7 @@ mod tests {
                 }
             }
             assert!(seen.into_iter().all(|seen| seen));
-            assert_eq!(lone.take().count(), 0);
+            assert_eq!(unfolded.take().count(), 0);
         }
     }
 }
