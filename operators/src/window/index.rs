@@ -5,12 +5,12 @@
 //! To look up one of a million keys is to wait for memory, and what counts is how often, and for how
 //! many keys at once. A table with control bytes beside its buckets waits twice; this one is a
 //! single array, probed linearly, whose buckets hold enough of the hash that another key's entry
-//! is hardly ever looked at. And a bucket can be [asked for](Index::bring) before it is needed, so that
+//! is hardly ever looked at. And a bucket can be [asked for](Index::prefetch) before it is needed, so that
 //! the processor waits for many keys at once.
 
 use serde::{Deserialize, Serialize};
 
-use super::near;
+use super::prefetch::prefetch;
 
 /// The number of an entry: a slot, or a key's name.
 type EntryId = u32;
@@ -96,9 +96,9 @@ impl Index {
 
     /// Asks for the memory in which [`find`](Self::find) will begin its search for `hash`.
     #[inline]
-    pub(super) fn bring(&self, hash: u64) {
+    pub(super) fn prefetch(&self, hash: u64) {
         if let Some(bucket) = self.buckets.get(self.home(self.tag(hash))) {
-            near::bring(bucket);
+            prefetch(bucket);
         }
     }
 

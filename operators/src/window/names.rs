@@ -15,8 +15,8 @@ use smol_str::SmolStr;
 
 use super::index::{Index, PlacementSeed};
 use super::key_group::{KEY_GROUPS, KeyGroup, route};
-use super::near;
 use super::pages::Pages;
+use super::prefetch::prefetch;
 use super::slots::Slot;
 use crate::record::{Key, Partition};
 
@@ -147,11 +147,11 @@ impl Names {
         for together in keys.chunks(TOGETHER) {
             // Each step asks for what the next one looks at.
             for (route, _) in together {
-                self.group(*route).index.bring(*route);
+                self.group(*route).index.prefetch(*route);
             }
             for (route, _) in together {
                 if let Some(id) = self.group(*route).index.find(*route, |_| true) {
-                    self.bring(id);
+                    self.prefetch(id);
                 }
             }
             ids.extend(together.iter().map(|(route, key)| self.id(*route, *key)));
@@ -160,8 +160,8 @@ impl Names {
 
     /// Asks for the memory of a key's entry.
     #[inline]
-    pub(super) fn bring(&self, id: KeyId) {
-        near::bring(self.entries.get(id));
+    pub(super) fn prefetch(&self, id: KeyId) {
+        prefetch(self.entries.get(id));
     }
 
     #[inline]

@@ -7,10 +7,10 @@
 
 use super::covered::Covered;
 use super::names::{KEY_PAGE, KeyId};
-use super::near;
+use super::prefetch::prefetch;
 
 /// A key in a window. In this order in memory, from the beginning of a line: what the main job
-/// aggregates takes two lines, and [`Panes::bring`] asks for both.
+/// aggregates takes two lines, and [`Panes::prefetch`] asks for both.
 #[repr(C, align(64))]
 pub(super) struct Pane<P> {
     pub(super) covered: Covered,
@@ -70,20 +70,20 @@ impl<P> Panes<P> {
 
     /// Asks for the memory in which [`place`](Self::place) will look.
     #[inline]
-    pub(super) fn bring_place(&self, key: KeyId) {
+    pub(super) fn prefetch_place(&self, key: KeyId) {
         let (page, key) = split(key);
         if let Some(Some(page)) = self.pages.get(page as usize) {
-            near::bring(&page.indexes[key]);
+            prefetch(&page.indexes[key]);
         }
     }
 
     /// Asks for the memory of a pane: for the lines in which it begins and in which it ends.
     #[inline]
-    pub(super) fn bring(&self, place: Place) {
+    pub(super) fn prefetch(&self, place: Place) {
         let page = self.pages[place.page as usize].as_ref();
         if let Some(pane) = page.and_then(|page| page.panes.get(usize::from(place.index))) {
-            near::bring(&pane.covered);
-            near::bring(&pane.key);
+            prefetch(&pane.covered);
+            prefetch(&pane.key);
         }
     }
 

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key_group::{KEY_GROUPS, KeyGroup};
-use super::near;
+use super::prefetch::prefetch;
 use crate::record::{Key, Offset, Partition};
 use crate::time::EventTime;
 
@@ -111,10 +111,10 @@ impl<V> Unfolded<V> {
         self.key_bytes += bytes.len();
         // The next record of this group comes when some hundred others have been written elsewhere.
         if let Some(next) = batch.records.spare_capacity_mut().get(1) {
-            near::bring(next);
+            prefetch(next);
         }
         if let Some(next) = batch.keys.spare_capacity_mut().get(2 * bytes.len()) {
-            near::bring(next);
+            prefetch(next);
         }
     }
 

@@ -4,7 +4,8 @@ use super::merging::Merging;
 use crate::aggregate::Aggregate;
 use crate::time::EventTime;
 use crate::window::panes::{Pane, Panes};
-use crate::window::{Row, Window, near};
+use crate::window::prefetch::prefetch;
+use crate::window::{Row, Window};
 
 /// How many rows leave in one batch, and at most a page of panes more.
 const ROWS_TOGETHER: usize = 512;
@@ -45,8 +46,8 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
         {
             // The panes were not used for as long as the window waited, nor were the names.
             for pane in &panes {
-                near::bring(&pane.covered);
-                self.names.bring(pane.key);
+                prefetch(&pane.covered);
+                self.names.prefetch(pane.key);
             }
             len += panes.len();
             together.push(panes);

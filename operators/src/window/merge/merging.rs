@@ -159,7 +159,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
     fn apply_all(&mut self, resolved: &[Resolved<Addend<'_, V, A::Partial>>]) {
         for Resolved { key, start, .. } in resolved {
             if let Some(panes) = self.open.get_mut(*start) {
-                panes.bring_place(*key);
+                panes.prefetch_place(*key);
             }
         }
         let mut places = [None; TOGETHER];
@@ -167,8 +167,8 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             let Some(panes) = self.open.get_mut(*start) else { continue };
             *place = panes.place(*key);
             match *place {
-                Some(place) => panes.bring(place),
-                None => self.names.bring(*key),
+                Some(place) => panes.prefetch(place),
+                None => self.names.prefetch(*key),
             }
         }
         for (resolved, place) in resolved.iter().zip(places) {

@@ -1,4 +1,4 @@
-//! Memory that will soon be used.
+//! Prefetching: asking for memory that will soon be used.
 //!
 //! With a million keys nearly every record has to wait for its key's name and for its pane, which
 //! are in no cache. A processor waits for some twenty lines of memory at once if it knows of them.
@@ -12,7 +12,7 @@
 /// Asks for the line of memory with this address in it, and does not wait. Any address will do: what
 /// is not there is not brought.
 #[inline]
-pub(super) fn bring<T>(address: *const T) {
+pub(super) fn prefetch<T>(address: *const T) {
     // SAFETY: this is a hint. It gives nothing, changes nothing that a program can see, and does not
     // fail, wherever the address points.
     #[cfg(target_arch = "x86_64")]
