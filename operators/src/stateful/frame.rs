@@ -101,7 +101,7 @@ pub fn run<'s>(
 
     builder.build(move |capabilities| {
         let mut running = Running::new(operator);
-        let mut held = Some(Held::of(capabilities));
+        let mut held = Some(Capabilities::of(capabilities));
         let mut rows = OutputBuilder::from(rows);
         let mut late: Vec<_> = late.into_iter().map(OutputBuilder::from).collect();
         let mut errors = OutputBuilder::from(errors);
@@ -179,7 +179,7 @@ pub fn run<'s>(
 }
 
 /// What the operator may still send at.
-struct Held {
+struct Capabilities {
     rows: Capability<Time>,
     late: Vec<Capability<Time>>,
     errors: Capability<Time>,
@@ -187,13 +187,13 @@ struct Held {
     snapshots: Capability<Time>,
 }
 
-impl Held {
-    fn of(mut capabilities: Vec<Capability<Time>>) -> Held {
+impl Capabilities {
+    fn of(mut capabilities: Vec<Capability<Time>>) -> Capabilities {
         let last = capabilities.split_off(capabilities.len() - 3);
         let [errors, counts, snapshots] = <[_; 3]>::try_from(last).expect("one for each output");
         let late = capabilities.split_off(1);
         let rows = capabilities.pop().expect("one for each output");
-        Held { rows, late, errors, counts, snapshots }
+        Capabilities { rows, late, errors, counts, snapshots }
     }
 
     fn downgrade(&mut self, time: Time) {

@@ -13,12 +13,12 @@
 //! the last odd window. A record of another even or odd one may start a second pane of the same (key,
 //! window): partial results combine, so that costs a message and changes nothing.
 
-use super::held::HeldWindows;
 use super::index::PlacementSeed;
 use super::key_group::route;
 use super::shipment::{Content, PartialPane, Shipment};
 use super::slots::{Found, Slot, Slots};
 use super::unfolded::Unfolded;
+use super::unsent::UnsentWindows;
 use super::{Tumbling, Window};
 use crate::aggregate::Aggregate;
 use crate::record::{Key, Offset, Partition};
@@ -68,7 +68,7 @@ pub struct Fold<V, A: Aggregate<V>> {
     names: Vec<Shipment<V, A::Partial>>,
     /// Records of keys without a slot.
     unfolded: Unfolded<V>,
-    held: HeldWindows<A::Partial>,
+    unsent: UnsentWindows<A::Partial>,
 }
 
 /// A window that records are folded into.
@@ -111,7 +111,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             slots: Slots::new(PlacementSeed::default()),
             names: Vec::new(),
             unfolded: Unfolded::default(),
-            held: HeldWindows::default(),
+            unsent: UnsentWindows::default(),
         }
     }
 
@@ -149,7 +149,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             }
         };
         let place = &mut self.slots.entry(slot).places[side];
-        if let Some(pane) = self.held.pane(at, *place, slot) {
+        if let Some(pane) = self.unsent.pane(at, *place, slot) {
             pane.last = offset;
             pane.records += 1;
             self.aggregate.fold(&mut pane.partial, value);
@@ -157,7 +157,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             let partial = self.aggregate.lift(value);
             let (first, last) = (offset, offset);
             let pane = PartialPane { slot, start, first, last, records: 1, partial };
-            *place = self.held.push(at, pane);
+            *place = self.unsent.push(at, pane);
         }
     }
 
@@ -173,7 +173,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     #[inline(never)]
     fn look_for(&mut self, time: EventTime) -> Current {
         let window = self.windows.window_at(time);
-        let at = self.held.find_or_add(window.start);
+        let at = self.unsent.find_or_add(window.start);
         Current { window, at, side: self.windows.is_odd(window).into() }
     }
 
@@ -185,12 +185,12 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.unsent.is_empty()
     }
 
     /// Whether so much is held that it should be sent.
     pub fn is_full(&self) -> bool {
-        self.held.is_full()
+        self.unsent.is_full()
             || UNFOLDED_RECORDS_MAX <= self.unfolded.len()
             || UNFOLDED_KEY_BYTES_MAX <= self.unfolded.key_bytes()
     }
@@ -199,7 +199,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     /// before a capability moves there. What is of later windows may still be sent from there. O(windows
     /// that are held).
     pub fn holds_until(&self, watermark: EventTime) -> bool {
-        let oldest = self.held.oldest();
+        let oldest = self.unsent.oldest();
         oldest < watermark && self.windows.window_at(oldest).end <= watermark
     }
 
@@ -231,7 +231,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     ) {
         let (sender, slots) = (self.sender, &mut self.slots);
         self.names.drain(..).for_each(&mut *send);
-        self.held.drain(which, |pane| {
+        self.unsent.drain(which, |pane| {
             let route = slots.entry(pane.slot).route;
             send(Shipment(Content::Partial { route, sender, pane }));
         });
@@ -242,7 +242,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
 
 impl<V, A: Aggregate<V>> std::fmt::Debug for Fold<V, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fold").field("oldest", &self.held.oldest()).finish_non_exhaustive()
+        f.debug_struct("Fold").field("oldest", &self.unsent.oldest()).finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,6 @@ use crate::time::{EventTime, Time};
 
 mod covered;
 mod fold;
-mod held;
 mod index;
 mod key_group;
 mod merge;
@@ -32,6 +31,7 @@ mod state;
 mod tumbling;
 mod unfolded;
 mod unmerged;
+mod unsent;
 
 pub use fold::Fold;
 pub use index::PlacementSeed;

@@ -17,30 +17,30 @@ const PANES_MIN: usize = 4;
 /// Most panes for which it gets room, a number of them.
 const EXPECTED_MAX: usize = 1 << 10;
 
-/// A window of which records are held.
+/// A window of which records are unsent.
 #[derive(Debug)]
-struct HeldWindow<P> {
+struct UnsentWindow<P> {
     start: EventTime,
     panes: Vec<PartialPane<P>>,
 }
 
-/// The windows of which records are held.
+/// The windows of which records are unsent.
 #[derive(Debug)]
-pub(super) struct HeldWindows<P> {
-    windows: Vec<HeldWindow<P>>,
+pub(super) struct UnsentWindows<P> {
+    windows: Vec<UnsentWindow<P>>,
     /// Panes of all of them, a number.
     panes: usize,
     /// The most panes of one of the windows that were sent last: as many will be in the next.
     expected: usize,
 }
 
-impl<P> Default for HeldWindows<P> {
+impl<P> Default for UnsentWindows<P> {
     fn default() -> Self {
-        HeldWindows { windows: Vec::new(), panes: 0, expected: 0 }
+        UnsentWindows { windows: Vec::new(), panes: 0, expected: 0 }
     }
 }
 
-impl<P> HeldWindows<P> {
+impl<P> UnsentWindows<P> {
     pub(super) fn is_empty(&self) -> bool {
         self.windows.is_empty()
     }
@@ -64,7 +64,7 @@ impl<P> HeldWindows<P> {
         if let Some(at) = last.iter().rposition(|window| window.start == start) {
             return first + at;
         }
-        self.windows.push(HeldWindow { start, panes: Vec::new() });
+        self.windows.push(UnsentWindow { start, panes: Vec::new() });
         self.windows.len() - 1
     }
 
@@ -123,66 +123,66 @@ mod tests {
         EventTime::from_millis(ms)
     }
 
-    fn push(held: &mut HeldWindows<()>, ms: i64, slot: Slot) -> u32 {
-        let window = held.find_or_add(start(ms));
+    fn push(unsent: &mut UnsentWindows<()>, ms: i64, slot: Slot) -> u32 {
+        let window = unsent.find_or_add(start(ms));
         let (first, last) = (Offset(0), Offset(0));
         let start = start(ms);
-        held.push(window, PartialPane { slot, start, first, last, records: 1, partial: () })
+        unsent.push(window, PartialPane { slot, start, first, last, records: 1, partial: () })
     }
 
     #[test]
     fn windows_that_are_not_drained_stay() {
-        let mut held = HeldWindows::default();
+        let mut unsent = UnsentWindows::default();
         for (ms, slot, place) in [(20, 1, 0), (10, 1, 0), (20, 2, 1), (0, 3, 0), (10, 2, 1)] {
-            assert_eq!(push(&mut held, ms, slot), place);
+            assert_eq!(push(&mut unsent, ms, slot), place);
         }
-        assert_eq!(held.oldest(), start(0));
+        assert_eq!(unsent.oldest(), start(0));
         let mut sent = Vec::new();
-        held.drain(
+        unsent.drain(
             |start| start < EventTime::from_millis(20),
             |pane| sent.push((pane.start, pane.slot)),
         );
         assert_eq!(sent, [(start(10), 1), (start(10), 2), (start(0), 3)]);
-        assert_eq!((held.oldest(), held.panes), (start(20), 2));
-        let window = held.find_or_add(start(20));
-        assert!(held.pane(window, 1, 2).is_some());
-        assert!(held.pane(window, 1, 1).is_none(), "the place of another slot");
-        assert!(held.pane(window, 2, 1).is_none(), "no place yet");
-        held.drain(|_| true, drop);
-        assert!(held.is_empty() && held.oldest() == EventTime::MAX && held.panes == 0);
+        assert_eq!((unsent.oldest(), unsent.panes), (start(20), 2));
+        let window = unsent.find_or_add(start(20));
+        assert!(unsent.pane(window, 1, 2).is_some());
+        assert!(unsent.pane(window, 1, 1).is_none(), "the place of another slot");
+        assert!(unsent.pane(window, 2, 1).is_none(), "no place yet");
+        unsent.drain(|_| true, drop);
+        assert!(unsent.is_empty() && unsent.oldest() == EventTime::MAX && unsent.panes == 0);
     }
 
     #[test]
     fn a_window_is_looked_for_among_the_last_ones_and_drained_wherever_it_is() {
-        let mut held = HeldWindows::default();
+        let mut unsent = UnsentWindows::default();
         let last = 10 * WINDOWS_MAX as i64;
         for ms in (0..=last).step_by(10) {
-            push(&mut held, ms, 0);
+            push(&mut unsent, ms, 0);
         }
-        assert_eq!(push(&mut held, last, 1), 1);
-        assert_eq!(push(&mut held, 10, 1), 1);
-        assert_eq!(push(&mut held, 0, 1), 0, "not found again");
+        assert_eq!(push(&mut unsent, last, 1), 1);
+        assert_eq!(push(&mut unsent, 10, 1), 1);
+        assert_eq!(push(&mut unsent, 0, 1), 0, "not found again");
         let mut sent = 0;
-        held.drain(|start| start == EventTime::from_millis(0), |_| sent += 1);
-        assert_eq!((sent, held.oldest()), (2, start(10)));
+        unsent.drain(|start| start == EventTime::from_millis(0), |_| sent += 1);
+        assert_eq!((sent, unsent.oldest()), (2, start(10)));
     }
 
     #[test]
     fn many_panes_are_full_and_so_are_many_windows() {
-        let mut held = HeldWindows::default();
+        let mut unsent = UnsentWindows::default();
         for slot in 1..PANES_MAX {
-            push(&mut held, 0, slot as Slot);
+            push(&mut unsent, 0, slot as Slot);
         }
-        assert!(!held.is_full());
-        push(&mut held, 10, 0);
-        assert!(held.is_full());
-        held.drain(|start| start == EventTime::from_millis(0), drop);
-        assert!(!held.is_full());
+        assert!(!unsent.is_full());
+        push(&mut unsent, 10, 0);
+        assert!(unsent.is_full());
+        unsent.drain(|start| start == EventTime::from_millis(0), drop);
+        assert!(!unsent.is_full());
         for window in 2..WINDOWS_MAX {
-            push(&mut held, 10 * window as i64, 0);
+            push(&mut unsent, 10 * window as i64, 0);
         }
-        assert!(!held.is_full());
-        push(&mut held, -10, 0);
-        assert!(held.is_full());
+        assert!(!unsent.is_full());
+        push(&mut unsent, -10, 0);
+        assert!(unsent.is_full());
     }
 }
