@@ -14,7 +14,6 @@ use crate::aggregate::Aggregate;
 use crate::record::{Events, Offset, Partition};
 use crate::time::{EventTime, Time};
 
-mod covered;
 mod fold;
 mod index;
 mod key_group;
@@ -25,6 +24,7 @@ mod pages;
 mod panes;
 mod partial;
 mod prefetch;
+mod provenance;
 mod shipment;
 mod slots;
 mod state;

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::covered::Covered;
 use super::names::KeyId;
 use super::panes::Panes;
+use super::provenance::Provenance;
 use crate::time::EventTime;
 
 /// Panes by window, sorted by where windows start.
@@ -47,7 +47,13 @@ impl<P> OpenWindows<P> {
 
     /// Adds the pane of a key that has none in the window that starts at `start`, which is open from
     /// now on. O(1); O(windows) for the first one of a window that opens between others.
-    pub(super) fn insert(&mut self, start: EventTime, key: KeyId, partial: P, covered: Covered) {
+    pub(super) fn insert(
+        &mut self,
+        start: EventTime,
+        key: KeyId,
+        partial: P,
+        provenance: Provenance,
+    ) {
         let at = self.find(start).unwrap_or_else(|at| {
             self.windows.insert(at, (start, Panes::default()));
             self.recent = at;
@@ -56,7 +62,7 @@ impl<P> OpenWindows<P> {
         let before = at.checked_sub(1).filter(|_| self.windows[at].1.is_full_beside(key));
         // There will be about as many of these keys as in the window before.
         let expected = before.map_or(0, |before| self.windows[before].1.len_beside(key));
-        self.windows[at].1.insert(key, partial, covered, expected);
+        self.windows[at].1.insert(key, partial, provenance, expected);
     }
 
     /// Where the oldest one starts.
@@ -82,9 +88,9 @@ mod tests {
     use crate::record::{Offset, Partition};
     use crate::window::Span;
 
-    fn covered() -> Covered {
+    fn provenance() -> Provenance {
         let (first, last) = (Offset(0), Offset(0));
-        Covered::from(Span { partition: Partition(0), first, last, records: 1 })
+        Provenance::from(Span { partition: Partition(0), first, last, records: 1 })
     }
 
     #[test]
@@ -93,7 +99,7 @@ mod tests {
         let mut open = OpenWindows::default();
         for (window, keys) in [(1, 37), (2, 5), (4, 6), (3, 4), (0, 50)] {
             for key in 0..keys {
-                open.insert(start(window), key, key, covered());
+                open.insert(start(window), key, key, provenance());
             }
         }
         let rooms =
@@ -109,7 +115,7 @@ mod tests {
         let mut open = OpenWindows::default();
         for (key, number) in [(1, 5), (2, 7), (3, 5), (4, 1), (5, 6), (6, 7)] {
             assert!(open.get_mut(start(number)).is_none_or(|panes| panes.place(key).is_none()));
-            open.insert(start(number), key, key, covered());
+            open.insert(start(number), key, key, provenance());
             for (asked, expected) in [(number, true), (4, false), (number, true), (9, false)] {
                 let found = open.get_mut(start(asked)).and_then(|panes| panes.place(key));
                 assert_eq!(found.is_some(), expected, "{key} in {asked}");

@@ -5,15 +5,15 @@
 //! itself: there is no hash, what is found for a group lies together, and when a window closes, its
 //! memory is given back page by page.
 
-use super::covered::Covered;
 use super::names::{KEY_PAGE, KeyId};
 use super::prefetch::prefetch;
+use super::provenance::Provenance;
 
 /// A key in a window. In this order in memory, from the beginning of a line: what the main job
 /// aggregates takes two lines, and [`Panes::prefetch`] asks for both.
 #[repr(C, align(64))]
 pub(super) struct Pane<P> {
-    pub(super) covered: Covered,
+    pub(super) provenance: Provenance,
     pub(super) partial: P,
     pub(super) key: KeyId,
     /// Whether it changed since it was last looked at.
@@ -82,7 +82,7 @@ impl<P> Panes<P> {
     pub(super) fn prefetch(&self, place: Place) {
         let page = self.pages[place.page as usize].as_ref();
         if let Some(pane) = page.and_then(|page| page.panes.get(usize::from(place.index))) {
-            prefetch(&pane.covered);
+            prefetch(&pane.provenance);
             prefetch(&pane.key);
         }
     }
@@ -124,8 +124,14 @@ impl<P> Panes<P> {
 
     /// Adds the pane of a key that has none here. If its page [is full](Self::is_full_beside), it gets
     /// room for as many as are `expected` in all, or else for twice as many.
-    pub(super) fn insert(&mut self, key: KeyId, partial: P, covered: Covered, expected: usize) {
-        let pane = Pane { partial, covered, key, changed: true };
+    pub(super) fn insert(
+        &mut self,
+        key: KeyId,
+        partial: P,
+        provenance: Provenance,
+        expected: usize,
+    ) {
+        let pane = Pane { partial, provenance, key, changed: true };
         let (page, key) = split(key);
         let page = page as usize;
         if self.pages.len() <= page {
@@ -171,9 +177,9 @@ mod tests {
     use crate::record::{Offset, Partition};
     use crate::window::Span;
 
-    fn covered(key: KeyId) -> Covered {
+    fn provenance(key: KeyId) -> Provenance {
         let (first, last) = (Offset(u64::from(key)), Offset(u64::from(key)));
-        Covered::from(Span { partition: Partition(0), first, last, records: 1 })
+        Provenance::from(Span { partition: Partition(0), first, last, records: 1 })
     }
 
     #[test]
@@ -182,7 +188,7 @@ mod tests {
             let mut panes = Panes::default();
             for key in 0..KEY_PAGE as KeyId {
                 assert_eq!(panes.len_beside(0), key as usize);
-                panes.insert(key, key, covered(key), expected);
+                panes.insert(key, key, provenance(key), expected);
                 if key as usize == PANES_MIN {
                     assert_eq!(panes.room_beside(0), expected.clamp(2 * PANES_MIN, KEY_PAGE));
                 }
@@ -201,7 +207,7 @@ mod tests {
         let mut places = Vec::new();
         for (number, &key) in keys.iter().enumerate() {
             assert_eq!(panes.len(), number);
-            panes.insert(key, key, covered(key), number % 7);
+            panes.insert(key, key, provenance(key), number % 7);
             places.push(panes.place(key).unwrap());
         }
         for (&key, place) in keys.iter().zip(places) {

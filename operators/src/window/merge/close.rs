@@ -46,7 +46,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
         {
             // The panes were not used for as long as the window waited, nor were the names.
             for pane in &panes {
-                prefetch(&pane.covered);
+                prefetch(&pane.provenance);
                 self.names.prefetch(pane.key);
             }
             len += panes.len();
@@ -57,7 +57,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             let key = self.names.name(pane.key);
             self.names.release(pane.key);
             let output = self.aggregate.lower(&pane.partial);
-            rows.push(Row { key, window, output, spans: pane.covered.spans() });
+            rows.push(Row { key, window, output, spans: pane.provenance.spans() });
         }
         rows
     }

@@ -35,7 +35,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
                         key: self.names.name(pane.key),
                         window,
                         output: self.aggregate.lower(&pane.partial),
-                        spans: pane.covered.spans(),
+                        spans: pane.provenance.spans(),
                     }));
                 }
             }

@@ -8,11 +8,11 @@ use crate::aggregate::Aggregate;
 use crate::epochs::Epochs;
 use crate::record::Partition;
 use crate::time::{EventTime, Time};
-use crate::window::covered::Covered;
 use crate::window::index::PlacementSeed;
 use crate::window::names::{KeyId, Names, TOGETHER};
 use crate::window::open::OpenWindows;
 use crate::window::panes::Place;
+use crate::window::provenance::Provenance;
 use crate::window::shipment::{Content, PartialPane, Shipment};
 use crate::window::unfolded::{UnfoldedBatch, UnfoldedRecord};
 use crate::window::unmerged::Unmerged;
@@ -192,12 +192,12 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
                 Addend::Value(value) => self.aggregate.fold(&mut pane.partial, value),
                 Addend::Partial(partial) => self.aggregate.combine(&mut pane.partial, partial),
             }
-            pane.covered.add(*span);
+            pane.provenance.add(*span);
             pane.changed = true;
         } else {
             self.names.retain(*key);
             let partial = what.to_partial(&self.aggregate);
-            self.open.insert(*start, *key, partial, Covered::from(*span));
+            self.open.insert(*start, *key, partial, Provenance::from(*span));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::merging::Merging;
 use crate::aggregate::Aggregate;
-use crate::window::covered::Covered;
+use crate::window::provenance::Provenance;
 use crate::window::state::{PaneState, Snapshot};
 
 impl<V, A: Aggregate<V>> Merging<V, A> {
@@ -14,10 +14,10 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
         let panes = self.open.get_mut(start);
         if let Some(pane) = panes.and_then(|panes| Some(panes.at(panes.place(key)?))) {
             self.aggregate.combine(&mut pane.partial, &partial);
-            spans.into_iter().for_each(|span| pane.covered.add(span));
+            spans.into_iter().for_each(|span| pane.provenance.add(span));
             self.names.release(key);
         } else {
-            self.open.insert(start, key, partial, Covered::from(spans));
+            self.open.insert(start, key, partial, Provenance::from(spans));
         }
     }
 
@@ -29,7 +29,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
                 key: self.names.name(pane.key),
                 start,
                 partial: pane.partial.clone(),
-                spans: pane.covered.spans(),
+                spans: pane.provenance.spans(),
             }));
         }
         Snapshot { epoch, closing, closed_before: self.closed_before, panes }

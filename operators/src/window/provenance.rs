@@ -7,7 +7,7 @@ use crate::record::{Offset, Partition};
 /// The records that a pane covers: 24 bytes, and more only where they are of several partitions,
 /// or more than four billions lie between the first and the last.
 #[derive(Clone, Debug)]
-pub(super) enum Covered {
+pub(super) enum Provenance {
     /// Records of one partition.
     One {
         first: Offset,
@@ -20,16 +20,16 @@ pub(super) enum Covered {
     Many(Box<Spans>),
 }
 
-impl Covered {
+impl Provenance {
     /// Adds what one partial result covers.
     #[inline]
     pub(super) fn add(&mut self, span: Span) {
-        if let Covered::One { partition, .. } = self
+        if let Provenance::One { partition, .. } = self
             && *partition == span.partition
             && let Some(mut known) = self.one()
         {
             join(&mut known, span);
-            *self = Covered::from(known);
+            *self = Provenance::from(known);
         } else {
             self.add_to_many(span);
         }
@@ -43,47 +43,47 @@ impl Covered {
             Ok(index) => join(&mut spans[index], span),
             Err(index) => spans.insert(index, span),
         }
-        *self = Covered::Many(Box::new(spans));
+        *self = Provenance::Many(Box::new(spans));
     }
 
     /// The span of records of one partition.
     #[inline]
     fn one(&self) -> Option<Span> {
         match *self {
-            Covered::One { first, partition, reach, records } => {
+            Provenance::One { first, partition, reach, records } => {
                 let last = Offset(first.0 + u64::from(reach));
                 Some(Span { partition, first, last, records: u64::from(records) })
             }
-            Covered::Many(_) => None,
+            Provenance::Many(_) => None,
         }
     }
 
     /// As rows carry it.
     pub(super) fn spans(&self) -> Spans {
         match self {
-            Covered::Many(spans) => (**spans).clone(),
-            Covered::One { .. } => self.one().into_iter().collect(),
+            Provenance::Many(spans) => (**spans).clone(),
+            Provenance::One { .. } => self.one().into_iter().collect(),
         }
     }
 }
 
-impl From<Span> for Covered {
+impl From<Span> for Provenance {
     #[inline]
-    fn from(span: Span) -> Covered {
+    fn from(span: Span) -> Provenance {
         let Span { partition, first, last, records } = span;
         let reach = last.0.checked_sub(first.0).and_then(|reach| u32::try_from(reach).ok());
         match (reach, u32::try_from(records)) {
-            (Some(reach), Ok(records)) => Covered::One { first, partition, reach, records },
-            _ => Covered::Many(Box::new([span].into_iter().collect())),
+            (Some(reach), Ok(records)) => Provenance::One { first, partition, reach, records },
+            _ => Provenance::Many(Box::new([span].into_iter().collect())),
         }
     }
 }
 
-impl From<Spans> for Covered {
-    fn from(spans: Spans) -> Covered {
+impl From<Spans> for Provenance {
+    fn from(spans: Spans) -> Provenance {
         match spans[..] {
-            [span] => Covered::from(span),
-            _ => Covered::Many(Box::new(spans)),
+            [span] => Provenance::from(span),
+            _ => Provenance::Many(Box::new(spans)),
         }
     }
 }
@@ -105,27 +105,27 @@ mod tests {
 
     #[test]
     fn spans_of_a_partition_join_and_others_stand_beside_in_order() {
-        let mut covered = Covered::from(span(3, 50, 60, 2));
-        covered.add(span(3, 40, 45, 3));
-        assert!(matches!(covered, Covered::One { .. }));
-        assert_eq!(covered.spans()[..], [span(3, 40, 60, 5)]);
-        covered.add(span(1, 7, 7, 1));
-        covered.add(span(3, 61, 61, 1));
-        assert_eq!(covered.spans()[..], [span(1, 7, 7, 1), span(3, 40, 61, 6)]);
-        assert_eq!(Covered::from(covered.spans()).spans(), covered.spans());
+        let mut provenance = Provenance::from(span(3, 50, 60, 2));
+        provenance.add(span(3, 40, 45, 3));
+        assert!(matches!(provenance, Provenance::One { .. }));
+        assert_eq!(provenance.spans()[..], [span(3, 40, 60, 5)]);
+        provenance.add(span(1, 7, 7, 1));
+        provenance.add(span(3, 61, 61, 1));
+        assert_eq!(provenance.spans()[..], [span(1, 7, 7, 1), span(3, 40, 61, 6)]);
+        assert_eq!(Provenance::from(provenance.spans()).spans(), provenance.spans());
     }
 
     #[test]
     fn offsets_and_counts_beyond_32_bits_are_kept() {
-        let mut covered = Covered::from(span(0, 5, 5, 1));
-        covered.add(span(0, 6 << 32, 6 << 32, u64::from(u32::MAX)));
-        assert_eq!(covered.spans()[..], [span(0, 5, 6 << 32, 1 << 32)]);
-        covered.add(span(0, 7, 7, 1));
-        assert_eq!(covered.spans()[..], [span(0, 5, 6 << 32, (1 << 32) + 1)]);
+        let mut provenance = Provenance::from(span(0, 5, 5, 1));
+        provenance.add(span(0, 6 << 32, 6 << 32, u64::from(u32::MAX)));
+        assert_eq!(provenance.spans()[..], [span(0, 5, 6 << 32, 1 << 32)]);
+        provenance.add(span(0, 7, 7, 1));
+        assert_eq!(provenance.spans()[..], [span(0, 5, 6 << 32, (1 << 32) + 1)]);
     }
 
     #[test]
     fn it_takes_24_bytes() {
-        assert_eq!(size_of::<Covered>(), 24);
+        assert_eq!(size_of::<Provenance>(), 24);
     }
 }
