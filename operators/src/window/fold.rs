@@ -64,8 +64,8 @@ pub struct Fold<V, A: Aggregate<V>> {
     before: Current,
     aggregate: A,
     slots: Slots,
-    /// Names, to be sent before their first use.
-    names: Vec<Shipment<V, A::Partial>>,
+    /// What slots are bound to, to be sent before their first use.
+    bindings: Vec<Shipment<V, A::Partial>>,
     /// Records of keys without a slot.
     unfolded: Unfolded<V>,
     unsent: UnsentWindows<A::Partial>,
@@ -109,7 +109,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
             before: Current::NONE,
             aggregate,
             slots: Slots::new(PlacementSeed::default()),
-            names: Vec::new(),
+            bindings: Vec::new(),
             unfolded: Unfolded::default(),
             unsent: UnsentWindows::default(),
         }
@@ -180,7 +180,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     #[cold]
     fn announce(&mut self, slot: Slot, route: u64, partition: Partition, key: Key<'_>) {
         let (sender, key) = (self.sender, key.as_str().into());
-        self.names.push(Shipment(Content::Name { route, sender, slot, partition, key }));
+        self.bindings.push(Shipment(Content::Bind { route, sender, slot, partition, key }));
     }
 
     /// Whether nothing is held.
@@ -203,14 +203,14 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         oldest < watermark && self.windows.window_at(oldest).end <= watermark
     }
 
-    /// Gives everything that is held to `send`: the names first, then what uses them, then what
+    /// Gives everything that is held to `send`: the bindings first, then what uses them, then what
     /// is forgotten. One by one, so that whoever sends on fills containers that stay in a cache: a list
     /// of all would not.
     pub fn flush(&mut self, mut send: impl FnMut(Shipment<V, A::Partial>)) {
         self.flush_windows(|_| true, &mut send);
         // No pane refers to a slot any more.
         let sender = self.sender;
-        self.slots.sweep(|slot, route| send(Shipment(Content::Forget { route, sender, slot })));
+        self.slots.sweep(|slot, route| send(Shipment(Content::Unbind { route, sender, slot })));
     }
 
     /// Gives what is held of windows that are over at `watermark` to `send`. What is held of others stays,
@@ -230,7 +230,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
         send: &mut impl FnMut(Shipment<V, A::Partial>),
     ) {
         let (sender, slots) = (self.sender, &mut self.slots);
-        self.names.drain(..).for_each(&mut *send);
+        self.bindings.drain(..).for_each(&mut *send);
         self.unsent.drain(which, |pane| {
             let route = slots.entry(pane.slot).route;
             send(Shipment(Content::Partial { route, sender, pane }));

@@ -1,6 +1,6 @@
 //! Where the entry of a key is, by the key's hash: on the side that reads, the slot of a (partition,
 //! key) pair ([`Slots`](super::slots::Slots)), and on the side that merges, its name
-//! ([`Names`](super::names::Names)).
+//! ([`KeyDictionary`](super::key_dictionary::KeyDictionary)).
 //!
 //! To look up one of a million keys is to wait for memory, and what counts is how often, and for how
 //! many keys at once. A table with control bytes beside its buckets waits twice; this one is a

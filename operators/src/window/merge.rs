@@ -139,7 +139,7 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                 live.activate().session(&capabilities.live).give_iterator(looks.into_iter());
             }
 
-            merging.names.collect();
+            merging.dictionary.collect();
             let event = merging.first_possible_row(arrival.event);
             if capabilities.finals.time().event < event {
                 capabilities.finals.downgrade(&Time::new(merging.epochs.current(), event));

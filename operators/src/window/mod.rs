@@ -16,9 +16,9 @@ use crate::time::{EventTime, Time};
 
 mod fold;
 mod index;
+mod key_dictionary;
 mod key_group;
 mod merge;
-mod names;
 mod open;
 mod pages;
 mod panes;

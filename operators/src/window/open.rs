@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::names::KeyId;
+use super::key_dictionary::KeyId;
 use super::panes::Panes;
 use super::provenance::Provenance;
 use crate::time::EventTime;

@@ -5,7 +5,7 @@
 //! itself: there is no hash, what is found for a group lies together, and when a window closes, its
 //! memory is given back page by page.
 
-use super::names::{KEY_PAGE, KeyId};
+use super::key_dictionary::{KEY_PAGE, KeyId};
 use super::prefetch::prefetch;
 use super::provenance::Provenance;
 

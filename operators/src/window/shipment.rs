@@ -17,9 +17,9 @@ pub struct Shipment<V, P>(pub(super) Content<V, P>);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Content<V, P> {
     /// `slot` of `sender` stands for this key, from now on.
-    Name { route: u64, sender: u32, slot: Slot, partition: Partition, key: Box<str> },
+    Bind { route: u64, sender: u32, slot: Slot, partition: Partition, key: Box<str> },
     /// `slot` of `sender` stands for nothing any more.
-    Forget { route: u64, sender: u32, slot: Slot },
+    Unbind { route: u64, sender: u32, slot: Slot },
     /// Records of keys of one group, which have no slots.
     Unfolded(UnfoldedBatch<V>),
     /// Records of one partition, key and window.
@@ -41,9 +41,9 @@ impl<V, P> Shipment<V, P> {
     /// How much memory it takes, in bytes, roughly. O(1).
     pub fn bytes(&self) -> usize {
         let beside = match &self.0 {
-            Content::Name { key, .. } => key.len(),
+            Content::Bind { key, .. } => key.len(),
             Content::Unfolded(batch) => batch.bytes(),
-            Content::Forget { .. } | Content::Partial { .. } => 0,
+            Content::Unbind { .. } | Content::Partial { .. } => 0,
         };
         size_of::<Self>() + beside
     }
@@ -56,8 +56,8 @@ impl<V, P> Shipment<V, P> {
     /// Where it goes.
     pub(super) fn group(&self) -> KeyGroup {
         match &self.0 {
-            Content::Name { route, .. }
-            | Content::Forget { route, .. }
+            Content::Bind { route, .. }
+            | Content::Unbind { route, .. }
             | Content::Partial { route, .. } => KeyGroup::of_route(*route),
             Content::Unfolded(batch) => batch.group(),
         }

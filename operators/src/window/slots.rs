@@ -3,7 +3,7 @@
 //!
 //! The sending side numbers (partition, key) pairs: a [`Slot`]. It tells the worker that merges the
 //! key which name a slot stands for before it first uses the slot, on the same channel, so that
-//! the receiving side ([`Names`](super::names::Names)) always knows.
+//! the receiving side ([`KeyDictionary`](super::key_dictionary::KeyDictionary)) always knows.
 //!
 //! There are at most [`SLOTS_MAX`] of them. What a slot is good for, that records are folded and
 //! names are not sent again, it does for keys that come again soon. Of a million keys that are

@@ -4,7 +4,7 @@
 //! merges its key: for the key's name, for its pane. It waits much less if those that come one after
 //! another lie near each other. So the sender sorts: it keeps its unfolded records by the group of their
 //! keys, each group in lists that grow at their ends, and a group's records cross together. The
-//! receiver keeps what belongs to a group together too ([`Names`](super::names::Names)), and has to
+//! receiver keeps what belongs to a group together too ([`KeyDictionary`](super::key_dictionary::KeyDictionary)), and has to
 //! have only a 256th part of its state near at a time. (Databases aggregate by many keys in the same
 //! way: they partition first, so that a part fits into a cache.)
 

@@ -47,15 +47,15 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             // The panes were not used for as long as the window waited, nor were the names.
             for pane in &panes {
                 prefetch(&pane.provenance);
-                self.names.prefetch(pane.key);
+                self.dictionary.prefetch(pane.key);
             }
             len += panes.len();
             together.push(panes);
         }
         let mut rows = Vec::with_capacity(len);
         for pane in together.into_iter().flatten() {
-            let key = self.names.name(pane.key);
-            self.names.release(pane.key);
+            let key = self.dictionary.name(pane.key);
+            self.dictionary.release(pane.key);
             let output = self.aggregate.lower(&pane.partial);
             rows.push(Row { key, window, output, spans: pane.provenance.spans() });
         }

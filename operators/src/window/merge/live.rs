@@ -32,7 +32,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             for pane in panes.iter_mut() {
                 if std::mem::take(&mut pane.changed) || all {
                     looks.push(Live::Row(Row {
-                        key: self.names.name(pane.key),
+                        key: self.dictionary.name(pane.key),
                         window,
                         output: self.aggregate.lower(&pane.partial),
                         spans: pane.provenance.spans(),

@@ -9,7 +9,7 @@ use crate::epochs::Epochs;
 use crate::record::Partition;
 use crate::time::{EventTime, Time};
 use crate::window::index::PlacementSeed;
-use crate::window::names::{KeyId, Names, TOGETHER};
+use crate::window::key_dictionary::{KeyDictionary, KeyId, TOGETHER};
 use crate::window::open::OpenWindows;
 use crate::window::panes::Place;
 use crate::window::provenance::Provenance;
@@ -23,7 +23,7 @@ pub(super) struct Merging<V, A: Aggregate<V>> {
     pub(super) epochs: Epochs<Kept<A::Partial>>,
     pub(super) windows: Tumbling,
     pub(super) aggregate: A,
-    pub(super) names: Names,
+    pub(super) dictionary: KeyDictionary,
     pub(super) open: OpenWindows<A::Partial>,
     counts: BTreeMap<Partition, u64>,
     unmerged: Unmerged,
@@ -49,7 +49,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             epochs: Epochs::default(),
             windows,
             aggregate,
-            names: Names::new(placement),
+            dictionary: KeyDictionary::new(placement),
             open: OpenWindows::default(),
             counts: BTreeMap::new(),
             unmerged,
@@ -69,7 +69,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             match &shipment.0 {
                 Content::Partial { sender, pane, .. } => {
                     let PartialPane { slot, start, first, last, records, ref partial } = *pane;
-                    let (key, partition) = self.names.resolve(*sender, slot);
+                    let (key, partition) = self.dictionary.resolve(*sender, slot);
                     let span = Span { partition, first, last, records };
                     resolved.push(Resolved { key, start, span, what: Addend::Partial(partial) });
                     if resolved.len() == TOGETHER {
@@ -77,10 +77,10 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
                     }
                 }
                 Content::Unfolded(batch) => self.receive_unfolded(time, batch),
-                Content::Name { sender, slot, partition, key, .. } => {
-                    self.names.learn(*sender, *slot, *partition, key);
+                Content::Bind { sender, slot, partition, key, .. } => {
+                    self.dictionary.bind(*sender, *slot, *partition, key);
                 }
-                Content::Forget { sender, slot, .. } => self.names.forget(*sender, *slot),
+                Content::Unbind { sender, slot, .. } => self.dictionary.unbind(*sender, *slot),
             }
         }
         self.take(time, &mut resolved);
@@ -111,7 +111,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
                 return;
             }
             ids.clear();
-            self.names.ids(&keys, &mut ids);
+            self.dictionary.ids(&keys, &mut ids);
             resolved.iter_mut().zip(&ids).for_each(|(resolved, id)| resolved.key = *id);
             self.take(time, &mut resolved);
         }
@@ -132,10 +132,10 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
         if resolved.is_empty() {
             return;
         }
-        let (names, aggregate) = (&mut self.names, &self.aggregate);
+        let (dictionary, aggregate) = (&mut self.dictionary, &self.aggregate);
         let kept = resolved.iter().map(|&Resolved { key, start, span, ref what }| {
             // The sender may forget the key before the partial result is applied.
-            names.retain(key);
+            dictionary.retain(key);
             Kept::Partial(Resolved { key, start, span, what: what.to_partial(aggregate) })
         });
         self.epochs.keep_all(time, kept);
@@ -147,14 +147,14 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             match kept {
                 Kept::Partial(Resolved { key, start, span, ref what }) => {
                     self.apply(&Resolved { key, start, span, what: Addend::Partial(what) }, None);
-                    self.names.release(key);
+                    self.dictionary.release(key);
                 }
                 Kept::Bytes(bytes) => self.unmerged.merged(bytes),
             }
         }
     }
 
-    /// Adds at most [`TOGETHER`] of them to their panes. As with [names](Names::ids), each step for
+    /// Adds at most [`TOGETHER`] of them to their panes. As with [keys](KeyDictionary::ids), each step for
     /// all of them asks for what the next one looks at.
     fn apply_all(&mut self, resolved: &[Resolved<Addend<'_, V, A::Partial>>]) {
         for Resolved { key, start, .. } in resolved {
@@ -168,7 +168,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             *place = panes.place(*key);
             match *place {
                 Some(place) => panes.prefetch(place),
-                None => self.names.prefetch(*key),
+                None => self.dictionary.prefetch(*key),
             }
         }
         for (resolved, place) in resolved.iter().zip(places) {
@@ -195,7 +195,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
             pane.provenance.add(*span);
             pane.changed = true;
         } else {
-            self.names.retain(*key);
+            self.dictionary.retain(*key);
             let partial = what.to_partial(&self.aggregate);
             self.open.insert(*start, *key, partial, Provenance::from(*span));
         }
@@ -224,7 +224,7 @@ mod tests {
     fn name() -> Shipment<(), u64> {
         let key: Box<str> = "k".into();
         let route = route((&*key).into());
-        Shipment(Content::Name { route, sender: 0, slot: 0, partition: Partition(0), key })
+        Shipment(Content::Bind { route, sender: 0, slot: 0, partition: Partition(0), key })
     }
 
     fn partial() -> Shipment<(), u64> {

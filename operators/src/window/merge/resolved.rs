@@ -3,7 +3,7 @@
 use crate::aggregate::Aggregate;
 use crate::time::EventTime;
 use crate::window::Span;
-use crate::window::names::KeyId;
+use crate::window::key_dictionary::KeyId;
 
 /// Something to be added to a pane: of which key, window and records it is.
 pub(super) struct Resolved<T> {

@@ -9,13 +9,13 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
     /// Takes back a pane of an earlier run: its records have been counted then.
     pub(super) fn restore(&mut self, state: PaneState<A::Partial>) {
         let PaneState { key, start, partial, spans } = state;
-        let key = self.names.acquire(&key);
+        let key = self.dictionary.acquire(&key);
         self.changed = true;
         let panes = self.open.get_mut(start);
         if let Some(pane) = panes.and_then(|panes| Some(panes.at(panes.place(key)?))) {
             self.aggregate.combine(&mut pane.partial, &partial);
             spans.into_iter().for_each(|span| pane.provenance.add(span));
-            self.names.release(key);
+            self.dictionary.release(key);
         } else {
             self.open.insert(start, key, partial, Provenance::from(spans));
         }
@@ -26,7 +26,7 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
         let mut panes = Vec::with_capacity(self.open.iter().map(|(_, panes)| panes.len()).sum());
         for (start, open) in self.open.iter() {
             panes.extend(open.iter().map(|pane| PaneState {
-                key: self.names.name(pane.key),
+                key: self.dictionary.name(pane.key),
                 start,
                 partial: pane.partial.clone(),
                 spans: pane.provenance.spans(),

@@ -1,12 +1,12 @@
-//! Keys as small numbers, at the worker that merges them: what the slots of every sender stand
-//! for, and the name of every key that a slot or a pane refers to.
+//! The dictionary of keys of the worker that merges them: keys as small numbers, what the slots of every
+//! sender stand for, and the name of every key that a slot or a pane refers to.
 //!
 //! A key that nothing refers to is forgotten, and its number is given out again: keys come and go,
 //! and memory is for the most keys that were in use at once, not for the keys ever seen.
 //!
 //! Looking up one of a million keys means to wait for memory twice, for what was just read: a bucket
 //! of the [index](super::index), and the entry, which has the bytes of a short name. Keys that come
-//! together are therefore looked up together ([`Names::ids`]), each step for many of them, so that
+//! together are therefore looked up together ([`KeyDictionary::ids`]), each step for many of them, so that
 //! the processor waits for many at once. And what belongs to a group of keys lies together: it has
 //! an index of its own, and its keys have numbers from pages of their own, by which everything else
 //! is found. Records without a slot come by group ([`unfolded`](super::unfolded)).
@@ -33,25 +33,25 @@ struct NameEntry {
 
 /// What a slot of a sender stands for: 8 bytes.
 #[derive(Copy, Clone, Debug)]
-struct Meaning {
+struct Binding {
     key: KeyId,
     partition: Partition,
 }
 
-impl Meaning {
+impl Binding {
     /// Of a slot that stands for nothing.
-    const NONE: Meaning = Meaning { key: KeyId::MAX, partition: Partition(0) };
+    const NONE: Binding = Binding { key: KeyId::MAX, partition: Partition(0) };
 }
 
 /// The receiving side: what the slots of every sender stand for, and the names of all keys that a
 /// slot or a pane refers to.
 #[derive(Debug)]
-pub(super) struct Names {
-    senders: Vec<Vec<Meaning>>,
+pub(super) struct KeyDictionary {
+    senders: Vec<Vec<Binding>>,
     entries: Pages<Option<NameEntry>>,
     /// By group of keys.
     groups: Vec<Group>,
-    /// Keys to which nothing referred at some time since the last [`collect`](Names::collect).
+    /// Keys to which nothing referred at some time since the last [`collect`](KeyDictionary::collect).
     unreferenced: Vec<KeyId>,
 }
 
@@ -70,11 +70,11 @@ pub(super) const KEY_PAGE: usize = 1 << 6;
 /// How many keys, or panes of keys, are looked up together.
 pub(super) const TOGETHER: usize = 32;
 
-impl Names {
+impl KeyDictionary {
     /// None yet.
-    pub(super) fn new(seed: PlacementSeed) -> Names {
+    pub(super) fn new(seed: PlacementSeed) -> KeyDictionary {
         let group = || Group { index: Index::new(seed), free: Vec::new() };
-        Names {
+        KeyDictionary {
             senders: Vec::new(),
             entries: Pages::default(),
             groups: (0..KEY_GROUPS).map(|_| group()).collect(),
@@ -91,7 +91,7 @@ impl Names {
     }
 
     /// A sender will use `slot` for `key`.
-    pub(super) fn learn(&mut self, sender: u32, slot: Slot, partition: Partition, key: &str) {
+    pub(super) fn bind(&mut self, sender: u32, slot: Slot, partition: Partition, key: &str) {
         let key = self.acquire(key);
         let (sender, slot) = (sender as usize, slot as usize);
         if self.senders.len() <= sender {
@@ -99,16 +99,16 @@ impl Names {
         }
         let slots = &mut self.senders[sender];
         if slots.len() <= slot {
-            slots.resize(slot + 1, Meaning::NONE);
+            slots.resize(slot + 1, Binding::NONE);
         }
-        slots[slot] = Meaning { key, partition };
+        slots[slot] = Binding { key, partition };
     }
 
     /// A sender will not use `slot` again for what it stood for.
-    pub(super) fn forget(&mut self, sender: u32, slot: Slot) {
+    pub(super) fn unbind(&mut self, sender: u32, slot: Slot) {
         let known = self.senders.get_mut(sender as usize).and_then(|s| s.get_mut(slot as usize));
-        let known = known.map(|known| std::mem::replace(known, Meaning::NONE));
-        if let Some(Meaning { key, .. }) = known.filter(|known| known.key != KeyId::MAX) {
+        let known = known.map(|known| std::mem::replace(known, Binding::NONE));
+        if let Some(Binding { key, .. }) = known.filter(|known| known.key != KeyId::MAX) {
             self.release(key);
         }
     }
@@ -120,7 +120,7 @@ impl Names {
     /// If the sender has not said so: channels keep their order, so that is a broken invariant.
     #[inline]
     pub(super) fn resolve(&self, sender: u32, slot: Slot) -> (KeyId, Partition) {
-        let Meaning { key, partition } = self.senders[sender as usize][slot as usize];
+        let Binding { key, partition } = self.senders[sender as usize][slot as usize];
         assert!(key != KeyId::MAX, "a name comes before its first use");
         (key, partition)
     }
@@ -239,62 +239,62 @@ mod tests {
 
     #[test]
     fn slots_of_one_key_have_one_name() {
-        let mut names = Names::new(PlacementSeed::default());
-        names.learn(0, 0, Partition(0), "k");
-        names.learn(0, 1, Partition(1), "k");
-        names.learn(1, 0, Partition(2), "k");
-        let all = [(0, 0), (0, 1), (1, 0)].map(|(sender, slot)| names.resolve(sender, slot));
-        let id = names.acquire("k");
+        let mut dictionary = KeyDictionary::new(PlacementSeed::default());
+        dictionary.bind(0, 0, Partition(0), "k");
+        dictionary.bind(0, 1, Partition(1), "k");
+        dictionary.bind(1, 0, Partition(2), "k");
+        let all = [(0, 0), (0, 1), (1, 0)].map(|(sender, slot)| dictionary.resolve(sender, slot));
+        let id = dictionary.acquire("k");
         assert_eq!(all, [0, 1, 2].map(|partition| (id, Partition(partition))));
-        assert_eq!(names.len(), 1);
+        assert_eq!(dictionary.len(), 1);
     }
 
     #[test]
     fn a_slot_that_was_forgotten_stands_for_another_key() {
-        let mut names = Names::new(PlacementSeed::default());
-        names.learn(0, 0, Partition(0), "a");
-        names.forget(0, 0);
-        names.collect();
-        names.learn(0, 0, Partition(0), "b");
-        names.collect();
-        assert_eq!(&*names.name(names.resolve(0, 0).0), "b");
-        assert_eq!(names.len(), 1);
+        let mut dictionary = KeyDictionary::new(PlacementSeed::default());
+        dictionary.bind(0, 0, Partition(0), "a");
+        dictionary.unbind(0, 0);
+        dictionary.collect();
+        dictionary.bind(0, 0, Partition(0), "b");
+        dictionary.collect();
+        assert_eq!(&*dictionary.name(dictionary.resolve(0, 0).0), "b");
+        assert_eq!(dictionary.len(), 1);
     }
 
     #[test]
     fn a_name_lives_while_a_pane_refers_to_it() {
-        let mut names = Names::new(PlacementSeed::default());
-        names.learn(3, 0, Partition(0), "k");
-        let (id, _) = names.resolve(3, 0);
-        names.retain(id);
-        names.forget(3, 0);
-        names.collect();
-        assert_eq!(&*names.name(id), "k");
-        names.release(id);
-        names.collect();
-        assert_eq!(names.len(), 0);
+        let mut dictionary = KeyDictionary::new(PlacementSeed::default());
+        dictionary.bind(3, 0, Partition(0), "k");
+        let (id, _) = dictionary.resolve(3, 0);
+        dictionary.retain(id);
+        dictionary.unbind(3, 0);
+        dictionary.collect();
+        assert_eq!(&*dictionary.name(id), "k");
+        dictionary.release(id);
+        dictionary.collect();
+        assert_eq!(dictionary.len(), 0);
     }
 
     #[test]
     fn keys_looked_up_together_are_those_looked_up_one_by_one() {
-        let mut names = Names::new(PlacementSeed::default());
+        let mut dictionary = KeyDictionary::new(PlacementSeed::default());
         let key = |number: u32| format!("device-{}", number % 5_000);
         let mut one_by_one = Vec::new();
         for round in 0..3 {
             let keys: Vec<String> = (round * 3_001..(round + 1) * 3_001).map(key).collect();
             let routed = keys.iter().map(|key| (route((&**key).into()), Key::from(&**key)));
             let mut together = Vec::new();
-            names.ids(&routed.collect::<Vec<_>>(), &mut together);
+            dictionary.ids(&routed.collect::<Vec<_>>(), &mut together);
             assert_eq!(together.len(), keys.len());
             for (key, id) in keys.iter().zip(&together) {
-                assert_eq!(*names.name(*id), **key);
-                names.retain(*id);
+                assert_eq!(*dictionary.name(*id), **key);
+                dictionary.retain(*id);
             }
-            one_by_one.extend(keys.iter().map(|key| names.acquire(key)));
+            one_by_one.extend(keys.iter().map(|key| dictionary.acquire(key)));
             assert!(one_by_one.ends_with(&together));
-            names.collect();
+            dictionary.collect();
         }
-        assert_eq!(names.len(), 5_000);
+        assert_eq!(dictionary.len(), 5_000);
     }
 
     /// The index holds half of a hash, so such keys are found where one in a hundred thousand is.
@@ -309,42 +309,42 @@ mod tests {
                 halves.insert(half, key.clone()).map(|earlier| (earlier, key))
             })
             .unwrap();
-        let mut names = Names::new(PlacementSeed::default());
-        let ids = [names.acquire(&one), names.acquire(&other)];
+        let mut dictionary = KeyDictionary::new(PlacementSeed::default());
+        let ids = [dictionary.acquire(&one), dictionary.acquire(&other)];
         assert_ne!(ids[0], ids[1]);
         let both = [&one, &other].map(|key| (route((&**key).into()), Key::from(&**key)));
         let mut together = Vec::new();
-        names.ids(&both, &mut together);
+        dictionary.ids(&both, &mut together);
         assert_eq!(together, ids);
-        names.release(ids[0]);
-        names.collect();
-        assert_eq!((names.len(), names.acquire(&other)), (1, ids[1]));
+        dictionary.release(ids[0]);
+        dictionary.collect();
+        assert_eq!((dictionary.len(), dictionary.acquire(&other)), (1, ids[1]));
     }
 
     /// The keys of a group are alike in 8 bits anyway; these are in 7 more.
     #[test]
     fn names_whose_hashes_end_alike_are_found_as_fast_as_others() {
-        let mut names = Names::new(PlacementSeed::from_random(7));
+        let mut dictionary = KeyDictionary::new(PlacementSeed::from_random(7));
         let keys = (0..).map(|number: u32| format!("device-{number}"));
         let of_group = KeyGroup::of("device-0");
         let alike = keys.filter(|key| {
             KeyGroup::of(key) == of_group && route((&**key).into()).trailing_zeros() >= 7
         });
         for key in alike.take(100) {
-            names.acquire(&key);
+            dictionary.acquire(&key);
         }
-        let searches = names.groups.iter().map(|group| group.index.longest_search());
+        let searches = dictionary.groups.iter().map(|group| group.index.longest_search());
         assert!(searches.clone().max() < Some(24), "{:?} buckets", searches.max());
     }
 
     #[test]
     fn the_keys_of_a_group_have_pages_of_numbers_for_themselves() {
-        let mut names = Names::new(PlacementSeed::default());
+        let mut dictionary = KeyDictionary::new(PlacementSeed::default());
         let mut pages = std::collections::HashMap::new();
         let mut of_group = vec![0; usize::from(KEY_GROUPS)];
         for number in 0..40_000 {
             let key = format!("device-{number}");
-            let (id, group) = (names.acquire(&key), KeyGroup::of(&key));
+            let (id, group) = (dictionary.acquire(&key), KeyGroup::of(&key));
             assert_eq!(*pages.entry(id as usize / KEY_PAGE).or_insert(group), group);
             of_group[usize::from(group.0)] += 1;
         }
@@ -354,11 +354,11 @@ mod tests {
 
     #[test]
     fn a_key_that_was_looked_up_for_nothing_is_forgotten() {
-        let mut names = Names::new(PlacementSeed::default());
+        let mut dictionary = KeyDictionary::new(PlacementSeed::default());
         let (key, mut ids) = (Key::from("k"), Vec::new());
-        names.ids(&[(route(key), key), (route(key), key)], &mut ids);
-        assert_eq!((names.len(), ids[0]), (1, ids[1]));
-        names.collect();
-        assert_eq!(names.len(), 0);
+        dictionary.ids(&[(route(key), key), (route(key), key)], &mut ids);
+        assert_eq!((dictionary.len(), ids[0]), (1, ids[1]));
+        dictionary.collect();
+        assert_eq!(dictionary.len(), 0);
     }
 }
