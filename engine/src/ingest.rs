@@ -24,7 +24,7 @@ use strandline_operators::aggregate::Aggregate;
 use strandline_operators::decode::Decode;
 use strandline_operators::rejected::Rejected;
 use strandline_operators::time::{EventTime, Time};
-use strandline_operators::window::{Fold, PlacementSeed, Shipment, Tumbling, Unmerged};
+use strandline_operators::window::{Fold, MergeInput, PlacementSeed, Tumbling, Unmerged};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -77,7 +77,7 @@ pub(crate) struct IngestOptions {
 /// What comes out of the sources of all workers.
 pub(crate) struct Ingested<'s, V: Clone + 'static, P: Clone + 'static> {
     /// Partial results, to be merged.
-    pub(crate) shipments: StreamVec<'s, Time, Shipment<V, P>>,
+    pub(crate) merge_inputs: StreamVec<'s, Time, MergeInput<V, P>>,
     pub(crate) rejected: StreamVec<'s, Time, Rejected>,
     pub(crate) reports: StreamVec<'s, Time, Report>,
 }
@@ -105,7 +105,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
     let mut turns = builder.new_input(turns, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
     let nowhere = [(0, Antichain::new())];
-    let (shipments, shipments_stream) = builder.new_output_connection(nowhere.clone());
+    let (merge_inputs, merge_inputs_stream) = builder.new_output_connection(nowhere.clone());
     let (rejected, rejected_stream) = builder.new_output_connection(nowhere.clone());
     let (reports, reports_stream) = builder.new_output_connection(nowhere);
 
@@ -127,7 +127,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         let [data, rejects, ack] =
             <[Capability<Time>; 3]>::try_from(capabilities).expect("one for each output");
         let mut held = Some(Held { data, rejects, ack });
-        let mut shipments_out = OutputBuilder::from(shipments);
+        let mut merge_inputs_out = OutputBuilder::from(merge_inputs);
         let mut rejected_out = OutputBuilder::from(rejected);
         let mut reports_out = OutputBuilder::from(reports);
         let mut lines: Vec<Line> = Vec::new();
@@ -160,16 +160,16 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             }
             let (Some(capabilities), Some(log)) = (&mut held, &mut reader) else { return };
             let mut reports = reports_out.activate();
-            let mut shipments = shipments_out.activate();
+            let mut merge_inputs = merge_inputs_out.activate();
             if let Some(raised) = teller.as_mut().and_then(Teller::news) {
                 reports.session(&capabilities.ack).give(Report::Raised(raised));
             }
 
             // Of windows that are over at a time, or everything.
             let mut send = |capability: &Capability<Time>, fold: &mut Fold<_, A>, over| {
-                let mut session = shipments.session(capability);
+                let mut session = merge_inputs.session(capability);
                 let mut bytes = 0;
-                let mut give = |sent: Shipment<_, _>| {
+                let mut give = |sent: MergeInput<_, _>| {
                     bytes += sent.bytes();
                     session.give(sent);
                 };
@@ -322,7 +322,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         }
     });
     Ingested {
-        shipments: followed.follow(shipments_stream, follower),
+        merge_inputs: followed.follow(merge_inputs_stream, follower),
         rejected: rejected_stream,
         reports: reports_stream,
     }

@@ -9,7 +9,7 @@ use strandline_operators::aggregate::{Count, Max, Rank};
 use strandline_operators::record::{Events, Offset, Partition};
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{
-    Fold, MergeWindows, Row, Shipment, Span, Tumbling, WindowAggregate, WindowInputs,
+    Fold, MergeInput, MergeWindows, Row, Span, Tumbling, WindowAggregate, WindowInputs,
 };
 use timely::container::{CapacityContainerBuilder, NoopBuilder};
 use timely::dataflow::operators::core::UnorderedInput;
@@ -30,7 +30,7 @@ const BEGIN: EventTime = EventTime::from_millis(0);
 /// How many records, and the greatest value.
 type Both = (u64, Option<f64>);
 type Partial = (u64, Rank);
-type Sent = Shipment<f64, Partial>;
+type Sent = MergeInput<f64, Partial>;
 
 type CountAndMax = (Count, Max<fn(&f64) -> Option<f64>>);
 

@@ -335,7 +335,8 @@ where
                     unmerged: unmerged.clone(),
                 };
                 let aggregate = self.job.aggregate.clone();
-                let windowed = ingested.shipments.merge_windows(options.windows, aggregate, inputs);
+                let windowed =
+                    ingested.merge_inputs.merge_windows(options.windows, aggregate, inputs);
                 let finals = share(windowed.finals);
                 let outgoing = Outgoing {
                     finals: finals.clone(),

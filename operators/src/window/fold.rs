@@ -15,7 +15,7 @@
 
 use super::index::PlacementSeed;
 use super::key_group::route;
-use super::shipment::{Content, PartialPane, Shipment};
+use super::merge_input::{MergeInput, MergeMessage, PartialPane};
 use super::slots::{Found, Slot, Slots};
 use super::unfolded::Unfolded;
 use super::unsent::UnsentWindows;
@@ -50,9 +50,9 @@ const UNFOLDED_KEY_BYTES_MAX: usize = 1 << 24;
 ///     fold.fold("a".into(), time, Partition(0), Offset(offset), &());
 /// }
 /// // What "a" is called, and a partial result for each of two windows.
-/// let mut shipments = Vec::new();
-/// fold.flush(|shipment| shipments.push(shipment));
-/// assert_eq!(shipments.len(), 3);
+/// let mut messages = Vec::new();
+/// fold.flush(|message| messages.push(message));
+/// assert_eq!(messages.len(), 3);
 /// assert!(fold.is_empty());
 /// ```
 pub struct Fold<V, A: Aggregate<V>> {
@@ -65,7 +65,7 @@ pub struct Fold<V, A: Aggregate<V>> {
     aggregate: A,
     slots: Slots,
     /// What slots are bound to, to be sent before their first use.
-    bindings: Vec<Shipment<V, A::Partial>>,
+    bindings: Vec<MergeInput<V, A::Partial>>,
     /// Records of keys without a slot.
     unfolded: Unfolded<V>,
     unsent: UnsentWindows<A::Partial>,
@@ -180,7 +180,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     #[cold]
     fn announce(&mut self, slot: Slot, route: u64, partition: Partition, key: Key<'_>) {
         let (sender, key) = (self.sender, key.as_str().into());
-        self.bindings.push(Shipment(Content::Bind { route, sender, slot, partition, key }));
+        self.bindings.push(MergeInput(MergeMessage::Bind { route, sender, slot, partition, key }));
     }
 
     /// Whether nothing is held.
@@ -206,11 +206,12 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     /// Gives everything that is held to `send`: the bindings first, then what uses them, then what
     /// is forgotten. One by one, so that whoever sends on fills containers that stay in a cache: a list
     /// of all would not.
-    pub fn flush(&mut self, mut send: impl FnMut(Shipment<V, A::Partial>)) {
+    pub fn flush(&mut self, mut send: impl FnMut(MergeInput<V, A::Partial>)) {
         self.flush_windows(|_| true, &mut send);
         // No pane refers to a slot any more.
         let sender = self.sender;
-        self.slots.sweep(|slot, route| send(Shipment(Content::Unbind { route, sender, slot })));
+        self.slots
+            .sweep(|slot, route| send(MergeInput(MergeMessage::Unbind { route, sender, slot })));
     }
 
     /// Gives what is held of windows that are over at `watermark` to `send`. What is held of others stays,
@@ -218,7 +219,7 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     pub fn flush_until(
         &mut self,
         watermark: EventTime,
-        mut send: impl FnMut(Shipment<V, A::Partial>),
+        mut send: impl FnMut(MergeInput<V, A::Partial>),
     ) {
         let windows = self.windows;
         self.flush_windows(|start| windows.window_at(start).end <= watermark, &mut send);
@@ -227,15 +228,15 @@ impl<V: Clone, A: Aggregate<V>> Fold<V, A> {
     fn flush_windows(
         &mut self,
         which: impl Fn(EventTime) -> bool,
-        send: &mut impl FnMut(Shipment<V, A::Partial>),
+        send: &mut impl FnMut(MergeInput<V, A::Partial>),
     ) {
         let (sender, slots) = (self.sender, &mut self.slots);
         self.bindings.drain(..).for_each(&mut *send);
         self.unsent.drain(which, |pane| {
             let route = slots.entry(pane.slot).route;
-            send(Shipment(Content::Partial { route, sender, pane }));
+            send(MergeInput(MergeMessage::Partial { route, sender, pane }));
         });
-        self.unfolded.take().for_each(|batch| send(Shipment(Content::Unfolded(batch))));
+        self.unfolded.take().for_each(|batch| send(MergeInput(MergeMessage::Unfolded(batch))));
         (self.current, self.before) = (Current::NONE, Current::NONE);
     }
 }
@@ -287,15 +288,15 @@ mod tests {
             fold(&mut folded, "a", millis);
         }
         let mut sent = Vec::new();
-        folded.flush_until(EventTime::from_millis(19_999), |shipment| sent.push(shipment));
+        folded.flush_until(EventTime::from_millis(19_999), |message| sent.push(message));
         fold(&mut folded, "a", 22_000);
         fold(&mut folded, "a", 12_000);
         fold(&mut folded, "a", 23_000);
         assert!(!holds_until(&folded, 19_999) && holds_until(&folded, 20_000));
-        folded.flush(|shipment| sent.push(shipment));
+        folded.flush(|message| sent.push(message));
         assert!(folded.is_empty());
-        let partials = sent.iter().filter_map(|shipment| match &shipment.0 {
-            Content::Partial { pane, .. } => Some((pane.start.as_millis(), pane.records)),
+        let partials = sent.iter().filter_map(|message| match &message.0 {
+            MergeMessage::Partial { pane, .. } => Some((pane.start.as_millis(), pane.records)),
             _ => None,
         });
         assert_eq!(partials.collect::<Vec<_>>(), [(0, 2), (10_000, 2), (20_000, 3)]);
@@ -310,8 +311,8 @@ mod tests {
             fold(&mut folded, "a", millis);
         }
         let mut sent = Vec::new();
-        folded.flush(|shipment| {
-            if let Content::Partial { pane, .. } = shipment.0 {
+        folded.flush(|message| {
+            if let MergeMessage::Partial { pane, .. } = message.0 {
                 sent.push((pane.start.as_millis(), pane.slot, pane.records));
             }
         });
@@ -333,8 +334,8 @@ mod tests {
         assert!(holds_until(&folded, 10_000));
         // Nothing more can be folded into it.
         let mut unfolded = 0;
-        folded.flush_until(EventTime::MIN, |shipment| match shipment.0 {
-            Content::Unfolded(batch) => unfolded += batch.iter().count(),
+        folded.flush_until(EventTime::MIN, |message| match message.0 {
+            MergeMessage::Unfolded(batch) => unfolded += batch.iter().count(),
             _ => panic!("only it"),
         });
         assert!(unfolded == 1 && folded.is_empty() && !folded.holds_until(EventTime::MAX));

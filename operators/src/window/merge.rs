@@ -34,7 +34,7 @@ use timely::progress::operate::FrontierInterest;
 use self::close::last_instant;
 use self::merging::Merging;
 use super::key_group::KeyGroup;
-use super::shipment::Shipment;
+use super::merge_input::MergeInput;
 use super::state::{LAST_EPOCH, PaneState, WindowInputs};
 use super::{Pulse, Tumbling, Windowed};
 use crate::aggregate::Aggregate;
@@ -43,7 +43,7 @@ use crate::time::{EventTime, Time};
 
 pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     scope: Scope<'s, Time>,
-    shipments: StreamVec<'s, Time, Shipment<V, A::Partial>>,
+    messages: StreamVec<'s, Time, MergeInput<V, A::Partial>>,
     inputs: WindowInputs<'s, A::Partial>,
     windows: Tumbling,
     aggregate: A,
@@ -51,8 +51,8 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     let mut builder = OperatorBuilder::new("MergeWindows".to_owned(), scope);
     let (placement, unmerged) = (inputs.placement, inputs.unmerged);
     let to_group =
-        Exchange::new(|shipment: &Shipment<V, A::Partial>| u64::from(shipment.group().0));
-    let mut input = builder.new_input(shipments, to_group);
+        Exchange::new(|message: &MergeInput<V, A::Partial>| u64::from(message.group().0));
+    let mut input = builder.new_input(messages, to_group);
     let (finals, finals_stream) = builder.new_output_connection([(0, unchanged())]);
     let (live, live_stream) = builder.new_output_connection([(0, unchanged())]);
     let (counts, counts_stream) = builder.new_output_connection([(0, unchanged())]);
@@ -83,11 +83,11 @@ pub(super) fn merge_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
             cuts.for_each(|_, cuts| {
                 cuts.drain(..).for_each(|cut| merging.epochs.ask_for_cut(cut.epoch, cut.closing));
             });
-            input.for_each(|capability, shipments| {
+            input.for_each(|capability, messages| {
                 // Sources send under one capability, so a stamp is one time.
                 let Some(time) = capability.stamp().iter().min().copied() else { return };
-                merging.receive(time, shipments);
-                shipments.clear();
+                merging.receive(time, messages);
+                messages.clear();
             });
 
             let arrival = Arrival::of(&frontiers[0])

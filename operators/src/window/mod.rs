@@ -19,13 +19,13 @@ mod index;
 mod key_dictionary;
 mod key_group;
 mod merge;
+mod merge_input;
 mod open;
 mod pages;
 mod panes;
 mod partial;
 mod prefetch;
 mod provenance;
-mod shipment;
 mod slots;
 mod state;
 mod tumbling;
@@ -36,7 +36,7 @@ mod unsent;
 pub use fold::Fold;
 pub use index::PlacementSeed;
 pub use key_group::{KEY_GROUPS, KeyGroup};
-pub use shipment::Shipment;
+pub use merge_input::MergeInput;
 pub use state::{Cut, LAST_EPOCH, PaneState, Snapshot, WindowInputs};
 pub use tumbling::Tumbling;
 pub use unmerged::Unmerged;
@@ -157,7 +157,7 @@ pub trait MergeWindows<'s, V, P: Clone + 'static> {
 }
 
 impl<'s, V: ExchangeData + Clone, P: ExchangeData + Clone> MergeWindows<'s, V, P>
-    for StreamVec<'s, Time, Shipment<V, P>>
+    for StreamVec<'s, Time, MergeInput<V, P>>
 {
     fn merge_windows<A: Aggregate<V, Partial = P>>(
         self,

@@ -11,7 +11,7 @@ use timely::progress::frontier::MutableAntichain;
 use super::Tumbling;
 use super::fold::Fold;
 use super::index::PlacementSeed;
-use super::shipment::Shipment;
+use super::merge_input::MergeInput;
 use crate::aggregate::Aggregate;
 use crate::record::Events;
 use crate::time::Time;
@@ -24,7 +24,7 @@ pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
     windows: Tumbling,
     aggregate: A,
     placement: PlacementSeed,
-) -> StreamVec<'s, Time, Shipment<V, A::Partial>> {
+) -> StreamVec<'s, Time, MergeInput<V, A::Partial>> {
     let scope = events.scope();
     let worker = scope.index();
     events.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(
@@ -43,7 +43,7 @@ pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                     let Some(time) = capability.stamp().iter().min().copied() else { return };
                     if let Some(other) = held.take_if(|held| held.epoch != time.epoch) {
                         let mut session = output.session(&other);
-                        fold.flush(|shipment| session.give(shipment));
+                        fold.flush(|message| session.give(message));
                     }
                     if held.as_ref().is_none_or(|held| time.event < held.event) {
                         held = Some(capability.delayed(&time, port));
@@ -61,7 +61,7 @@ pub(super) fn partial_windows<'s, V: ExchangeData + Clone, A: Aggregate<V>>(
                 let Some(capability) = &held else { return };
                 if !received || fold.is_full() || has_passed(frontier, capability.time()) {
                     let mut session = output.session(capability);
-                    fold.flush(|shipment| session.give(shipment));
+                    fold.flush(|message| session.give(message));
                     drop(session);
                     held = None;
                 } else {

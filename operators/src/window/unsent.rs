@@ -3,7 +3,7 @@
 //! A window that is over is sent, and the others stay: until they are over too, all their records
 //! go into one partial result a key. So the panes of a window lie together.
 
-use super::shipment::PartialPane;
+use super::merge_input::PartialPane;
 use super::slots::Slot;
 use crate::time::EventTime;
 

@@ -10,10 +10,10 @@ use crate::record::Partition;
 use crate::time::{EventTime, Time};
 use crate::window::index::PlacementSeed;
 use crate::window::key_dictionary::{KeyDictionary, KeyId, TOGETHER};
+use crate::window::merge_input::{MergeInput, MergeMessage, PartialPane};
 use crate::window::open::OpenWindows;
 use crate::window::panes::Place;
 use crate::window::provenance::Provenance;
-use crate::window::shipment::{Content, PartialPane, Shipment};
 use crate::window::unfolded::{UnfoldedBatch, UnfoldedRecord};
 use crate::window::unmerged::Unmerged;
 use crate::window::{EpochCount, Span, Tumbling};
@@ -62,12 +62,12 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
     }
 
     /// Takes note of names, in the order of the channel, and takes what goes by them.
-    pub(super) fn receive(&mut self, time: Time, shipments: &[Shipment<V, A::Partial>]) {
+    pub(super) fn receive(&mut self, time: Time, messages: &[MergeInput<V, A::Partial>]) {
         let is_later = self.epochs.is_later(time);
         let mut resolved = Vec::with_capacity(TOGETHER);
-        for shipment in shipments {
-            match &shipment.0 {
-                Content::Partial { sender, pane, .. } => {
+        for message in messages {
+            match &message.0 {
+                MergeMessage::Partial { sender, pane, .. } => {
                     let PartialPane { slot, start, first, last, records, ref partial } = *pane;
                     let (key, partition) = self.dictionary.resolve(*sender, slot);
                     let span = Span { partition, first, last, records };
@@ -76,16 +76,16 @@ impl<V, A: Aggregate<V>> Merging<V, A> {
                         self.take(time, &mut resolved);
                     }
                 }
-                Content::Unfolded(batch) => self.receive_unfolded(time, batch),
-                Content::Bind { sender, slot, partition, key, .. } => {
+                MergeMessage::Unfolded(batch) => self.receive_unfolded(time, batch),
+                MergeMessage::Bind { sender, slot, partition, key, .. } => {
                     self.dictionary.bind(*sender, *slot, *partition, key);
                 }
-                Content::Unbind { sender, slot, .. } => self.dictionary.unbind(*sender, *slot),
+                MergeMessage::Unbind { sender, slot, .. } => self.dictionary.unbind(*sender, *slot),
             }
         }
         self.take(time, &mut resolved);
-        let bytes: usize = shipments.iter().map(Shipment::bytes).sum();
-        if is_later && shipments.iter().any(Shipment::has_records) {
+        let bytes: usize = messages.iter().map(MergeInput::bytes).sum();
+        if is_later && messages.iter().any(MergeInput::has_records) {
             self.epochs.keep(time, Kept::Bytes(bytes));
         } else {
             self.unmerged.merged(bytes);
@@ -221,26 +221,26 @@ mod tests {
     use crate::record::Offset;
     use crate::window::key_group::route;
 
-    fn name() -> Shipment<(), u64> {
+    fn name() -> MergeInput<(), u64> {
         let key: Box<str> = "k".into();
         let route = route((&*key).into());
-        Shipment(Content::Bind { route, sender: 0, slot: 0, partition: Partition(0), key })
+        MergeInput(MergeMessage::Bind { route, sender: 0, slot: 0, partition: Partition(0), key })
     }
 
-    fn partial() -> Shipment<(), u64> {
+    fn partial() -> MergeInput<(), u64> {
         let (first, last, start) = (Offset(0), Offset(2), EventTime::from_millis(0));
         let pane = PartialPane { slot: 0, start, first, last, records: 3, partial: 3 };
-        Shipment(Content::Partial { route: route("k".into()), sender: 0, pane })
+        MergeInput(MergeMessage::Partial { route: route("k".into()), sender: 0, pane })
     }
 
     /// Receives what was sent in epoch 1 while it is in epoch 0.
-    fn received_early(shipments: &[Shipment<(), u64>]) -> (Merging<(), Count>, Unmerged) {
+    fn received_early(messages: &[MergeInput<(), u64>]) -> (Merging<(), Count>, Unmerged) {
         let unmerged = Unmerged::counted();
-        unmerged.sent(1, shipments.iter().map(Shipment::bytes).sum());
+        unmerged.sent(1, messages.iter().map(MergeInput::bytes).sum());
         let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
         let seed = PlacementSeed::default();
         let mut merging = Merging::new(windows, Count, seed, unmerged.clone());
-        merging.receive(Time::new(1, EventTime::from_millis(500)), shipments);
+        merging.receive(Time::new(1, EventTime::from_millis(500)), messages);
         (merging, unmerged)
     }
 
@@ -248,7 +248,7 @@ mod tests {
     fn what_waits_for_its_epoch_is_not_merged_before() {
         let sent = [name(), partial()];
         let (mut merging, unmerged) = received_early(&sent);
-        assert_eq!(unmerged.bytes(), sent.iter().map(Shipment::bytes).sum::<usize>() as u64);
+        assert_eq!(unmerged.bytes(), sent.iter().map(MergeInput::bytes).sum::<usize>() as u64);
         assert_eq!(merging.first_possible_row(EventTime::MAX), EventTime::from_millis(500));
         assert_eq!((merging.take_counts().count(), merging.copy(0, false).panes.len()), (0, 0));
         merging.enter(1);

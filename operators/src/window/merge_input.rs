@@ -12,10 +12,10 @@ use crate::time::EventTime;
 /// small numbers stand for. It is made by a [`Fold`](super::Fold) and taken by
 /// [`MergeWindows`](super::MergeWindows).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Shipment<V, P>(pub(super) Content<V, P>);
+pub struct MergeInput<V, P>(pub(super) MergeMessage<V, P>);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Content<V, P> {
+pub(super) enum MergeMessage<V, P> {
     /// `slot` of `sender` stands for this key, from now on.
     Bind { route: u64, sender: u32, slot: Slot, partition: Partition, key: Box<str> },
     /// `slot` of `sender` stands for nothing any more.
@@ -37,29 +37,29 @@ pub(super) struct PartialPane<P> {
     pub(super) partial: P,
 }
 
-impl<V, P> Shipment<V, P> {
+impl<V, P> MergeInput<V, P> {
     /// How much memory it takes, in bytes, roughly. O(1).
     pub fn bytes(&self) -> usize {
         let beside = match &self.0 {
-            Content::Bind { key, .. } => key.len(),
-            Content::Unfolded(batch) => batch.bytes(),
-            Content::Unbind { .. } | Content::Partial { .. } => 0,
+            MergeMessage::Bind { key, .. } => key.len(),
+            MergeMessage::Unfolded(batch) => batch.bytes(),
+            MergeMessage::Unbind { .. } | MergeMessage::Partial { .. } => 0,
         };
         size_of::<Self>() + beside
     }
 
     /// Whether it adds to panes, which it does in its epoch. What a slot stands for is learned at once.
     pub(super) fn has_records(&self) -> bool {
-        matches!(self.0, Content::Partial { .. } | Content::Unfolded(_))
+        matches!(self.0, MergeMessage::Partial { .. } | MergeMessage::Unfolded(_))
     }
 
     /// Where it goes.
     pub(super) fn group(&self) -> KeyGroup {
         match &self.0 {
-            Content::Bind { route, .. }
-            | Content::Unbind { route, .. }
-            | Content::Partial { route, .. } => KeyGroup::of_route(*route),
-            Content::Unfolded(batch) => batch.group(),
+            MergeMessage::Bind { route, .. }
+            | MergeMessage::Unbind { route, .. }
+            | MergeMessage::Partial { route, .. } => KeyGroup::of_route(*route),
+            MergeMessage::Unfolded(batch) => batch.group(),
         }
     }
 }
