@@ -219,7 +219,7 @@ fn a_port_is_looked_at_as_the_job_looks_at_it() {
     let there = tempfile::tempdir().unwrap();
     let out = there.path().join("out");
     let out = out.to_str().unwrap();
-    refused(&[&address, "in use"], &["--listen", &address, "--out", out]);
+    refused(&[&address, "the port is taken"], &["--listen", &address, "--out", out]);
     // The last process listens for no other: its address may be taken.
     let (hosts, kept) = (there.path().join("hosts"), there.path().join("kept"));
     let processes = |first: &str, last: &str| {
