@@ -49,6 +49,10 @@ where
         .map_err(|error| Arc::new(error) as Trouble)
     }
 
+    fn refuses(&self, output: &str, folder: &str) -> Option<String> {
+        self.files.refuses(output, folder)
+    }
+
     fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {
         self.files.open(process, visibility)
     }

@@ -82,6 +82,12 @@ pub trait Outputs<O>: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Why they cannot take back what a checkpoint keeps for the output of this name, in this folder of
+    /// it; `None` if they can. A start is refused that would leave rows behind without a word.
+    fn refuses(&self, _output: &str, _folder: &str) -> Option<String> {
+        None
+    }
+
     /// Opens those of this process, the number `process` of the job's.
     fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O>;
 }

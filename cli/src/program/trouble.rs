@@ -81,6 +81,7 @@ pub(super) fn trouble(error: &JobError) -> Trouble {
             | CheckpointError::NewerFormat { .. }
             | CheckpointError::OtherJob { .. }
             | CheckpointError::OtherOutputs { .. }
+            | CheckpointError::UnknownRows { .. }
             | CheckpointError::OtherMode { .. }
             | CheckpointError::PlaceMissing { .. }
             | CheckpointError::LogCutBack { .. }

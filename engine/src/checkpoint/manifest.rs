@@ -10,6 +10,7 @@
 //! are written as format 2. A newer format is refused: it is no damage, and nothing that it names
 //! may be removed.
 
+mod contradiction;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ use crate::source::{PartitionStart, TopicIdentity};
 pub const FORMAT: u32 = 2;
 /// The first format, which is still read.
 const FORMAT_1: u32 = 1;
+/// The greatest number of a manifest: each start and each checkpoint takes one more.
+const NUMBER_MAX: u64 = 1 << 62;
 pub(super) const PREFIX: &str = "manifest-";
 
 /// What one cut of a job holds, or that there is none yet.
@@ -126,6 +129,15 @@ impl PartitionCut {
         self.floor = self.floor.max(closed_before);
         let of_records = self.max_event_time.map_or(EventTime::MIN, |time| time - delay);
         self.watermark = self.floor.max(of_records);
+    }
+
+    /// Of a partition of which so many records were read, all into windows.
+    #[cfg(test)]
+    pub(crate) fn of_windowed(records: u64) -> PartitionCut {
+        let (partition, next_offset) = (Partition(0), Offset(records));
+        let start = PartitionStart { partition, next_offset, end: None };
+        let ledger = Ledger { read: records, windowed: records, ..Ledger::default() };
+        PartitionCut { ledger, ..PartitionCut::begin(start, EventTime::MIN) }
     }
 
     /// Of a partition that nothing was read of.
@@ -229,7 +241,7 @@ impl Manifest {
     /// The number of a manifest, by its name.
     pub fn number_of(name: &str) -> Option<u64> {
         let number = name.strip_prefix(PREFIX)?.parse().ok()?;
-        (Manifest::name(number) == name).then_some(number)
+        (number <= NUMBER_MAX && Manifest::name(number) == name).then_some(number)
     }
 
     /// As it is stored, in [`FORMAT`].
@@ -245,8 +257,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Damaged`], and [`CheckpointError::NewerFormat`] for one that a newer version
-    /// wrote.
+    /// [`CheckpointError::Damaged`], also for one that contradicts itself, and
+    /// [`CheckpointError::NewerFormat`] for one that a newer version wrote.
     pub fn from_bytes(number: u64, bytes: &[u8]) -> Result<Manifest, CheckpointError> {
         let damaged =
             |what: String| CheckpointError::Damaged { name: Manifest::name(number), what };
@@ -270,11 +282,13 @@ impl Manifest {
                 let stored: Stored = serde_json::from_str(json).map_err(unreadable)?;
                 stored.into_manifest().map_err(damaged)?
             }
+            0 => return Err(damaged("it says format 0, and the first is 1".into())),
             _ => return Err(CheckpointError::NewerFormat { name: Manifest::name(number), format }),
         };
         if manifest.number != number {
             return Err(damaged(format!("it says that it is number {}", manifest.number)));
         }
+        manifest.cut.as_ref().map_or(Ok(()), contradiction::check).map_err(damaged)?;
         Ok(manifest)
     }
 

@@ -107,6 +107,22 @@ pub enum CheckpointError {
         /// What differs.
         differences: String,
     },
+    /// It keeps rows for an output that this job does not have.
+    #[error(
+        "{place}: checkpoint {number} keeps {rows} rows that this job cannot write: {why}; start the \
+         version that wrote it, or remove that manifest, so that the checkpoint before it counts, or \
+         start over with --fresh"
+    )]
+    UnknownRows {
+        /// The store.
+        place: String,
+        /// The number of the checkpoint.
+        number: u64,
+        /// How many.
+        rows: u64,
+        /// What is not known.
+        why: String,
+    },
     /// The rows of a process are in another directory.
     #[error(
         "{place}: checkpoint {number} says that the --out of process {process} is place {id} at {}, \

@@ -12,9 +12,12 @@ use tempfile::TempDir;
 use self::bench::{Bench, JOB, Out, late, visible};
 use super::*;
 use crate::checkpoint::catalog::{ROWS_PREFIX, STATE_PREFIX, rows_name, state_name, verified};
-use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
+use crate::checkpoint::manifest::{CutRecord, FORMAT, PartitionCut, ProcessCut};
 use crate::condition::ConditionKind;
 use crate::source::TopicIdentity;
+
+/// More records than a test has.
+const RECORDS_MAX: u64 = 1_000_000;
 
 fn manifest(number: u64, epoch: u64, process: ProcessCut) -> Manifest {
     Manifest {
@@ -31,7 +34,7 @@ fn manifest(number: u64, epoch: u64, process: ProcessCut) -> Manifest {
             finished: false,
             closed_before: EventTime::MIN,
             final_rows: process.final_rows,
-            partitions: Vec::new(),
+            partitions: vec![PartitionCut::of_windowed(RECORDS_MAX)],
             processes: vec![process],
         }),
     }

@@ -202,6 +202,7 @@ where
             return Ok(Some(newest.clone()));
         }
         self.refuse_other_job(checkpoints, newest)?;
+        self.refuse_unknown_rows(checkpoints, newest)?;
         let mut continued = newest.clone();
         let Places { over, notices } = self.hear_of_places(checkpoints, &continued)?;
         notices.iter().for_each(|notice| self.report.say(notice));

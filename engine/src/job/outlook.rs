@@ -55,6 +55,7 @@ where
     pub fn outlook(&self, processes: usize) -> Result<Outlook, JobError> {
         let Some((checkpoints, manifest)) = self.newest()? else { return Ok(Outlook::Anew) };
         self.refuse_other_job(checkpoints, &manifest)?;
+        self.refuse_unknown_rows(checkpoints, &manifest)?;
         if processes == 1 {
             self.hear_of_places(checkpoints, &manifest)?;
         }
@@ -110,6 +111,29 @@ where
         }
         let (place, differences) = (checkpoints.blobs.place(), differences.join("; "));
         Err(CheckpointError::OtherJob { place, differences }.into())
+    }
+
+    /// A checkpoint with rows that no output of this job would take back: they would be lost.
+    pub(super) fn refuse_unknown_rows(
+        &self,
+        checkpoints: &Checkpoints,
+        manifest: &Manifest,
+    ) -> Result<(), JobError> {
+        let processes = manifest.cut.iter().flat_map(|cut| &cut.processes);
+        for outputs in processes.map(|process| &process.outputs) {
+            let staged = outputs.staged.iter().map(|file| (&file.output, &file.folder, file.rows));
+            let pending = outputs.pending.iter().map(|pending| {
+                let rows = pending.rows.iter().map(|section| section.records).sum();
+                (&pending.output, &pending.folder, rows)
+            });
+            for (output, folder, rows) in staged.chain(pending) {
+                if let Some(why) = self.outputs.refuses(output, folder) {
+                    let (place, number) = (checkpoints.blobs.place(), manifest.number);
+                    return Err(CheckpointError::UnknownRows { place, number, rows, why }.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A bounded run that is not to be continued as one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use strandline_operators::rejected::{Rejected, Rejection};
 use strandline_operators::window::Tumbling;
 
-use super::{FinalRowsFiles, ParquetCodec, RejectedFiles, Roll, SinkOptions};
+use super::{DateFolder, FOLDERS, FinalRowsFiles, ParquetCodec, RejectedFiles, Roll, SinkOptions};
 use crate::checkpoint::section::BlobWriter;
 use crate::clock::Clock;
 use crate::outputs::{
@@ -47,6 +47,17 @@ impl<O: Cells + serde::Serialize + serde::de::DeserializeOwned + 'static> Output
 {
     fn run(&self) -> Option<RunId> {
         Some(self.run)
+    }
+
+    fn refuses(&self, output: &str, folder: &str) -> Option<String> {
+        if !FOLDERS.contains(&output) {
+            Some(format!("this version has no output `{}`", output.escape_debug()))
+        } else if folder.parse::<DateFolder>().is_err() {
+            let folder = folder.escape_debug();
+            Some(format!("`{folder}` of {output}/ is no folder of a date"))
+        } else {
+            None
+        }
     }
 
     fn open(&self, process: usize, visibility: Visibility) -> OpenOutputs<O> {

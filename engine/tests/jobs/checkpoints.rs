@@ -549,6 +549,28 @@ fn a_manifest_of_a_newer_format_is_refused_and_nothing_is_removed() {
     assert_eq!((listed(&place.checkpoints()), listed(&place.out())), before);
 }
 
+#[test]
+fn rows_for_an_output_or_a_folder_that_is_none_are_refused_and_nothing_is_removed() {
+    for (then, now, said) in [
+        (r#""output":"parquet""#, r#""output":"tables""#, "no output `tables`"),
+        (r#""folder":"date="#, r#""folder":"day="#, "is no folder of a date"),
+    ] {
+        let (place, log) = stopped_at(&[800]);
+        for manifest in place.manifests() {
+            let text = fs::read_to_string(&manifest).unwrap();
+            let json = text.split('\n').next().unwrap().replace(then, now);
+            let checksum = xxhash_rust::xxh3::xxh3_64(json.as_bytes());
+            fs::write(&manifest, format!("{json}\nxxh3 {checksum:016x}\n")).unwrap();
+        }
+        let before = (listed(&place.checkpoints()), listed(&place.out()));
+        let error = place.run(&log, 2, &Stop::default()).unwrap_err();
+        let unknown = matches!(error, JobError::Checkpoint(CheckpointError::UnknownRows { .. }));
+        let line = error.to_string();
+        assert!(unknown && line.contains(said) && line.contains("--fresh"), "{line}");
+        assert_eq!((listed(&place.checkpoints()), listed(&place.out())), before);
+    }
+}
+
 /// All files, with their sizes.
 fn listed(path: &Path) -> BTreeSet<(PathBuf, u64)> {
     let mut files = BTreeSet::new();

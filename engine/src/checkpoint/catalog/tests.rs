@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use strandline_operators::time::EventTime;
 
 use super::*;
-use crate::checkpoint::manifest::{CutRecord, FORMAT, OutputCut, Pending, ProcessCut};
+use crate::checkpoint::manifest::{
+    CutRecord, FORMAT, OutputCut, PartitionCut, Pending, ProcessCut,
+};
 use crate::checkpoint::section::{BlobWriter, Encoded};
 use crate::source::TopicIdentity;
 
@@ -86,8 +88,8 @@ impl Memory {
                 epoch,
                 finished: false,
                 closed_before: EventTime::MIN,
-                final_rows: 0,
-                partitions: vec![],
+                final_rows: blobs.len() as u64,
+                partitions: vec![PartitionCut::of_windowed(blobs.len() as u64)],
                 processes: vec![ProcessCut {
                     outputs: OutputCut { staged: vec![], pending: vec![pending] },
                     ..ProcessCut::default()

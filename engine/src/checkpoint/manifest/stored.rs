@@ -7,7 +7,7 @@
 //! sources { NAME: identity, shape, partitions [ next_offset, end, max_event_time, floor, … ] }
 //! nodes   { NAME: shape, processes [ state [ (key group, section) ], closed … ] }
 //! sinks   { NAME: place, processes [ place, staged [ hidden, name, size, checksum … ], pending ] }
-//! cut     { epoch, finished, final_rows, components [ sources, closed_before ] }
+//! cut     { epoch, finished, final_rows, components [ sources, closed_before ], totals }
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::KeyGroup;
 
+use super::contradiction::Totals;
 use super::{
     CutRecord, FORMAT, Manifest, OutputCut, OutputIdentity, PartitionCut, Pending, ProcessCut,
     Staged,
@@ -98,6 +99,9 @@ struct StoredCut {
     finished: bool,
     final_rows: u64,
     components: Vec<StoredComponent>,
+    /// What the cut holds. Earlier versions did not count it.
+    #[serde(default)]
+    totals: Option<Totals>,
 }
 
 /// Sources that meet downstream.
@@ -118,6 +122,7 @@ impl From<Manifest> for Stored {
         let (of_source, of_windows) = (part(SHAPE_OF_SOURCE), part(SHAPE_OF_WINDOWS));
         let (mut partitions, mut states, mut sinks) = (Vec::new(), Vec::new(), Vec::new());
         let cut = cut.map(|cut| {
+            let totals = Some(Totals::of(&cut));
             partitions = cut.partitions;
             for part in cut.processes {
                 let (state, output) = split(part);
@@ -133,6 +138,7 @@ impl From<Manifest> for Stored {
                 finished: cut.finished,
                 final_rows: cut.final_rows,
                 components: vec![component],
+                totals,
             }
         });
         let source = StoredSource { identity: topic, shape: of_source, partitions };
@@ -173,7 +179,7 @@ impl Stored {
     ///
     /// # Errors
     ///
-    /// What is missing, or more than a job has.
+    /// What is missing, more than a job has, or not what was counted.
     pub(super) fn into_manifest(self) -> Result<Manifest, String> {
         let source = only(self.sources, SOURCE)?;
         let node = only(self.nodes, WINDOWS)?;
@@ -183,19 +189,20 @@ impl Stored {
         shape.extend(node.shape);
         let cut = match self.cut {
             None => None,
-            Some(cut) => Some(CutRecord {
-                epoch: cut.epoch,
-                finished: cut.finished,
-                closed_before: cut
-                    .components
-                    .iter()
-                    .map(|component| component.closed_before)
-                    .max()
-                    .ok_or("its cut has no component")?,
-                final_rows: cut.final_rows,
-                partitions: source.partitions,
-                processes: joined(node.processes, sink.processes)?,
-            }),
+            Some(cut) => {
+                let closed_before =
+                    cut.components.iter().map(|component| component.closed_before).max();
+                let record = CutRecord {
+                    epoch: cut.epoch,
+                    finished: cut.finished,
+                    closed_before: closed_before.ok_or("its cut has no component")?,
+                    final_rows: cut.final_rows,
+                    partitions: source.partitions,
+                    processes: joined(node.processes, sink.processes)?,
+                };
+                cut.totals.map_or(Ok(()), |totals| totals.check(&record))?;
+                Some(record)
+            }
         };
         Ok(Manifest {
             format: self.format,
@@ -239,5 +246,9 @@ fn joined(states: Vec<StoredState>, outputs: Vec<StoredOutput>) -> Result<Vec<Pr
             outputs: OutputCut { staged, pending },
         })
     });
-    parts.collect()
+    let parts = parts.collect::<Result<_, String>>()?;
+    match outputs.into_keys().next() {
+        None => Ok(parts),
+        Some(process) => Err(format!("it does not say what process {process} keeps of windows")),
+    }
 }

@@ -1,4 +1,4 @@
-use strandline_operators::record::{Offset, Partition};
+use serde_json::{Value, json};
 use strandline_operators::window::KeyGroup;
 
 use super::*;
@@ -110,6 +110,75 @@ fn a_manifest_of_more_than_this_version_runs_is_not_taken_for_less() {
     assert!(error.contains("it has `other` beside `files`"), "{error}");
 }
 
+/// What is stored, with a value in the place of another.
+fn with(manifest: &Manifest, path: &str, value: Value) -> Vec<u8> {
+    let stored = String::from_utf8(manifest.to_bytes()).unwrap();
+    let mut stored: Value = serde_json::from_str(stored.lines().next().unwrap()).unwrap();
+    *stored.pointer_mut(path).expect(path) = value;
+    let json = stored.to_string();
+    format!("{json}\nxxh3 {:016x}\n", xxh3_64(json.as_bytes())).into_bytes()
+}
+
+/// Each of these was continued without a word, and lost rows or read records twice.
+#[test]
+fn what_contradicts_itself_is_damaged_whatever_its_checksum() {
+    let valid = with_a_cut();
+    let ledger = "/sources/source/partitions/0/ledger";
+    for (path, value) in [
+        ("/format".into(), json!(0)),
+        ("/cut/epoch".into(), json!(u64::MAX)),
+        ("/cut/final_rows".into(), json!(u64::MAX)),
+        ("/cut/final_rows".into(), json!(8)),
+        ("/nodes/windows/processes".into(), json!([])),
+        ("/nodes/windows/processes/0/state".into(), json!([])),
+        ("/nodes/windows/processes/0/process".into(), json!(1)),
+        ("/nodes/windows/processes/0/final_rows".into(), json!(10)),
+        ("/sinks/files/processes".into(), json!([])),
+        ("/sinks/files/processes/0/staged".into(), json!([])),
+        ("/sinks/files/processes/0/staged/0/rows".into(), json!(8)),
+        ("/sinks/files/processes/0/pending".into(), json!([])),
+        ("/sinks/files/processes/0/pending/0/rows".into(), json!([])),
+        ("/sources/source/partitions".into(), json!([])),
+        ("/sources/source/partitions/0/next_offset".into(), json!(11)),
+        ("/sources/source/partitions/0/next_offset".into(), json!(13)),
+        ("/sources/source/partitions/0/skipped".into(), json!(1)),
+        (format!("{ledger}/read"), json!(11)),
+        (format!("{ledger}/windowed"), json!(u64::MAX)),
+        (format!("{ledger}/dead"), json!([u64::MAX, u64::MAX])),
+    ] {
+        let path: String = path;
+        let refused = Manifest::from_bytes(7, &with(&valid, &path, value.clone()));
+        let error = refused.expect_err(&format!("{path} = {value}"));
+        assert!(matches!(error, CheckpointError::Damaged { .. }), "{path}: {error}");
+    }
+}
+
+/// Versions that did not count what they stored are not taken at their word either.
+#[test]
+fn a_cut_without_counts_is_held_against_its_ledger() {
+    let valid = with_a_cut();
+    let read = |path: &str, value: Value| {
+        let bytes = with(&valid, path, value);
+        let json = bytes.split(|byte| *byte == b'\n').next().unwrap();
+        let mut manifest: Value = serde_json::from_slice(json).unwrap();
+        manifest["cut"].as_object_mut().unwrap().remove("totals").unwrap();
+        let json = manifest.to_string();
+        let bytes = format!("{json}\nxxh3 {:016x}\n", xxh3_64(json.as_bytes()));
+        Manifest::from_bytes(7, bytes.as_bytes())
+    };
+    assert_eq!(read("/shape/extra", json!("x")).unwrap(), valid, "nothing contradicts it");
+    for (path, value) in [
+        ("/cut/epoch", json!(u64::MAX)),
+        ("/nodes/windows/processes", json!([])),
+        ("/sources/source/partitions", json!([])),
+        ("/sources/source/partitions/0/next_offset", json!(11)),
+        ("/sinks/files/processes/0/staged/0/rows", json!(90)),
+    ] {
+        let error = read(path, value).expect_err(path);
+        assert!(matches!(error, CheckpointError::Damaged { .. }), "{path}: {error}");
+    }
+}
+
 /// One with a cut of one process.
 fn with_a_cut() -> Manifest {
     let section =
@@ -129,7 +198,6 @@ fn with_a_cut() -> Manifest {
         age_ms: 3,
         rows: vec![section(10)],
     };
-    let start = PartitionStart { partition: Partition(0), next_offset: Offset(12), end: None };
     let process = ProcessCut {
         process: 0,
         workers: 2,
@@ -140,6 +208,8 @@ fn with_a_cut() -> Manifest {
         state: vec![(KeyGroup(3), section(8))],
         outputs: OutputCut { staged: vec![staged], pending: vec![pending] },
     };
+    let mut partition = PartitionCut::of_windowed(12);
+    (partition.ledger.windowed, partition.ledger.late) = (11, 1);
     let shape = [("window", "10s"), ("watermark", "5s"), ("extra", "x")];
     Manifest {
         shape: shape.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
@@ -148,7 +218,7 @@ fn with_a_cut() -> Manifest {
             finished: false,
             closed_before: EventTime::from_millis(5),
             final_rows: 9,
-            partitions: vec![PartitionCut::begin(start, EventTime::MIN)],
+            partitions: vec![partition],
             processes: vec![process],
         }),
         ..manifest()
