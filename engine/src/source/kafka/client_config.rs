@@ -19,9 +19,7 @@
 //! which are for one partition each, replace these defaults.
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
 
-use crate::source::SourceError;
 use crate::source::kafka::options::{self, Given, STATISTICS_EVERY_MS};
 use crate::source::kafka::settings::KafkaSettings;
 use crate::source::kafka::{security, statistics};
@@ -116,22 +114,6 @@ impl KafkaSettings {
     pub(super) fn shows_log(&self) -> bool {
         self.options.iter().any(|(name, _)| name == "debug")
     }
-}
-
-/// One line for what the client says about its settings.
-pub(super) fn config_error(error: KafkaError) -> SourceError {
-    let line = match error {
-        // The description names the property, and the value where it is at fault.
-        KafkaError::ClientConfig(_, description, name, _) if description.is_empty() => {
-            format!("Kafka option `{name}` is not accepted")
-        }
-        KafkaError::ClientConfig(_, description, name, _) => {
-            format!("Kafka option `{name}`: {description}")
-        }
-        KafkaError::ClientCreation(description) => format!("Kafka options: {description}"),
-        other => format!("Kafka options: {other}"),
-    };
-    SourceError::Config(line.trim_end_matches(['\0', '\n']).replace('\n', " "))
 }
 
 #[cfg(test)]

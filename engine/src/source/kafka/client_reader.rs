@@ -13,7 +13,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use strandline_operators::record::{Message, Offset, Partition};
 
 use crate::source::kafka::budget::{BYTES_PER_READ, Permit, handed_over};
-use crate::source::kafka::client_config::config_error;
+use crate::source::kafka::config_error::config_error;
 use crate::source::kafka::connection::Connection;
 use crate::source::kafka::cursor::Step;
 use crate::source::kafka::ears::Ears;

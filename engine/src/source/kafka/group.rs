@@ -16,7 +16,7 @@ use strandline_operators::record::{Offset, Partition};
 
 use crate::report::Report;
 use crate::source::SourceError;
-use crate::source::kafka::client_config::config_error;
+use crate::source::kafka::config_error::config_error;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{Client, raw};
 use crate::source::kafka::settings::KafkaSettings;

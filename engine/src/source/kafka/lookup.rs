@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::Offset as ListedOffset;
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 
-use crate::source::kafka::client_config::config_error;
+use crate::source::kafka::config_error::config_error;
 use crate::source::kafka::ears::Ears;
 use crate::source::kafka::native::{Client, offset, raw};
 use crate::source::kafka::security;

@@ -32,6 +32,7 @@ pub mod bootstrap;
 mod budget;
 pub mod client_config;
 mod client_reader;
+mod config_error;
 mod connection;
 mod cursor;
 mod direct;

@@ -11,7 +11,7 @@ use strandline_operators::time::EventTime;
 use crate::report::Report;
 use crate::source::SourceError;
 use crate::source::kafka::budget::{MEMORY_IN_FLIGHT, MEMORY_IN_FLIGHT_MIN};
-use crate::source::kafka::client_config::config_error;
+use crate::source::kafka::config_error::config_error;
 use crate::source::kafka::options::{self, Given, STATISTICS_EVERY_MS};
 use crate::source::kafka::{bootstrap, direct, security};
 use crate::telemetry::Telemetry;
