@@ -273,8 +273,10 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 more |= line.progress.messages > 0;
             }
             let epoch = capabilities.epoch();
-            // What earlier epochs sent is let go without this one being left.
-            let is_laden = unmerged.bytes_of(epoch) > options.unmerged_bytes_max / 2;
+            // What this epoch sent is let go when it is left. So is what earlier ones sent, once they
+            // are complete: only a turn says that.
+            let is_laden = unmerged.bytes_of(epoch) > options.unmerged_bytes_max / 2
+                || (rests && unmerged.is_by_epochs());
             if is_laden && laden_in.replace(epoch) != Some(epoch) {
                 reports.session(&capabilities.ack).give(Report::Laden);
             }

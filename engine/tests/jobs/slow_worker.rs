@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobOptions, Stop};
+use strandline_engine::report::Report;
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::Table;
 use strandline_operators::aggregate::Aggregate;
 
+use crate::own_program::{Said, config, hook, start};
 use crate::toy::{Count, Kept, Words, new_view, options, text};
 
 const WORKERS: usize = 3;
 const RECORDS_PER_PARTITION: u64 = 20_000;
 /// A tenth of what the workers send each other, or less.
 const UNMERGED_BYTES_MAX: u64 = 200_000;
+/// So many epochs are over before all is sent.
+const EPOCHS: u64 = 5;
+const EPOCHS_WITHIN: Duration = Duration::from_secs(30);
 /// In timely, the threads of workers have names.
 const SLOW: &str = "timely:work-1";
 
@@ -88,11 +93,12 @@ fn log() -> SimulatedLog {
     log.bounded()
 }
 
-fn job<A>(aggregate: A, kept: &Kept) -> Job<SimulatedLog, Words, A, Kept>
+fn job<A>(aggregate: A, kept: &Kept, epoch_every: Duration) -> Job<SimulatedLog, Words, A, Kept>
 where
     A: Aggregate<(), Partial = u64, Output = (u64,)> + Send + Sync,
 {
     let options = JobOptions {
+        epoch_every,
         unmerged_bytes_max: UNMERGED_BYTES_MAX,
         // Event time is no bound here.
         max_drift: Duration::from_secs(10 * 2 * RECORDS_PER_PARTITION),
@@ -103,15 +109,53 @@ where
 }
 
 #[test]
+#[ignore = "one process of the test below"]
+fn a_process() {
+    let (process, config) = config();
+    hook();
+    let kept = Kept::default();
+    let job = job(Count, &kept, Duration::from_secs(3_600)).with_report(Report::silent());
+    let (clock, view, stop) = (Clock::system(), new_view(), Stop::default());
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| job.run(config, &clock, &view, &stop));
+        while process == 0 && view.latest().epoch < EPOCHS {
+            if clock.elapsed() > EPOCHS_WITHIN {
+                println!("\nepoch {} is complete, and no later one", view.latest().epoch);
+                // The job would go on, and be waited for.
+                std::process::exit(1);
+            }
+            view.newer_than(view.latest().number, Duration::from_millis(100));
+        }
+        if process == 0 {
+            stop.request();
+        }
+        running.join().unwrap().unwrap();
+    });
+    println!("\nended");
+}
+
+/// Between processes, what is sent counts until its epoch is complete. No epoch is over by the clock
+/// here: they are over because so much is not merged.
+#[test]
+fn what_is_sent_to_another_process_is_let_go_before_its_epoch_is_over_by_the_clock() {
+    let children = start("slow_worker::a_process", 2, |_, _| ());
+    for mut process in children.into_iter().map(Said::by).collect::<Vec<_>>() {
+        process.until("ended", 2 * EPOCHS_WITHIN);
+        assert!(process.ended_well());
+    }
+}
+
+#[test]
 fn the_others_stop_reading_while_a_worker_merges_nothing_and_go_on_when_it_does() {
     let (clock, stop) = (Clock::system(), Stop::default());
     let workers = || timely::Config::process(WORKERS);
     let undisturbed = Kept::default();
-    job(Count, &undisturbed).run(workers(), &clock, &new_view(), &stop).unwrap();
+    let every = options().epoch_every;
+    job(Count, &undisturbed, every).run(workers(), &clock, &new_view(), &stop).unwrap();
 
     let (kept, view, gated) = (Kept::default(), new_view(), Gated::default());
     let gate = Arc::clone(&gated.0);
-    let job = job(gated, &kept);
+    let job = job(gated, &kept, every);
     let summary = std::thread::scope(|scope| {
         let running = scope.spawn(|| job.run(workers(), &clock, &view, &stop));
         let opens = Opens(Arc::clone(&gate));

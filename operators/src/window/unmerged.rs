@@ -67,6 +67,11 @@ impl Unmerged {
         }
     }
 
+    /// Whether what is sent counts until its epoch is complete, and not until it is merged.
+    pub fn is_by_epochs(&self) -> bool {
+        matches!(self.0, Counted::Epochs(_))
+    }
+
     /// Bytes that were sent in an epoch, if they count until that is complete: leaving it lets them
     /// go, which it does not for others.
     pub fn bytes_of(&self, epoch: u64) -> u64 {
