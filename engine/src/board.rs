@@ -11,7 +11,7 @@
 //! grow are not shown in turn.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,21 +25,21 @@ use timely::dataflow::channels::pact::{DistributorPact, Exchange};
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::Map;
 
+use self::followers::Followers;
 use self::rows::WindowRows;
 use crate::checkpoint::manifest::CutRecord;
 use crate::clock::Clock;
 use crate::feed::Feed;
 use crate::finals::{SharedRows, ToFirstWorker};
-use crate::table::{CellRow, Cells};
-use crate::view::{FinalRow, WindowView};
+use crate::table::Cells;
+use crate::view::WindowView;
 
+mod followers;
 mod rows;
 
 /// Most rows of final windows that are kept, a number of rows, if there are more than the shown
 /// window and the newest two others.
 const ROWS_KEPT_MAX: usize = 100_000;
-/// Most final rows that are pushed to followers in one piece, a number of rows.
-const ROWS_PUSHED_MAX: usize = 4096;
 
 /// What worker 0 has collected; empty on the others.
 #[derive(Clone, Debug)]
@@ -65,11 +65,7 @@ struct State {
     /// How long live rows took since the last display.
     live_cost: Duration,
     /// Where final rows go at once.
-    feed: Feed,
-    /// Those that wait for the end of their batch.
-    fresh: Vec<FinalRow>,
-    /// The ends of the windows of which rows were pushed, but perhaps not all.
-    incomplete: BTreeSet<EventTime>,
+    followers: Followers,
 }
 
 impl Board {
@@ -91,9 +87,7 @@ impl Board {
             displayed: None,
             changed: false,
             live_cost: Duration::ZERO,
-            feed,
-            fresh: Vec::new(),
-            incomplete: BTreeSet::new(),
+            followers: Followers::new(feed),
         })))
     }
 
@@ -138,14 +132,14 @@ impl Board {
                 move |_, _| {
                     move |(input, frontier), _| {
                         let mut state = state.borrow_mut();
-                        let is_followed = state.feed.is_followed();
+                        let is_followed = state.followers.are_there();
                         input.for_each(|_, batches| {
                             for rows in batches.drain(..) {
                                 state.take_finals(rows, is_followed);
                             }
                             state.drop_surplus();
                         });
-                        state.push_fresh();
+                        state.followers.flush();
                         let least = frontier.frontier().iter().map(|time| time.event).min();
                         state.pass(least.unwrap_or(EventTime::MAX));
                     }
@@ -270,13 +264,7 @@ impl State {
         assert!(rows.iter().all(|row| row.window == window), "{window:?} and another");
         self.final_rows += rows.len() as u64;
         if is_followed {
-            self.incomplete.insert(window.end);
-            for row in rows.iter() {
-                self.fresh.push(FinalRow { window, row: CellRow::from(row) });
-                if ROWS_PUSHED_MAX <= self.fresh.len() {
-                    self.push_fresh();
-                }
-            }
+            self.followers.push(window, &rows);
         }
         let start = window.start;
         if self.asked.is_none_or(|asked| asked <= start) {
@@ -284,12 +272,6 @@ impl State {
             self.rows.entry(start).or_default().take_finals(rows);
         } else {
             self.dropped = self.dropped.max(Some(start));
-        }
-    }
-
-    fn push_fresh(&mut self) {
-        if !self.fresh.is_empty() {
-            self.feed.push_rows(std::mem::take(&mut self.fresh));
         }
     }
 
@@ -318,146 +300,10 @@ impl State {
         if self.final_before < final_before {
             self.final_before = final_before;
             self.changed = true;
-            // Not each time that the frontier moves: only when followers wait for it.
-            let pushed = self.incomplete.len();
-            self.incomplete.retain(|end| final_before < *end);
-            if self.incomplete.len() < pushed {
-                self.feed.push_complete(final_before);
-            }
+            self.followers.pass(final_before);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BEGUN: EventTime = EventTime::MAX;
-
-    fn board() -> Board {
-        Board::new(Tumbling::of(Duration::from_secs(10)).unwrap(), None, Feed::default())
-    }
-
-    fn start(ms: i64) -> EventTime {
-        EventTime::from_millis(ms)
-    }
-
-    /// Says how many keys the windows have that are open on worker 0, by where they start.
-    fn open(board: &Board, keys: &[(i64, u64)]) {
-        let mut state = board.0.borrow_mut();
-        let windows = state.windows;
-        let keys = keys
-            .iter()
-            .map(|(ms, keys)| WindowKeys { window: windows.window_at(start(*ms)), keys: *keys });
-        state.open.insert(0, keys.collect());
-    }
-
-    fn finals(board: &Board, ms: i64, keys: &[&str]) {
-        let mut state = board.0.borrow_mut();
-        let window = state.windows.window_at(start(ms));
-        let rows = keys.iter().map(|key| Row {
-            key: (*key).into(),
-            window,
-            output: (1u64,),
-            spans: strandline_operators::window::Spans::new(),
-        });
-        state.take_finals(rows.collect::<Vec<_>>().into(), false);
-    }
-
-    #[test]
-    fn a_fast_clock_is_left_though_it_was_seen_first() {
-        let board = board();
-        assert_eq!(board.choose(BEGUN, false), None);
-        open(&board, &[(10_000, 1), (90_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(90_000)), "as large as the one before");
-        open(&board, &[(10_000, 3), (90_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(90_000)), "not yet");
-        open(&board, &[(10_000, 4), (90_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
-        open(&board, &[(10_000, 4), (20_000, 2), (90_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)), "not half of the half");
-        open(&board, &[]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)), "nothing else is known");
-    }
-
-    #[test]
-    fn a_window_is_shown_on_a_computer_whose_clock_is_behind() {
-        let board = board();
-        let by_its_clock = start(5_000);
-        open(&board, &[(10_000, 4), (20_000, 2)]);
-        assert_eq!(board.choose(by_its_clock, false), Some(start(20_000)));
-        open(&board, &[(20_000, 4), (30_000, 3)]);
-        assert_eq!(board.choose(by_its_clock, false), Some(start(30_000)));
-        // Where it is right, a window of a clock that is fast is left alone, however many keys it has.
-        let board = super::tests::board();
-        open(&board, &[(0, 4), (90_000, 4)]);
-        assert_eq!(board.choose(by_its_clock, false), Some(start(0)));
-    }
-
-    #[test]
-    fn two_windows_that_grow_are_not_shown_in_turn() {
-        let board = board();
-        for (older, newer, shown) in [(10, 4, 0), (10, 5, 10), (11, 5, 10), (15, 5, 10), (16, 5, 0)]
-        {
-            open(&board, &[(0, older), (10_000, newer)]);
-            assert_eq!(board.choose(BEGUN, false), Some(start(1_000 * shown)), "{older} {newer}");
-        }
-    }
-
-    #[test]
-    fn a_window_of_which_final_rows_were_dropped_is_not_shown_again() {
-        let board = board();
-        open(&board, &[(0, 2), (10_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
-        // One of its rows comes while it is not shown; then more keys than twice those of the next.
-        finals(&board, 0, &["a"]);
-        open(&board, &[(0, 5), (10_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
-    }
-
-    /// One worker had closed it when the cut was made that the run goes on from, and another had not.
-    #[test]
-    fn a_window_of_which_some_rows_were_final_before_a_restart_is_not_shown() {
-        let kept = CutRecord {
-            epoch: 7,
-            finished: false,
-            closed_before: start(20_000),
-            final_rows: 1,
-            partitions: Vec::new(),
-            processes: Vec::new(),
-        };
-        let windows = Tumbling::of(Duration::from_secs(10)).unwrap();
-        let board = Board::new(windows, Some(&kept), Feed::default());
-        open(&board, &[(10_000, 5)]);
-        finals(&board, 10_000, &["a", "b"]);
-        assert_eq!(board.choose(BEGUN, false), None, "the other rows came before");
-        open(&board, &[(10_000, 5), (20_000, 1)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)));
-    }
-
-    #[test]
-    fn a_window_of_which_surplus_rows_were_dropped_is_not_shown() {
-        let board = board();
-        open(&board, &[(0, 9)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(0)));
-        let keys: Vec<String> = (0..=ROWS_KEPT_MAX).map(|key| key.to_string()).collect();
-        finals(&board, 10_000, &keys.iter().map(String::as_str).collect::<Vec<_>>());
-        finals(&board, 20_000, &["a"]);
-        finals(&board, 30_000, &["a"]);
-        board.0.borrow_mut().drop_surplus();
-        open(&board, &[(0, 9), (10_000, 9)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(0)), "rows of the second are missing");
-        open(&board, &[(0, 9), (10_000, 9), (20_000, 9)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(20_000)));
-    }
-
-    #[test]
-    fn final_rows_of_an_older_window_are_not_shown_after_those_of_a_newer() {
-        let board = board();
-        open(&board, &[(0, 2), (10_000, 2)]);
-        finals(&board, 0, &["a"]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)));
-        open(&board, &[(0, 9), (10_000, 2)]);
-        assert_eq!(board.choose(BEGUN, false), Some(start(10_000)), "its first row is gone");
-    }
-}
+mod tests;
