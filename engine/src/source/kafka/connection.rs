@@ -1,43 +1,40 @@
-//! Whether the cluster can be reached, said once for all readers of a source.
+//! What all readers of a source share: the connection for questions, and what is known of the cluster.
 //!
 //! The client library reconnects by itself for as long as it lives. What is left to do is to tell
-//! a person: once when the cluster cannot be reached, once when it answers again; and to tell a
-//! broker that is away from a topic that is gone. Each worker's client complains by itself, and
-//! some complaints mean nothing (a connection that was idle), so a complaint only starts an
-//! *inquiry*: one thread, which asks the cluster until it has an answer.
+//! a person ([`said`](super::said)): once when the cluster cannot be reached, once when it answers
+//! again; and to tell a broker that is away from a topic that is gone
+//! ([`inquiry`](super::inquiry)).
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use strandline_operators::record::{Offset, Partition};
+use strandline_operators::record::Partition;
 
 use crate::clock::Clock;
-use crate::condition::ConditionKind;
 use crate::source::kafka::budget::Budget;
 use crate::source::kafka::cursor::Loss;
 use crate::source::kafka::left_out::LeftOut;
-use crate::source::kafka::lookup::{At, Lookup, Trouble};
+use crate::source::kafka::lookup::{Lookup, Trouble};
 use crate::source::kafka::settings::KafkaSettings;
 use crate::source::kafka::watch::Watch;
-use crate::source::{START_OVER, SourceError, TopicIdentity, Wake};
+use crate::source::{START_OVER, SourceError, TopicIdentity};
 
 /// How long the first question waits for its answer: a person should not wait for longer to hear
 /// that nobody answers.
-const ANSWER_WITHIN_FIRST: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_WITHIN_FIRST: Duration = Duration::from_secs(2);
 /// How long a later question waits for its answer, for lines that are slow.
-const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 /// Time between questions.
 pub(super) const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long a broker may have no answer, though it can be reached, before a person is told: longer
 /// than the election of a leader takes.
-const NO_ANSWER_FOR: Duration = Duration::from_secs(3);
+pub(super) const NO_ANSWER_FOR: Duration = Duration::from_secs(3);
 /// How many times in a row a broker has to say that a topic is absent: one that just starts may not
 /// know it yet, and one that has just created it names its partitions before it has their logs.
-const ABSENT_ANSWERS: u32 = 5;
+pub(super) const ABSENT_ANSWERS: u32 = 5;
 
 /// What is said of a topic that is no longer the one that was read.
 pub(super) fn topic_gone() -> String {
@@ -54,30 +51,31 @@ pub(super) struct Connection {
     pub(super) watch: Watch,
     state: Mutex<State>,
     /// Why no reader can go on, once that is certain.
-    verdict: OnceLock<Verdict>,
+    pub(super) verdict: OnceLock<Verdict>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Whether it was said that the cluster cannot be reached.
-    away: bool,
+    pub(super) away: bool,
     /// Whether there is an inquiry.
-    inquiring: bool,
+    pub(super) inquiring: bool,
     /// How many complaints there were.
-    complaints: u64,
+    pub(super) complaints: u64,
     /// How many times an inquiry found that the cluster answers.
-    answers: u64,
+    pub(super) answers: u64,
     /// Brokers of which it was said that fetching from them fails.
-    broken: BTreeMap<i32, String>,
+    pub(super) broken: BTreeMap<i32, String>,
     /// How many partitions the topic had when last asked; 0 before.
     partitions: u32,
     /// The topic that is to be read, once that is known.
-    topic: Option<TopicIdentity>,
+    pub(super) topic: Option<TopicIdentity>,
     /// What a bounded run leaves out.
-    left_out: Vec<LeftOut>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
-enum Verdict {
+/// Why no reader can go on.
+pub(super) enum Verdict {
     Gone(String),
     Failed(String),
 }
@@ -174,73 +172,9 @@ impl Connection {
         self.state().topic = Some(topic);
     }
 
-    /// A bounded run leaves this out; says so, unless it was said.
-    pub(super) fn note_left_out(&self, left_out: Vec<LeftOut>) {
-        let before = std::mem::replace(&mut self.state().left_out, left_out.clone());
-        for left_out in left_out.iter().filter(|left_out| !before.contains(left_out)) {
-            let LeftOut { partition, from, to } = left_out;
-            self.settings.report.say(&format!(
-                "topic `{}` partition {}: offsets {} to {} are left out, because a transaction is open \
-                 there: what is committed among them can only be read when it has ended; run again \
-                 then",
-                self.settings.topic,
-                partition.0,
-                from.0,
-                to.0.saturating_sub(1),
-            ));
-        }
-    }
-
     /// What a bounded run leaves out.
     pub(super) fn left_out(&self) -> Vec<LeftOut> {
         self.state().left_out.clone()
-    }
-
-    /// The topic is another one, or there is none: it is now, or this process asks another cluster than
-    /// the one in which it was found. Asks which that is.
-    pub(super) fn conclude_gone(&self, wake: &Wake) {
-        self.conclude(Verdict::Gone(self.why_gone()), wake);
-    }
-
-    /// Why the topic is not the one that is to be read.
-    fn why_gone(&self) -> String {
-        let wanted = self.state().topic.as_ref().and_then(|topic| topic.cluster.clone());
-        let Some(wanted) = wanted else { return topic_gone() };
-        match self.lookup.cluster(ANSWER_WITHIN_FIRST) {
-            Some(found) if found != wanted => format!(
-                "{} belongs to the cluster {found}, and the topic is in the cluster {wanted}: give all \
-                 processes of the job brokers of one cluster",
-                self.settings.bootstrap
-            ),
-            _ => topic_gone(),
-        }
-    }
-
-    /// A partition waits behind an open transaction.
-    pub(super) fn say_behind_transaction(&self, partition: Partition, at: Offset, high: Offset) {
-        let detail = format!(
-            "partition {} waits at offset {} behind a transaction that is neither committed nor \
-             aborted; {} offsets behind it cannot be read until it is, and no window closes that they \
-             may belong to",
-            partition.0,
-            at.0,
-            high.0.saturating_sub(at.0)
-        );
-        let subject = partition.0.to_string();
-        let now = Clock::system().wall();
-        let kind = ConditionKind::WaitsBehindTransaction;
-        self.settings.telemetry.raise(kind, &subject, &detail, now);
-        self.settings.report.say(&format!("topic `{}`: {detail}", self.settings.topic));
-    }
-
-    /// It does no longer.
-    pub(super) fn say_transaction_ended(&self, partition: Partition) {
-        let kind = ConditionKind::WaitsBehindTransaction;
-        self.settings.telemetry.clear(kind, &partition.0.to_string());
-        self.settings.report.say(&format!(
-            "topic `{}` partition {}: the transaction has ended, reading goes on",
-            self.settings.topic, partition.0
-        ));
     }
 
     /// Why no reader can go on, if that is certain. Costs next to nothing.
@@ -248,112 +182,6 @@ impl Connection {
         self.verdict.get().map(|verdict| match verdict {
             Verdict::Gone(reason) | Verdict::Failed(reason) => self.failed(reason),
         })
-    }
-
-    /// A client complained: finds out whether the cluster can be reached, and says so if not.
-    /// Returns at once. `wake` is called if reading has to end.
-    pub(super) fn inquire(self: &Arc<Self>, wake: &Wake) {
-        {
-            let mut state = self.state();
-            state.complaints += 1;
-            if state.inquiring {
-                return;
-            }
-            state.inquiring = true;
-        }
-        let (connection, wake) = (Arc::downgrade(self), wake.clone());
-        let inquiry = thread::Builder::new().name("kafka-inquiry".into());
-        if inquiry.spawn(move || Connection::inquiry(&connection, &wake)).is_err() {
-            self.state().inquiring = false; // No thread to be had: the next complaint tries again.
-        }
-    }
-
-    fn inquiry(connection: &Weak<Connection>, wake: &Wake) {
-        let mut clock = Clock::system();
-        let mut absent = 0;
-        let mut within = ANSWER_WITHIN_FIRST;
-        while let Some(connection) = connection.upgrade() {
-            let complaints = connection.state().complaints;
-            match connection.probe(within) {
-                Ok(()) => {
-                    if connection.say_back() {
-                        wake.wake(); // What was uncertain while it was away no longer is.
-                    }
-                    let mut state = connection.state();
-                    state.answers += 1;
-                    if state.complaints == complaints {
-                        state.inquiring = false;
-                        return;
-                    }
-                    (clock, absent) = (Clock::system(), 0);
-                }
-                Err(Trouble::Absent) => {
-                    absent += 1;
-                    if absent == ABSENT_ANSWERS {
-                        return connection.conclude_gone(wake);
-                    }
-                }
-                Err(Trouble::Fatal(reason)) => {
-                    return connection.conclude(Verdict::Failed(reason), wake);
-                }
-                Err(Trouble::Away(reason) | Trouble::Refused(reason)) => {
-                    absent = 0;
-                    connection.say_away(&reason);
-                    within = (within * 2).min(ANSWER_WITHIN_MAX);
-                }
-                Err(Trouble::NotYet(reason)) => {
-                    absent = 0;
-                    if NO_ANSWER_FOR < clock.elapsed() {
-                        connection.say_away(&reason);
-                    }
-                    within = (within * 2).min(ANSWER_WITHIN_MAX);
-                }
-            }
-            drop(connection);
-            thread::park_timeout(ASK_EVERY);
-        }
-    }
-
-    /// Asks every broker that leads a partition of the topic for something: a bootstrap broker may
-    /// answer though the address that it gives for another, or for itself, is of no use.
-    fn probe(&self, within: Duration) -> Result<(), Trouble> {
-        let count = self.lookup.partitions(within)?;
-        let known = self.partitions().unwrap_or(0);
-        if count < known {
-            return Err(Trouble::Fatal(format!(
-                "it has {count} partitions now, where it had {known}: it was deleted and created \
-                 anew; {START_OVER}"
-            )));
-        }
-        self.lookup.offsets(0..count, At::End, within).map(drop)
-    }
-
-    /// Asks, in a thread, for the first offset and the end of a partition until there is an
-    /// answer; calls `wake` then. The channel closes if there will be none.
-    pub(super) fn ask_range(
-        self: &Arc<Self>,
-        partition: Partition,
-        wake: &Wake,
-    ) -> Receiver<(Offset, Offset)> {
-        let (answer, answers) = channel();
-        let (connection, wake) = (Arc::downgrade(self), wake.clone());
-        let thread = thread::Builder::new().name("kafka-range".into());
-        // Without a thread the channel closes, and the reader asks again.
-        drop(thread.spawn(move || {
-            while let Some(connection) = connection.upgrade() {
-                match connection.lookup.range(partition, ANSWER_WITHIN_MAX) {
-                    Ok(range) => {
-                        let _ = answer.send(range); // Nobody to tell: the reader is gone.
-                        return wake.wake();
-                    }
-                    // The inquiry says what there is to say.
-                    Err(_) => connection.inquire(&wake),
-                }
-                drop(connection);
-                thread::park_timeout(ASK_EVERY);
-            }
-        }));
-        answers
     }
 
     /// The error for the job that something is wrong with the topic.
@@ -375,14 +203,6 @@ impl Connection {
         ))
     }
 
-    /// Says what is wrong with a partition just now.
-    pub(super) fn say_passing(&self, partition: Partition, reason: &str) {
-        self.settings.report.say(&format!(
-            "topic `{}` partition {}: {reason}; trying again",
-            self.settings.topic, partition.0
-        ));
-    }
-
     /// Whether the cluster cannot be reached, as far as that is known.
     pub(super) fn is_away(&self) -> bool {
         self.state().away
@@ -391,26 +211,6 @@ impl Connection {
     /// How many times an inquiry found that the cluster answers.
     pub(super) fn answers(&self) -> u64 {
         self.state().answers
-    }
-
-    /// Says that fetching from a broker fails though the cluster answers; once for all readers.
-    pub(super) fn say_broken(&self, broker: i32, address: &str, reason: &str) {
-        self.settings.telemetry.measure(|measures| measures.kafka.errors += 1);
-        if self.state().broken.insert(broker, address.to_owned()).is_none() {
-            let line =
-                format!("Kafka answers, but fetching from {address} fails: {reason}; trying again");
-            self.raise(address, &line);
-            self.settings.report.say(&line);
-        }
-    }
-
-    /// Says that it does no longer, if it was said.
-    pub(super) fn say_mended(&self, broker: i32) {
-        let mended = self.state().broken.remove(&broker);
-        if let Some(address) = mended {
-            self.settings.telemetry.clear(ConditionKind::WaitingForKafka, &address);
-            self.settings.report.say(&format!("fetching from {address} goes on"));
-        }
     }
 
     fn error(&self, trouble: Trouble) -> SourceError {
@@ -429,45 +229,7 @@ impl Connection {
         }
     }
 
-    fn conclude(&self, verdict: Verdict, wake: &Wake) {
-        // A second verdict would say the same.
-        drop(self.verdict.set(verdict));
-        wake.wake();
-    }
-
-    fn say_away(&self, reason: &str) {
-        self.settings.telemetry.measure(|measures| {
-            measures.kafka.errors += 1;
-            measures.kafka.is_connected = Some(false);
-        });
-        if !std::mem::replace(&mut self.state().away, true) {
-            let line = format!(
-                "cannot reach Kafka at {}: {reason}; trying again",
-                self.settings.bootstrap
-            );
-            self.raise("", &line);
-            self.settings.report.say(&line);
-        }
-    }
-
-    /// The job waits for a broker, or for all of them.
-    fn raise(&self, address: &str, line: &str) {
-        let at = Clock::system().wall();
-        self.settings.telemetry.raise(ConditionKind::WaitingForKafka, address, line, at);
-    }
-
-    /// Says that the cluster answers, if it was away; returns whether it was.
-    fn say_back(&self) -> bool {
-        let was_away = std::mem::take(&mut self.state().away);
-        self.settings.telemetry.measure(|measures| measures.kafka.is_connected = Some(true));
-        if was_away {
-            self.settings.telemetry.clear(ConditionKind::WaitingForKafka, "");
-            self.settings.report.say(&format!("Kafka at {} answers", self.settings.bootstrap));
-        }
-        was_away
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -480,6 +242,7 @@ mod tests {
 
     use super::*;
     use crate::report::Report;
+    use crate::source::Wake;
 
     #[test]
     fn an_outage_is_said_once_and_so_is_its_end() {
