@@ -25,41 +25,34 @@
 //! Every wait has a limit: a step that does not come back is a failure of the run, and so is a run
 //! that makes more moves than it may.
 
+mod baton;
 mod choice;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use strandline_engine::background::{Background, Step, Task};
+use strandline_engine::background::Background;
 use strandline_engine::clock::Clock;
 use strandline_operators::time::EventTime;
 use timely::CommunicationConfig;
 use timely::WorkerConfig;
-use timely::communication::{Allocator, WorkerGuards, initialize_from};
+use timely::communication::{WorkerGuards, initialize_from};
 use timely::worker::Worker;
 
-use self::choice::{Kind, Move, Place, Seat, State};
+use self::baton::{SEAT, Shared, Wanted, message_of};
+use self::choice::{Kind, State};
 use self::tasks::Spawner;
 use super::outside::{Outside, ProcessId};
-use super::trace::Trace;
 
 /// How long a step may take, in real time, before the run is given up.
 const STEP_LIMIT_DEFAULT: Duration = Duration::from_secs(60);
 
 /// The conductor's place among those who may hold the baton.
 const CONDUCTOR: usize = 0;
-
-thread_local! {
-    /// The place of this thread.
-    static SEAT: Cell<usize> = const { Cell::new(CONDUCTOR) };
-}
 
 /// What happens to processes from outside, between any two of their steps.
 pub type Nature = Box<dyn FnMut() -> Act + Send>;
@@ -130,33 +123,6 @@ impl Default for Pace {
 /// The scheduler of a run. Clones are the same one.
 #[derive(Clone)]
 pub struct Scheduler(Arc<Shared>);
-
-struct Shared {
-    state: Mutex<State>,
-    outside: Outside,
-    trace: Trace,
-    threads: Mutex<Threads>,
-}
-
-/// What is joined when processes have ended.
-#[derive(Default)]
-struct Threads {
-    /// The workers of processes that are one job, with those processes of it that have not ended.
-    workers: Vec<(BTreeSet<ProcessId>, WorkerGuards<()>)>,
-    /// Of tasks and starts.
-    others: BTreeMap<ProcessId, Vec<JoinHandle<()>>>,
-}
-
-/// What a thread waits for when it gives up the baton.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Wanted {
-    /// Its next turn.
-    Turn,
-    /// The end of a task.
-    End { task: usize },
-    /// Nothing: it leaves.
-    Nothing,
-}
 
 impl Scheduler {
     /// A scheduler without processes. A run that makes more than `moves_max` moves is a failure.
@@ -372,203 +338,4 @@ impl Scheduler {
         }
         failure.map_or(Ok(()), Err)
     }
-}
-
-impl Threads {
-    /// What has ended with a process: its own threads, and the workers of its job if it was the last
-    /// one of that.
-    fn take(&mut self, process: ProcessId) -> (Vec<WorkerGuards<()>>, Vec<JoinHandle<()>>) {
-        for (processes, _) in &mut self.workers {
-            processes.remove(&process);
-        }
-        let over = self.workers.extract_if(.., |(processes, _)| processes.is_empty());
-        let over = over.map(|(_, guards)| guards).collect();
-        (over, self.others.remove(&process).unwrap_or_default())
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Threads> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What a worker's thread does.
-    fn work(
-        &self,
-        seat: usize,
-        config: WorkerConfig,
-        allocator: Allocator,
-        open: &impl Fn(&mut Worker) -> Work,
-    ) {
-        let state = self.wait(self.lock(), seat);
-        let is_leaving = state.seats[seat].leaving;
-        drop(state);
-        let run = AssertUnwindSafe(|| {
-            let mut worker = Worker::new(config, allocator, None);
-            if is_leaving {
-                return;
-            }
-            let mut step = open(&mut worker);
-            while self.drive(seat, Wanted::Turn) && step(&mut worker) {}
-            drop(step);
-            for dataflow in worker.installed_dataflows() {
-                worker.drop_dataflow(dataflow);
-            }
-        });
-        if let Err(panic) = catch_unwind(run) {
-            let mut state = self.lock();
-            let Seat { process, kind, .. } = state.seats[seat].clone();
-            let message = message_of(&*panic);
-            state.fail(&format!("{process}: {kind} panicked: {message}"));
-        }
-        self.lock().leave(seat);
-        self.drive(seat, Wanted::Nothing);
-    }
-
-    /// What a task's thread does.
-    fn run_task(&self, seat: usize, mut task: Box<dyn Task>) {
-        loop {
-            let result = catch_unwind(AssertUnwindSafe(|| task.step()));
-            let mut state = self.lock();
-            match result {
-                Ok(step) => {
-                    state.step_ended(seat, step);
-                    if step == Step::Done {
-                        break;
-                    }
-                }
-                Err(panic) => {
-                    let Seat { process, kind, .. } = state.seats[seat].clone();
-                    let message = message_of(&*panic);
-                    state.fail(&format!("{process}: {kind} panicked: {message}"));
-                    break;
-                }
-            }
-            drop(state);
-            if !self.drive(seat, Wanted::Turn) {
-                break;
-            }
-        }
-        drop(task);
-    }
-
-    /// Somebody is about to do an operation on what is outside. In a task or a start, others may have
-    /// their turn before it.
-    fn before_operation(&self, process: ProcessId, is_held: bool) {
-        let seat = SEAT.get();
-        let mut state = self.lock();
-        if !matches!(state.seats[seat].kind, Kind::Start | Kind::Task(..)) {
-            return;
-        }
-        if is_held {
-            state.suspend(process, true);
-            state.interrupts.push_back(Interrupt::Held(process));
-            self.trace.line(format_args!("  {process} is held still"));
-        } else if !state.interleaves() {
-            return;
-        }
-        drop(state);
-        self.drive(seat, Wanted::Turn);
-    }
-
-    /// Gives up the baton: makes moves until it comes back. Whether the thread is to go on.
-    fn drive(&self, me: usize, wanted: Wanted) -> bool {
-        let mut state = self.lock();
-        loop {
-            if state.seats[me].leaving {
-                if wanted == Wanted::Nothing {
-                    self.pass(&mut state, CONDUCTOR);
-                }
-                return false;
-            }
-            if let Wanted::End { task } = wanted
-                && state.has_ended(task, &self.outside)
-            {
-                state.seats[me].place = Place::Ready;
-                return true;
-            }
-            match state.choose(&self.outside) {
-                Move::Seat(seat) => {
-                    if seat != CONDUCTOR {
-                        let Seat { process, kind, .. } = &state.seats[seat];
-                        state.note(&self.trace, format_args!("{process} {kind}"));
-                    }
-                    if seat != me {
-                        self.pass(&mut state, seat);
-                        if wanted == Wanted::Nothing {
-                            return false;
-                        }
-                        state = self.wait(state, me);
-                    }
-                    if wanted == Wanted::Turn {
-                        return !state.seats[me].leaving;
-                    }
-                    if me == CONDUCTOR && state.failure.is_some() {
-                        // Nothing is waited for.
-                        return false;
-                    }
-                }
-                Move::Clock(by) => {
-                    state.advance(by);
-                    state.note(&self.trace, format_args!("clock"));
-                }
-                Move::Nature => state = self.act(state),
-            }
-        }
-    }
-
-    fn act<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let Some(mut nature) = state.nature.take() else { return state };
-        state.note(&self.trace, format_args!("nature"));
-        drop(state);
-        let act = nature();
-        let mut state = self.lock();
-        state.nature = Some(nature);
-        if act == Act::Interrupt {
-            state.interrupts.push_back(Interrupt::Asked);
-        }
-        state
-    }
-
-    /// Passes the baton.
-    fn pass(&self, state: &mut State, to: usize) {
-        state.turn = to;
-        state.seats[to].wake.notify_one();
-    }
-
-    /// Waits for the baton. A thread of a run that was given up never comes back.
-    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>, me: usize) -> MutexGuard<'a, State> {
-        while state.turn != me {
-            if state.abandoned && me != CONDUCTOR {
-                drop(state);
-                loop {
-                    std::thread::park();
-                }
-            }
-            let wake = Arc::clone(&state.seats[me].wake);
-            let (moves, step_limit) = (state.moves, state.step_limit);
-            let (woken, timeout) =
-                wake.wait_timeout(state, step_limit).unwrap_or_else(PoisonError::into_inner);
-            state = woken;
-            if me == CONDUCTOR && timeout.timed_out() && state.turn != me && state.moves == moves {
-                let Seat { process, kind, .. } = state.seats[state.turn].clone();
-                let limit = step_limit.as_secs_f64();
-                state.fail(&format!("a step of {process}, {kind}, took more than {limit} s"));
-                state.abandoned = true;
-                state.turn = CONDUCTOR;
-            }
-        }
-        state
-    }
-}
-
-/// What a panic said.
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }

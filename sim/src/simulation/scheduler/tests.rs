@@ -4,6 +4,7 @@ use strandline_engine::background::{Bell, Join, Step, Task};
 use timely::dataflow::operators::{Exchange, Input, Inspect, Probe};
 
 use super::*;
+use crate::simulation::Trace;
 
 const ME: ProcessId = ProcessId(0);
 
