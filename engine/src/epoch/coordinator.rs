@@ -6,18 +6,17 @@
 //! counted in different places, so a record that gets lost between them shows.
 //!
 //! What processes make durable is heard on an input of its own, whose frontier follows the disks:
-//! the ledger does not wait for them. When that frontier has passed a cut, everything of it is
-//! durable, and its record is complete.
+//! the ledger does not wait for them. What becomes of a cut by it is known by [`cuts`](super::cuts).
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use strandline_operators::record::{Partition, SmolStr};
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::watermark::{Activity, PartitionWatermark, Watermarks};
-use strandline_operators::window::{EpochCount, LAST_EPOCH};
+use strandline_operators::window::EpochCount;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -25,9 +24,10 @@ use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::core::{Concat, Exchange as _, Inspect, Map};
 use timely::progress::frontier::MutableAntichain;
 
-use crate::checkpoint::manifest::{CutRecord, PartitionCut, ProcessCut};
+use crate::checkpoint::manifest::{CutRecord, PartitionCut};
 use crate::commit::protocol::{Sealed, Shown};
 use crate::epoch::control::{Ack, Report};
+use crate::epoch::cuts::{Cuts, Imbalance};
 use crate::ledger::Ledger;
 use crate::monitor::others::Raised;
 use crate::notice::Notice;
@@ -48,15 +48,9 @@ pub(crate) struct Coordinator(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     delay: Duration,
-    /// Workers of the whole job.
-    workers: usize,
     reports: BTreeMap<u64, Vec<Report>>,
     partitions: BTreeMap<Partition, Ack>,
     windowed: BTreeMap<Partition, u64>,
-    /// Final rows before this run.
-    rows_before: u64,
-    /// What was closed by the last cut: a run that goes on from it closes nothing at first.
-    closed_before: EventTime,
     /// Epochs before this one are complete.
     complete_before: u64,
     /// Nothing more will be reported.
@@ -72,26 +66,9 @@ struct State {
     /// What sources have noticed in this run, and how many of it has been said.
     notices: Vec<Notice>,
     notices_said: usize,
-    /// The cuts that were asked for, with the partitions once they are known.
-    cuts: BTreeMap<u64, Option<Vec<PartitionCut>>>,
-    /// What processes have sealed.
-    sealed: BTreeMap<u64, Vec<Sealed>>,
-    /// Cuts that are durable and have no manifest yet.
-    durable: VecDeque<CutRecord>,
-    /// The last cut that is dealt with.
-    cut_before: Option<u64>,
     /// Of each process, the epoch up to which its files are visible.
     shown: BTreeMap<usize, u64>,
-    /// A cut whose ledger does not balance, once there is one.
-    imbalance: Option<Imbalance>,
-}
-
-/// Records of a partition that are in no place, or in two.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Imbalance {
-    pub(crate) epoch: u64,
-    pub(crate) partition: Partition,
-    pub(crate) ledger: Ledger,
+    cuts: Cuts,
 }
 
 impl Coordinator {
@@ -100,12 +77,9 @@ impl Coordinator {
     pub(crate) fn new(delay: Duration, workers: usize, kept: Option<&CutRecord>) -> Coordinator {
         let mut state = State {
             delay,
-            workers,
             reports: BTreeMap::new(),
             partitions: BTreeMap::new(),
             windowed: BTreeMap::new(),
-            rows_before: 0,
-            closed_before: EventTime::MIN,
             complete_before: 0,
             ended: false,
             stop_asked: false,
@@ -114,17 +88,11 @@ impl Coordinator {
             raised: Vec::new(),
             notices: Vec::new(),
             notices_said: 0,
-            cuts: BTreeMap::new(),
-            sealed: BTreeMap::new(),
-            durable: VecDeque::new(),
-            cut_before: None,
             shown: BTreeMap::new(),
-            imbalance: None,
+            cuts: Cuts::new(workers, kept),
         };
         if let Some(kept) = kept {
             state.complete_before = kept.epoch + 1;
-            state.rows_before = kept.final_rows;
-            state.closed_before = kept.closed_before;
             for cut in &kept.partitions {
                 state.windowed.insert(cut.partition, cut.ledger.windowed);
                 let (end, last_record_at) = (None, None);
@@ -177,9 +145,7 @@ impl Coordinator {
                     });
                     state.complete(least_epoch(reported));
                     sealed.for_each(|_, sealed| {
-                        for part in sealed.drain(..) {
-                            state.sealed.entry(part.epoch).or_default().push(part);
-                        }
+                        sealed.drain(..).for_each(|part| state.cuts.seal(part));
                     });
                     state.complete_cuts(least_epoch(durable));
                 }
@@ -190,17 +156,17 @@ impl Coordinator {
     /// The cut at the end of this epoch is asked for. The end of the events is one without being
     /// asked for.
     pub(crate) fn expect_cut(&self, epoch: u64) {
-        self.0.borrow_mut().cuts.insert(epoch, None);
+        self.0.borrow_mut().cuts.expect(epoch);
     }
 
     /// The next cut that is durable.
     pub(crate) fn next_durable_cut(&self) -> Option<CutRecord> {
-        self.0.borrow_mut().durable.pop_front()
+        self.0.borrow_mut().cuts.next_durable()
     }
 
     /// Whether the cut of this epoch has either become durable or been given up.
     pub(crate) fn cut_is_over(&self, epoch: u64) -> bool {
-        self.0.borrow().cut_before.is_some_and(|last| epoch <= last)
+        self.0.borrow().cuts.is_over(epoch)
     }
 
     /// Whether the files of these processes are visible, up to those of the cut of `epoch`.
@@ -211,7 +177,7 @@ impl Coordinator {
 
     /// A cut whose ledger does not balance. It does not become a checkpoint, and none after it.
     pub(crate) fn imbalance(&self) -> Option<Imbalance> {
-        self.0.borrow().imbalance
+        self.0.borrow().cuts.imbalance()
     }
 
     /// The last complete epoch, once there is one.
@@ -403,7 +369,7 @@ impl State {
         match least {
             Some(least) => self.complete_before = self.complete_before.max(least),
             None if !self.ended => {
-                let heard = epochs.chain(self.cuts.keys().copied()).max();
+                let heard = epochs.chain(self.cuts.last_expected()).max();
                 self.complete_before = (self.complete_before + 1).max(heard.map_or(0, |e| e + 1));
                 self.ended = true;
             }
@@ -414,13 +380,21 @@ impl State {
     /// Takes note of where the partitions are, for the cuts before `epoch`: nothing of that epoch
     /// has been taken over yet.
     fn note_cuts_before(&mut self, epoch: u64) {
-        let asked = self.cuts.range(..epoch).any(|(_, noted)| noted.is_none());
-        if !asked {
-            return;
+        if self.cuts.is_unknown_before(epoch) {
+            let now = self.partition_cuts();
+            self.cuts.note_before(epoch, &now);
         }
-        let now = self.partition_cuts();
-        for noted in self.cuts.range_mut(..epoch).map(|(_, noted)| noted) {
-            noted.get_or_insert_with(|| now.clone());
+    }
+
+    /// Completes the cuts of the epochs before `least`; of all, where nothing more can come.
+    fn complete_cuts(&mut self, least: Option<u64>) {
+        // The frontiers are heard of one after the other: first what a cut is made of.
+        let end = if self.ended { u64::MAX } else { self.complete_before };
+        self.cuts.complete(least.unwrap_or(u64::MAX).min(end));
+        // A process that has not sealed the last epoch yet holds that, and so the frontier.
+        if self.ended && least.is_none() {
+            let partitions = self.partition_cuts();
+            self.cuts.complete_last(self.complete_before - 1, partitions);
         }
     }
 
@@ -430,61 +404,6 @@ impl State {
             ..ack.cut.clone()
         };
         self.partitions.iter().map(cut).collect()
-    }
-
-    /// Completes the cuts of the epochs before `least`; of all, where nothing more can come.
-    fn complete_cuts(&mut self, least: Option<u64>) {
-        // The frontiers are heard of one after the other: first what a cut is made of.
-        let end = if self.ended { u64::MAX } else { self.complete_before };
-        // A process that has not sealed the last epoch yet holds that, and so the frontier.
-        let all_sealed = self.ended && least.is_none();
-        let least = least.unwrap_or(u64::MAX).min(end);
-        let later = self.cuts.split_off(&least);
-        for (epoch, partitions) in std::mem::replace(&mut self.cuts, later) {
-            let parts = self.sealed.remove(&epoch).unwrap_or_default();
-            if let Some(partitions) = partitions {
-                self.complete_cut(epoch, false, partitions, parts);
-            }
-            self.cut_before = Some(epoch);
-        }
-        if all_sealed && let Some(parts) = self.sealed.remove(&LAST_EPOCH) {
-            let partitions = self.partition_cuts();
-            self.complete_cut(self.complete_before - 1, true, partitions, parts);
-            self.cut_before = Some(LAST_EPOCH);
-        }
-    }
-
-    fn complete_cut(
-        &mut self,
-        epoch: u64,
-        finished: bool,
-        partitions: Vec<PartitionCut>,
-        parts: Vec<Sealed>,
-    ) {
-        let processes: Vec<ProcessCut> = parts.into_iter().filter_map(|part| part.part).collect();
-        // Where the events ended before every worker had heard of the cut, some have given it up.
-        if processes.iter().map(|process| process.workers).sum::<usize>() != self.workers {
-            return;
-        }
-        let wrong = partitions.iter().find(|cut| !cut.ledger.balances());
-        if let Some(PartitionCut { partition, ledger, .. }) = wrong {
-            let (partition, ledger) = (*partition, *ledger);
-            self.imbalance.get_or_insert(Imbalance { epoch, partition, ledger });
-        }
-        if self.imbalance.is_some() {
-            return;
-        }
-        let rows: u64 = processes.iter().map(|process| process.final_rows).sum();
-        let closed = processes.iter().map(|process| process.closed_by_some).max();
-        self.closed_before = self.closed_before.max(closed.unwrap_or(EventTime::MIN));
-        self.durable.push_back(CutRecord {
-            epoch,
-            finished,
-            closed_before: self.closed_before,
-            final_rows: self.rows_before + rows,
-            partitions,
-            processes,
-        });
     }
 
     fn ledger(&self, partition: Partition) -> Ledger {

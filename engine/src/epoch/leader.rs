@@ -1,40 +1,39 @@
-//! Worker 0's part besides working: it turns epochs, asks for cuts and live rows, publishes the
-//! view, and sees to it that a run ends.
+//! Worker 0's part besides working: it turns epochs, asks for cuts and live rows, and sees to it that
+//! a run ends. Which worker reads what is the [`assigner`](super::assigner)'s to say, and what is shown
+//! the [`publisher`](super::publisher)'s.
 //!
 //! This is driven between steps of the worker, not by an operator, because it is where the clock
 //! is looked at: operators never do.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use strandline_operators::record::Partition;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{Cut, Pulse};
 use timely::dataflow::operators::core::probe::Handle as ProbeHandle;
 
 use crate::board::Board;
-use crate::checkpoint::manifest::{CutRecord, PartitionCut};
+use crate::checkpoint::manifest::CutRecord;
 use crate::clock::Clock;
-use crate::condition::Phase;
-use crate::condition::{Conditions, JobCondition};
+use crate::condition::{JobCondition, Phase};
+use crate::epoch::assigner::Assigner;
 use crate::epoch::broadcast::BroadcastInput;
 use crate::epoch::checkpointer::Checkpointer;
-use crate::epoch::control::{Assignment, Order, Turn};
-use crate::epoch::coordinator::{Coordinator, Imbalance};
+use crate::epoch::control::{Order, Turn};
+use crate::epoch::coordinator::Coordinator;
+use crate::epoch::cuts::Imbalance;
+use crate::epoch::publisher::{Progress, Publisher, Shown};
 use crate::error::JobError;
 use crate::job_options::JobOptions;
-use crate::monitor::observer::{Observer, Patience, Seen, holding_back};
-use crate::monitor::others::Raised;
-use crate::partition::PartitionView;
+use crate::monitor::observer::{Observer, Patience};
 use crate::report::Report;
 use crate::source::{PartitionStart, Plan, TopicIdentity};
 use crate::stop::Stop;
 use crate::summary::Summary;
 use crate::table::Table;
 use crate::telemetry::Telemetry;
-use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, Snapshot, View};
+use crate::view::View;
 
 /// Epochs that may be incomplete at once.
 const EPOCHS_IN_FLIGHT_MAX: u64 = 2;
@@ -46,8 +45,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(4);
 /// How long after a stop began it is still waited for the last manifest, which spares the next start
 /// other processes' places.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
-/// Over how many epochs the rate of records is averaged.
-const RATE_EPOCHS: usize = 3;
 /// How long after a pulse a view is published: what workers that are not busy take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(10);
 
@@ -76,38 +73,44 @@ impl LeaderOptions {
     }
 }
 
+/// What the leader leads by.
+pub(crate) struct LeaderParts<P, O> {
+    pub(crate) inputs: Inputs,
+    /// Where cuts become checkpoints, if they do.
+    pub(crate) checkpointer: Option<Checkpointer<P, O>>,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) board: Board,
+    /// What the outputs have been handed.
+    pub(crate) written: ProbeHandle<Time>,
+    pub(crate) view: View,
+    pub(crate) clock: Clock,
+    pub(crate) stop: Stop,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) report: Report,
+}
+
 pub(crate) struct Leader<P, O> {
     options: LeaderOptions,
     /// `None` once there is nothing more to say: the dataflow may end.
     inputs: Option<Inputs>,
-    /// Where cuts become checkpoints, if they do; `None` too when the last one has.
+    /// `None` where cuts do not become checkpoints; also when the last one has.
     checkpointer: Option<Checkpointer<P, O>>,
     committed_before: Option<EventTime>,
     topic: TopicIdentity,
-    /// Partitions that no worker has been told to read.
-    unassigned: Vec<PartitionStart>,
-    /// What an earlier run kept of partitions.
-    kept: BTreeMap<Partition, PartitionCut>,
+    assigner: Assigner,
     closed_before: EventTime,
-    /// Records that were read of the partitions of this process before this run.
-    read_before: u64,
-    /// Likewise, of all partitions.
+    /// Records that were read of all partitions before this run.
     read_before_run: u64,
     at_start: bool,
     /// Whether the run ends where the partitions ended at the start.
     bounded: bool,
-    discovered: Option<Receiver<Vec<PartitionStart>>>,
-    /// How many partitions each worker reads.
-    partitions_of: Vec<usize>,
     coordinator: Coordinator,
     board: Board,
     /// What the outputs have been handed.
     written: ProbeHandle<Time>,
-    view: View,
+    publisher: Publisher,
     clock: Clock,
     stop: Stop,
-    telemetry: Telemetry,
-    observer: Observer,
     epoch: u64,
     next_turn_at: Duration,
     /// Before that, no turn is made for a lift alone.
@@ -121,13 +124,6 @@ pub(crate) struct Leader<P, O> {
     /// Whether everything is visible of a run that was finished before.
     shown_again: bool,
     report: Report,
-    /// Whether it was said that some workers read nothing.
-    said_empty_workers: bool,
-    /// Records read, and when: at the last complete epochs.
-    rates: VecDeque<(Duration, u64)>,
-    seen_complete: Option<u64>,
-    /// What the other processes were told last, and the number of the snapshot that it was in.
-    told: (u64, Vec<JobCondition>),
 }
 
 /// How far an orderly stop has come.
@@ -144,56 +140,49 @@ enum Stopping {
 }
 
 impl<P, O> Leader<P, O> {
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that it leads by")]
+    /// Reads what is planned and what is `discovered` besides, and goes on from what is `kept`.
     pub(crate) fn new(
         options: LeaderOptions,
-        inputs: Inputs,
-        checkpointer: Option<Checkpointer<P, O>>,
+        parts: LeaderParts<P, O>,
         plan: Plan,
-        kept: Option<&CutRecord>,
         discovered: Option<Receiver<Vec<PartitionStart>>>,
-        coordinator: Coordinator,
-        board: Board,
-        written: ProbeHandle<Time>,
-        view: View,
-        clock: Clock,
-        stop: Stop,
-        telemetry: Telemetry,
-        report: Report,
+        kept: Option<&CutRecord>,
     ) -> Leader<P, O> {
+        let LeaderParts { inputs, checkpointer, coordinator, board, written, .. } = parts;
+        let LeaderParts { view, clock, stop, telemetry, report, .. } = parts;
         let now = clock.elapsed();
         let patience = Patience {
             idle_after: options.job.idle_after,
             epoch_every: options.job.epoch_every,
             checkpoint_every: checkpointer.as_ref().map_or(Duration::ZERO, Checkpointer::every),
         };
-        let workers = options.workers;
-        let partitions = kept.map(|kept| kept.partitions.clone()).unwrap_or_default();
+        let observer = Observer::new(patience, report.clone());
+        let shown = Shown {
+            topic: options.topic.clone(),
+            table: Arc::clone(&options.table),
+            local_workers: options.local_workers,
+        };
+        let bounded = plan.partitions.iter().all(|start| start.end.is_some());
+        let workers = (options.workers, options.local_workers);
+        let assigner = Assigner::new(workers, plan.partitions, discovered, kept, report.clone());
         Leader {
             options,
             inputs: Some(inputs),
             committed_before: checkpointer.as_ref().map(Checkpointer::committed_before),
             checkpointer,
-            kept: partitions.into_iter().map(|cut| (cut.partition, cut)).collect(),
             closed_before: kept.map_or(EventTime::MIN, |kept| kept.closed_before),
-            read_before: 0,
             read_before_run: kept.map_or(0, |kept| kept.ledger().read),
             at_start: true,
-            bounded: plan.partitions.iter().all(|start| start.end.is_some()),
+            bounded,
             topic: plan.topic,
-            unassigned: plan.partitions,
-            discovered,
-            partitions_of: vec![0; workers],
+            assigner,
             coordinator,
             board,
             written,
-            view,
+            publisher: Publisher::new(shown, view, clock.clone(), telemetry, observer),
             clock,
             stop,
-            telemetry,
-            observer: Observer::new(patience, report.clone()),
             report,
-            said_empty_workers: false,
             epoch: kept.map_or(0, |kept| kept.epoch),
             next_turn_at: now,
             lift_at: now,
@@ -202,20 +191,20 @@ impl<P, O> Leader<P, O> {
             publish_at: None,
             stopping: Stopping::No,
             shown_again: false,
-            rates: VecDeque::new(),
-            seen_complete: None,
-            told: (0, Vec::new()),
         }
     }
 
     /// Does what is due, and says how long the worker may sleep if nothing else wakes it.
     pub(crate) fn lead(&mut self) -> Result<Duration, JobError> {
         let now = self.clock.elapsed();
-        self.view.telemetry().note_leader(now);
+        self.publisher.note_leader(now);
         if self.coordinator.has_ended() {
             self.inputs = None;
         }
-        self.exchange_conditions();
+        if self.options.processes() > 1 {
+            let others = self.inputs.as_mut().map(|inputs| &mut inputs.conditions);
+            self.publisher.exchange_conditions(&self.coordinator, others);
+        }
         if let Some(checkpointer) = &mut self.checkpointer
             && checkpointer.keep(&self.coordinator, self.clock.wall(), now)
         {
@@ -247,7 +236,7 @@ impl<P, O> Leader<P, O> {
             self.turn(Order::Read, now);
             self.next_turn_at = now.saturating_add(self.options.job.epoch_every);
         }
-        self.measure(now);
+        self.publisher.measure(&self.coordinator, now);
         for notice in self.coordinator.take_notices() {
             self.report.say(&notice.to_string());
         }
@@ -271,25 +260,6 @@ impl<P, O> Leader<P, O> {
         let due = [Some(self.next_pulse_at), self.publish_at, turns.then_some(self.next_turn_at)];
         let next = due.into_iter().flatten().min().unwrap_or(self.next_pulse_at);
         Ok(next.saturating_sub(now))
-    }
-
-    /// Hears what holds in the other processes, and tells them what holds of the job.
-    fn exchange_conditions(&mut self) {
-        if self.options.processes() == 1 {
-            return;
-        }
-        for Raised { process, conditions } in self.coordinator.take_raised() {
-            self.view.telemetry().hear(process, conditions);
-        }
-        let Some(inputs) = &mut self.inputs else { return };
-        let shown = self.view.latest();
-        let (number, told) = &mut self.told;
-        if std::mem::replace(number, shown.number) != shown.number
-            && told.as_slice() != shown.conditions.all()
-        {
-            *told = shown.conditions.all().to_vec();
-            inputs.conditions.send(told.clone());
-        }
     }
 
     /// Leads a run that was finished before: it ends when all processes have shown what was left
@@ -320,6 +290,16 @@ impl<P, O> Leader<P, O> {
             finished,
             continues: !finished && self.committed_before.is_some(),
         }
+    }
+
+    fn publish(&mut self, phase: Phase) {
+        let progress = Progress {
+            phase,
+            checkpoints: self.checkpointer.as_ref().map(Checkpointer::completed),
+            committed_before: self.committed_before,
+            read_before: self.assigner.read_before(),
+        };
+        self.publisher.publish(&self.coordinator, &self.board, progress);
     }
 
     fn phase(&self) -> Phase {
@@ -353,7 +333,10 @@ impl<P, O> Leader<P, O> {
 
     fn turn(&mut self, order: Order, now: Duration) {
         let floor = self.coordinator.floor(self.epoch);
-        let assign = if order == Order::Read { self.assign() } else { Vec::new() };
+        let assign = match order {
+            Order::Read => self.assigner.assign(self.at_start),
+            Order::Rest | Order::Leave => Vec::new(),
+        };
         let topic = (!assign.is_empty()).then(|| self.topic.clone());
         let (bounded, closed_before) = (self.bounded, self.closed_before);
         let Some(inputs) = &mut self.inputs else { return };
@@ -388,56 +371,6 @@ impl<P, O> Leader<P, O> {
         {
             self.note_lift(floor, now);
         }
-    }
-
-    /// Which worker reads a new partition. At the start that is the partition's number modulo the
-    /// number of workers. Later it is the one that reads the fewest, but at least one: a worker
-    /// without any has let go of event time, and capabilities never go back.
-    fn assign(&mut self) -> Vec<Assignment> {
-        if let Some(discovered) = &self.discovered {
-            self.unassigned.extend(discovered.try_iter().flatten());
-        }
-        let (at_start, workers) = (self.at_start, self.options.workers);
-        let (partitions_of, kept) = (&mut self.partitions_of, &mut self.kept);
-        let mut assign = Vec::new();
-        let mut read_before = 0;
-        self.unassigned.retain(|start| {
-            let worker = if at_start {
-                Some(start.partition.0 as usize % workers)
-            } else {
-                let able = (0..workers).filter(|worker| 0 < partitions_of[*worker]);
-                able.min_by_key(|worker| partitions_of[*worker])
-            };
-            if let Some(worker) = worker {
-                partitions_of[worker] += 1;
-                let kept = kept.remove(&start.partition);
-                if worker < self.options.local_workers {
-                    read_before += kept.as_ref().map_or(0, |kept| kept.ledger.read);
-                }
-                assign.push(Assignment { worker, start: *start, kept });
-            }
-            worker.is_none()
-        });
-        self.read_before += read_before;
-        if !self.at_start && !assign.is_empty() {
-            self.say_empty_workers(&assign);
-        }
-        assign
-    }
-
-    /// Says once that partitions that were found go to fewer workers than there are.
-    fn say_empty_workers(&mut self, found: &[Assignment]) {
-        let empty = self.partitions_of.iter().filter(|partitions| **partitions == 0).count();
-        if empty == 0 || std::mem::replace(&mut self.said_empty_workers, true) {
-            return;
-        }
-        let found: Vec<String> = found.iter().map(|a| a.start.partition.0.to_string()).collect();
-        self.report.say(&format!(
-            "partition {} was found and is read; {empty} of {} workers read none, and cannot take one \
-             while the job runs: restart to spread the partitions",
-            found.join(", "),
-            self.partitions_of.len(),
-        ));
     }
 
     fn pulse(&mut self) {
@@ -485,85 +418,5 @@ impl<P, O> Leader<P, O> {
             _ => {}
         }
         Ok(())
-    }
-
-    fn measure(&mut self, now: Duration) {
-        let complete = self.coordinator.complete_epoch();
-        if complete != self.seen_complete {
-            self.seen_complete = complete;
-            self.rates.push_back((now, self.coordinator.ledger().read));
-            while RATE_EPOCHS + 1 < self.rates.len() {
-                self.rates.pop_front();
-            }
-        }
-    }
-
-    fn records_per_second(&self) -> f64 {
-        let (Some((from, before)), Some((to, after))) = (self.rates.front(), self.rates.back())
-        else {
-            return 0.0;
-        };
-        let seconds = to.saturating_sub(*from).as_secs_f64();
-        if seconds == 0.0 { 0.0 } else { (after - before) as f64 / seconds }
-    }
-
-    fn publish(&mut self, phase: Phase) {
-        let partitions = self.coordinator.partitions();
-        let watermarks = self.coordinator.watermarks();
-        let passed = Some(self.board.final_before())
-            .filter(|passed| EventTime::MIN < *passed && *passed < EventTime::MAX);
-        let watermark = watermarks.minimum().max(passed);
-        let open = self.board.open_windows();
-        // An idle partition is waited for until the next epoch at most.
-        let holder = holding_back(&partitions).map(|view| view.partition);
-        let open_windows = open.iter().take(OPEN_WINDOWS_MAX).map(|open| OpenWindow {
-            window: open.window,
-            keys: open.keys,
-            waits_for: holder.filter(|holder| {
-                watermarks.get(*holder).is_some_and(|w| w.value() < open.window.end)
-            }),
-        });
-        let local_read: u64 = partitions
-            .iter()
-            .filter(|partition| partition.worker < self.options.local_workers)
-            .map(|partition| partition.ledger.read)
-            .sum();
-        let records_per_second = self.records_per_second();
-        let conditions = Conditions::of(self.observer.observe(&Seen {
-            now: self.clock.elapsed(),
-            wall: self.clock.wall(),
-            phase,
-            partitions: &partitions,
-            lag: partitions.iter().map(PartitionView::lag).sum(),
-            records_per_second,
-            complete_epoch: self.coordinator.complete_epoch(),
-            open_windows: open.len() as u64,
-            cannot_read: self.view.telemetry().cannot_read(),
-            newest_key: holder.and_then(|holder| self.coordinator.newest_key(holder)),
-            checkpoints: self.checkpointer.as_ref().map(Checkpointer::completed),
-        }));
-        let snapshot = Snapshot {
-            // The view counts.
-            number: 0,
-            at: self.clock.wall(),
-            phase,
-            conditions,
-            topic: self.options.topic.clone(),
-            table: Arc::clone(&self.options.table),
-            window: self.board.display(),
-            watermark,
-            ledger: self.coordinator.ledger(),
-            epoch: self.coordinator.complete_epoch().unwrap_or(0),
-            in_flight: (self.telemetry.records_read() + self.read_before)
-                .saturating_sub(local_read),
-            final_rows: self.board.final_rows(),
-            committed_before: self.committed_before,
-            records_per_second,
-            open_windows: open_windows.collect(),
-            open_windows_count: open.len() as u64,
-            open_rows: open.iter().map(|open| open.keys).sum(),
-            partitions,
-        };
-        self.view.publish(snapshot);
     }
 }

@@ -36,7 +36,7 @@ use crate::epoch::broadcast::BroadcastInput;
 use crate::epoch::checkpointer::Checkpointer;
 use crate::epoch::control::Leave;
 use crate::epoch::coordinator::Coordinator;
-use crate::epoch::leader::{Inputs, Leader, LeaderOptions};
+use crate::epoch::leader::{Inputs, Leader, LeaderOptions, LeaderParts};
 use crate::failure::Failure;
 use crate::finals::share;
 use crate::ingest::{IngestOptions, ingest};
@@ -388,19 +388,21 @@ where
                     local_workers: self.place.threads,
                     finished,
                 },
-                inputs,
-                checkpointer,
+                LeaderParts {
+                    inputs,
+                    checkpointer,
+                    coordinator,
+                    board,
+                    written,
+                    view: self.view.clone(),
+                    clock: self.clock.clone(),
+                    stop: self.stop.clone(),
+                    telemetry: self.telemetry.clone(),
+                    report: self.job.report.clone(),
+                },
                 lead.plan,
-                continued,
                 lead.discovered,
-                coordinator,
-                board,
-                written,
-                self.view.clone(),
-                self.clock.clone(),
-                self.stop.clone(),
-                self.telemetry.clone(),
-                self.job.report.clone(),
+                continued,
             )
         });
         JobWorker { leader, leaves, mailbox, failure: self.failure.clone() }

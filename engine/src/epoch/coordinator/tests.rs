@@ -3,40 +3,6 @@ use strandline_operators::record::Offset;
 use super::*;
 use crate::source::PartitionStart;
 
-fn partition(number: u32, ledger: Ledger) -> PartitionCut {
-    let partition = Partition(number);
-    let start = PartitionStart { partition, next_offset: Offset(0), end: None };
-    PartitionCut { ledger, ..PartitionCut::begin(start, EventTime::MIN) }
-}
-
-/// What one process has sealed.
-fn sealed(epoch: u64) -> Sealed {
-    let part = ProcessCut { workers: 1, ..ProcessCut::default() };
-    Sealed { epoch, part: Some(part) }
-}
-
-#[test]
-fn a_cut_whose_ledger_does_not_balance_is_never_committed_nor_is_one_after_it() {
-    let coordinator = Coordinator::new(Duration::ZERO, 1, None);
-    let complete = |epoch, partitions| {
-        let mut state = coordinator.0.borrow_mut();
-        state.complete_cut(epoch, false, partitions, vec![sealed(epoch)]);
-    };
-    let whole = Ledger { read: 3, windowed: 2, late: 1, ..Ledger::default() };
-    let broken = Ledger { windowed: 1, ..whole };
-    complete(4, vec![partition(0, whole), partition(1, whole)]);
-    assert_eq!(coordinator.imbalance(), None);
-    assert_eq!(coordinator.next_durable_cut().unwrap().epoch, 4);
-    // In total it would balance.
-    let too_many = Ledger { windowed: 3, ..whole };
-    complete(5, vec![partition(0, whole), partition(1, broken), partition(2, too_many)]);
-    let expected = Imbalance { epoch: 5, partition: Partition(1), ledger: broken };
-    assert_eq!(coordinator.imbalance(), Some(expected));
-    complete(6, vec![partition(0, whole)]);
-    assert_eq!(coordinator.next_durable_cut(), None);
-    assert_eq!(coordinator.imbalance(), Some(expected), "the first one is the cause");
-}
-
 fn seconds(seconds: i64) -> EventTime {
     EventTime::from_millis(1000 * seconds)
 }
