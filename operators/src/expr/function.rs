@@ -3,6 +3,7 @@
 mod number;
 mod other;
 mod pattern;
+mod replacement;
 mod round;
 mod text;
 mod time;

@@ -9,6 +9,7 @@ use arrow_string::like;
 use regex::Regex;
 
 use super::Compute::{Pattern, Plain};
+use super::replacement::replace_all;
 use super::{Call, Computed, Entry};
 use crate::expr::column::Column;
 use crate::expr::failed::Reason;
@@ -86,7 +87,7 @@ fn regexp_replace(call: &mut Call<'_>, constant: Option<&Constant>) -> Computed 
     Ok(texts(call.rows, call.failed, |row| -> Row<Cow<'_, str>> {
         let (text, pattern) = (some!(text.get(row)), some!(pattern.get(row)));
         let replacement = some!(replacement.get(row));
-        Ok(Some(patterns.get(pattern)?.replace_all(text, replacement)))
+        Ok(Some(replace_all(patterns.get(pattern)?, text, replacement)?))
     }))
 }
 

@@ -14,6 +14,7 @@ use arrow_schema::DataType;
 use super::Compute::Plain;
 use super::{Call, Computed, Entry};
 use crate::expr::column::Column;
+use crate::expr::room::{COLUMN_BYTES_MAX, NO_ROOM};
 use crate::expr::rows::{Row, primitives, some, texts};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
@@ -94,7 +95,19 @@ fn replace(call: &mut Call<'_>) -> Computed {
     let [text, from, to] = [0, 1, 2].map(|i: usize| call.arguments[i].texts());
     Ok(texts(call.rows, call.failed, |row| -> Row<Cow<'_, str>> {
         let (text, from, to) = (some!(text.get(row)), some!(from.get(row)), some!(to.get(row)));
-        Ok(Some(if from.is_empty() { text.into() } else { text.replace(from, to).into() }))
+        if from.is_empty() {
+            return Ok(Some(text.into()));
+        }
+        // Before it is made: of a long text for each letter of another. Counting costs a pass.
+        let most = (text.len() / from.len()).saturating_mul(to.len());
+        if text.len().saturating_add(most) > COLUMN_BYTES_MAX {
+            let found = text.matches(from).count();
+            let kept = text.len() - found * from.len();
+            if kept.saturating_add(found.saturating_mul(to.len())) > COLUMN_BYTES_MAX {
+                return Err(NO_ROOM);
+            }
+        }
+        Ok(Some(text.replace(from, to).into()))
     }))
 }
 

@@ -60,9 +60,9 @@ fn lists_whose_items_have_no_room_fail_alone() {
     assert_eq!(without_room(&bytes, vec![("l", lists())]), [4]);
     let joined = call("array_join", [col("l"), lit("-")]);
     assert_eq!(without_room(&joined, vec![("l", lists())]), [4]);
-    // A text that no column has room for is not made: this one would be of terabytes.
+    // A text that no column has room for is not made: this one would be of hundreds of gigabytes.
     let separated = call("array_join", [col("l"), lit(long("-").as_str())]);
-    const MANY: usize = 1_000_000;
+    const MANY: usize = 10_000;
     let many: ArrayRef = Arc::new(ListArray::new(
         Arc::new(Field::new_list_field(DataType::Utf8, true)),
         OffsetBuffer::from_lengths([MANY, 1, 0, 0, 0]),
@@ -70,6 +70,21 @@ fn lists_whose_items_have_no_room_fail_alone() {
         None,
     ));
     assert_eq!(without_room(&separated, vec![("l", many)]), [0]);
+}
+
+/// Each would be of hundreds of gigabytes.
+#[test]
+fn a_text_that_no_column_has_room_for_is_not_made_by_replacing() {
+    let (letters, long_text) = ("a".repeat(10_000), lit(long("b").as_str()));
+    let many = || lit(letters.as_str());
+    let all: Vec<usize> = (0..ROWS).collect();
+    let replaced = call("replace", [many(), lit("a"), long_text.clone()]);
+    assert_eq!(without_room(&replaced, vec![]), all);
+    let replaced = call("regexp_replace", [many(), lit("."), long_text.clone()]);
+    assert_eq!(without_room(&replaced, vec![]), all);
+    let whole = lit("$0".repeat(10_000).as_str());
+    let replaced = call("regexp_replace", [long_text, lit("(?s).*"), whole]);
+    assert_eq!(without_room(&replaced, vec![]), all);
 }
 
 #[test]
