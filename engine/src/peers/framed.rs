@@ -36,34 +36,72 @@ pub(super) fn hear<T: DeserializeOwned>(
 ) -> io::Result<T> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(MEET_POLL))?;
-    let mut read = |bytes: &mut [u8]| {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match stream.read(&mut bytes[filled..]) {
+    let mut received = Received::new(marker);
+    loop {
+        if let Some(said) = received.take_from(stream)? {
+            stream.set_read_timeout(None)?;
+            return Ok(said);
+        }
+        if gives_up() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// What has come so far of something that is said.
+#[derive(Debug)]
+pub(super) struct Received {
+    marker: Marker,
+    bytes: Vec<u8>,
+}
+
+/// The bytes of a marker and a length.
+const HEAD: usize = size_of::<Marker>() + 4;
+
+impl Received {
+    /// Nothing yet of something with this marker.
+    pub(super) fn new(marker: Marker) -> Received {
+        Received { marker, bytes: Vec::new() }
+    }
+
+    /// Takes more of it, as far as `stream` has it without waiting longer than it is set to wait. Once
+    /// all is there, gives it; nothing behind it is taken.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke; what came is something else.
+    pub(super) fn take_from<T: DeserializeOwned>(
+        &mut self,
+        stream: &mut impl Read,
+    ) -> io::Result<Option<T>> {
+        let mut part = [0; 4 << 10];
+        loop {
+            let wanted = self.wanted()? - self.bytes.len();
+            if wanted == 0 {
+                return Ok(Some(serde_json::from_slice(&self.bytes[HEAD..])?));
+            }
+            match stream.read(&mut part[..wanted.min(4 << 10)]) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(more) => filled += more,
-                Err(error) if is_timeout(&error) => {
-                    if gives_up() {
-                        return Err(error);
-                    }
-                }
+                Ok(more) => self.bytes.extend_from_slice(&part[..more]),
+                Err(error) if is_timeout(&error) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
-    };
-    let (mut found, mut length) = (Marker::default(), [0; 4]);
-    read(&mut found)?;
-    read(&mut length)?;
-    let length = u32::from_le_bytes(length) as usize;
-    if found != marker || length > SAID_BYTES_MAX {
-        return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut said = vec![0; length];
-    read(&mut said)?;
-    stream.set_read_timeout(None)?;
-    Ok(serde_json::from_slice(&said)?)
+
+    /// How many bytes it has, as far as that is known.
+    fn wanted(&self) -> io::Result<usize> {
+        let Some((found, rest)) = self.bytes.split_first_chunk::<{ size_of::<Marker>() }>() else {
+            return Ok(HEAD);
+        };
+        let Some(length) = rest.first_chunk() else { return Ok(HEAD) };
+        let length = u32::from_le_bytes(*length) as usize;
+        if *found != self.marker || length > SAID_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(HEAD + length)
+    }
 }
 
 fn is_timeout(error: &io::Error) -> bool {

@@ -8,14 +8,14 @@
 //! Timely would connect them too. It would ask for no terms, take any connection for a process of
 //! the job, speak on the standard output stream, and not hear of a stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::framed::{self, MEET_POLL, Marker};
+use super::framed::{self, MEET_POLL, Marker, Received};
 use crate::checkpoint::manifest::OutputIdentity;
 use crate::clock::Clock;
 use crate::condition::ConditionKind;
@@ -36,6 +36,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// How long the others may be away before a word is said.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many that have connected and not said who they are are heard at the same time. The oldest makes
+/// room for one more.
+const CALLERS_MAX: usize = 64;
 
 /// What has to be the same in all processes of a job, by name.
 pub(crate) type Terms = BTreeMap<String, String>;
@@ -128,22 +132,34 @@ impl Meeting<'_> {
         let (clock, mut said) = (Clock::system(), String::new());
         let mut unresolved: Vec<Option<String>> = vec![None; processes];
         let mut met: Vec<Option<(TcpStream, Hello)>> = (0..processes).map(|_| None).collect();
+        let mut called: Vec<Option<Caller>> = (0..processes).map(|_| None).collect();
+        let mut callers = VecDeque::new();
         loop {
             for (process, met) in met.iter_mut().enumerate().take(self.process) {
                 if met.is_some() {
                     continue;
                 }
+                if called[process].is_none() {
+                    let reached = self.resolve(process).map_err(|error| error.to_string());
+                    unresolved[process] = reached.as_ref().err().cloned();
+                    called[process] = reached.ok().and_then(|at| Caller::call(&at, &hello).ok());
+                }
                 // One that is not there yet is tried again, and so is one that is somebody else.
-                let reached = self.resolve(process).map_err(|error| error.to_string());
-                unresolved[process] = reached.as_ref().err().cloned();
-                let Ok(at) = reached else { continue };
-                let Ok((stream, other)) = self.connect(process, &at, &hello) else { continue };
-                self.same_number_of_processes(&other)?;
-                *met = Some((stream, other));
+                match called[process].take().map(|callee| callee.hear(ANSWER_WITHIN)) {
+                    Some(Heard::Hello(stream, other)) if other.process == process => {
+                        self.same_number_of_processes(&other)?;
+                        if stream.set_nonblocking(false).is_err() {
+                            continue;
+                        }
+                        *met = Some((stream, other));
+                    }
+                    Some(Heard::NotYet(callee)) => called[process] = Some(callee),
+                    Some(Heard::Hello(..) | Heard::Stranger) | None => {}
+                }
             }
-            while let Some(stream) = self.accept(listener.as_ref())? {
+            for (stream, other) in self.receive(listener.as_ref(), &mut callers)? {
                 // Whoever is not one of the others is left alone.
-                let Ok((stream, other)) = self.welcome(stream, &hello) else { continue };
+                let Ok(stream) = welcome(stream, &hello) else { continue };
                 self.same_number_of_processes(&other)?;
                 if (self.process + 1..processes).contains(&other.process) {
                     // One that comes again has been started again.
@@ -183,6 +199,37 @@ impl Meeting<'_> {
         Ok(Met { sockets, places, runs })
     }
 
+    /// Hears all who have connected, without waiting for any. Gives those that have said who they are.
+    fn receive(
+        &self,
+        listener: Option<&TcpListener>,
+        callers: &mut VecDeque<Caller>,
+    ) -> Result<Vec<(TcpStream, Hello)>, JobError> {
+        let mut heard = Vec::new();
+        let mut hear = |caller: Caller| match caller.hear(HELLO_WITHIN) {
+            Heard::Hello(stream, other) => {
+                heard.push((stream, other));
+                None
+            }
+            Heard::NotYet(caller) => Some(caller),
+            Heard::Stranger => None,
+        };
+        *callers = std::mem::take(callers).into_iter().filter_map(&mut hear).collect();
+        // Not as long as there are more: who comes without end would be all that is heard.
+        for _ in 0..CALLERS_MAX {
+            let Some(stream) = self.accept(listener)? else { break };
+            let Ok(caller) = Caller::new(stream) else { continue };
+            // A process says at once who it is: it is heard before it could have to make room.
+            if let Some(caller) = hear(caller) {
+                callers.push_back(caller);
+            }
+            if callers.len() > CALLERS_MAX {
+                callers.pop_front();
+            }
+        }
+        Ok(heard)
+    }
+
     fn accept(&self, listener: Option<&TcpListener>) -> Result<Option<TcpStream>, JobError> {
         let Some(listener) = listener else { return Ok(None) };
         match listener.accept() {
@@ -208,44 +255,6 @@ impl Meeting<'_> {
         }
     }
 
-    /// Goes to a process with a lower number.
-    fn connect(
-        &self,
-        process: usize,
-        at: &[SocketAddr],
-        hello: &[u8],
-    ) -> io::Result<(TcpStream, Hello)> {
-        let mut reached = Err(io::ErrorKind::NotFound.into());
-        for address in at {
-            reached = TcpStream::connect_timeout(address, CONNECT_WITHIN);
-            if reached.is_ok() {
-                break;
-            }
-        }
-        let mut stream = reached?;
-        stream.write_all(hello)?;
-        let other = self.hear(&mut stream, ANSWER_WITHIN)?;
-        match other.process == process {
-            true => Ok((stream, other)),
-            false => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-
-    /// Receives a process with a greater number.
-    fn welcome(&self, mut stream: TcpStream, hello: &[u8]) -> io::Result<(TcpStream, Hello)> {
-        stream.set_nonblocking(false)?;
-        let other = self.hear(&mut stream, HELLO_WITHIN)?;
-        stream.write_all(hello)?;
-        Ok((stream, other))
-    }
-
-    /// What the other one says, within `limit`, if it is a process of a job.
-    fn hear(&self, stream: &mut TcpStream, limit: Duration) -> io::Result<Hello> {
-        let clock = Clock::system();
-        let gives_up = || self.stop.is_requested() || limit <= clock.elapsed();
-        framed::hear(stream, GREETING, gives_up)
-    }
-
     /// Where they do not even agree on that, some would wait for ever for one that does not come.
     fn same_number_of_processes(&self, other: &Hello) -> Result<(), JobError> {
         let only = |terms: &Terms| terms.get(PROCESSES).cloned();
@@ -267,6 +276,75 @@ impl Meeting<'_> {
         };
         processes.iter().map(name).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// One at the other end of a connection that has not said who it is.
+struct Caller {
+    stream: TcpStream,
+    received: Received,
+    since: Clock,
+}
+
+/// What came of a caller.
+enum Heard {
+    Hello(TcpStream, Hello),
+    NotYet(Caller),
+    /// It broke off, is silent for too long, or is no process of a job.
+    Stranger,
+}
+
+impl Caller {
+    fn new(stream: TcpStream) -> io::Result<Caller> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        Ok(Caller { stream, received: Received::new(GREETING), since: Clock::system() })
+    }
+
+    /// Goes to a process with a lower number, and says who this one is.
+    fn call(at: &[SocketAddr], hello: &[u8]) -> io::Result<Caller> {
+        let mut reached = Err(io::ErrorKind::NotFound.into());
+        for address in at {
+            reached = TcpStream::connect_timeout(address, CONNECT_WITHIN);
+            if reached.is_ok() {
+                break;
+            }
+        }
+        let mut stream = reached?;
+        write(&mut stream, hello)?;
+        Caller::new(stream)
+    }
+
+    /// Takes what it has said, which may take `limit` altogether.
+    fn hear(mut self, limit: Duration) -> Heard {
+        match self.received.take_from(&mut self.stream) {
+            Ok(Some(hello)) => Heard::Hello(self.stream, hello),
+            Ok(None) if self.since.elapsed() < limit => Heard::NotYet(self),
+            Ok(None) | Err(_) => Heard::Stranger,
+        }
+    }
+}
+
+/// Answers a process with a greater number that has said who it is.
+///
+/// # Errors
+///
+/// It is gone: no process leaves before it has an answer, unless it has given this connection up.
+fn welcome(mut stream: TcpStream, hello: &[u8]) -> io::Result<TcpStream> {
+    match stream.peek(&mut [0]) {
+        Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    write(&mut stream, hello)?;
+    Ok(stream)
+}
+
+/// Whoever takes nothing is not waited for.
+fn write(stream: &mut TcpStream, hello: &[u8]) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(CONNECT_WITHIN))?;
+    stream.write_all(hello)?;
+    stream.set_write_timeout(None)
 }
 
 /// Whether all have the same terms as the first.
@@ -449,5 +527,72 @@ mod tests {
             assert!(said.lock().unwrap()[0].starts_with(&format!("waiting for {expected}")));
             assert!(raised[0].detail.starts_with(expected), "{raised:?}");
         });
+    }
+
+    #[test]
+    fn strangers_that_say_nothing_delay_no_start() {
+        let addresses = addresses(2);
+        let said = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let heard = std::sync::Arc::clone(&said);
+        let report = Report::new(move |line| heard.lock().unwrap().push(line.to_owned()));
+        let (stop, telemetry, silent) = (Stop::default(), Telemetry::default(), Report::silent());
+        std::thread::scope(|scope| {
+            let meeting = |process, report| Meeting {
+                process,
+                addresses: &addresses,
+                terms: terms("5s"),
+                place: None,
+                runs: Vec::new(),
+                stop: &stop,
+                report,
+                telemetry: &telemetry,
+            };
+            let leads = meeting(0, &report);
+            let leader = scope.spawn(move || leads.hold().map(|met| met.sockets));
+            let connect = || loop {
+                match TcpStream::connect(&addresses[0]) {
+                    Ok(stream) => break stream,
+                    Err(_) => std::thread::park_timeout(MEET_POLL),
+                }
+            };
+            // More come than are heard at the same time, for longer than it takes to say who is missing.
+            let clock = Clock::system();
+            let mut strangers = Vec::new();
+            while said.lock().unwrap().is_empty() {
+                strangers.push(connect());
+                std::thread::park_timeout(Duration::from_millis(5));
+                assert!(clock.elapsed() < Duration::from_secs(20), "nothing is said");
+            }
+            let (clock, follows) = (Clock::system(), meeting(1, &silent));
+            let follower = scope.spawn(move || follows.hold().map(|met| met.sockets));
+            let mut sockets = leader.join().unwrap().unwrap();
+            let mut others = follower.join().unwrap().unwrap();
+            // One after another, they would have taken two seconds each.
+            assert!(clock.elapsed() < HELLO_WITHIN * 5, "{:?}", clock.elapsed());
+            assert!(strangers.len() > CALLERS_MAX, "{}", strangers.len());
+            others[0].as_mut().unwrap().write_all(b"here").unwrap();
+            let mut here = [0; 4];
+            sockets[1].as_mut().unwrap().read_exact(&mut here).unwrap();
+            assert_eq!(&here, b"here");
+        });
+    }
+
+    #[test]
+    fn a_process_that_has_given_its_connection_up_is_not_met() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, again) = (listener.accept().unwrap().0, other.try_clone().unwrap());
+        let caller = Caller::new(stream).unwrap();
+        drop(other);
+        let stream = welcome(caller.stream, b"hello").unwrap();
+        stream.set_nonblocking(true).unwrap();
+        drop(again);
+        // The end of a connection arrives a moment later.
+        let clock = Clock::system();
+        while stream.peek(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+            assert!(clock.elapsed() < ANSWER_WITHIN);
+            std::thread::park_timeout(MEET_POLL);
+        }
+        welcome(stream, b"hello").unwrap_err();
     }
 }
