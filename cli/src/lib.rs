@@ -36,7 +36,6 @@ pub mod program;
 mod signals;
 mod status;
 pub mod supervise;
-mod text_file;
 
 pub use strandline_dashboard as dashboard;
 pub use strandline_engine as engine;

@@ -10,6 +10,7 @@
 //! | [`table`] | how a row becomes columns |
 //! | [`sink`] | durable outputs: Parquet, late and dead-letter files, `latest.json` |
 //! | [`store`] | every file operation |
+//! | [`text_file`] | small files and pipes that options name |
 //! | [`clock`] | every look at the time |
 //! | [`peers`] | the other processes of a job |
 //! | [`telemetry`] | what the parts of a job report of themselves |
@@ -45,4 +46,5 @@ pub mod store;
 mod summary;
 pub mod table;
 pub mod telemetry;
+pub mod text_file;
 pub mod view;

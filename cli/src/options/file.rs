@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::error::ErrorKind;
+use strandline_engine::text_file;
 
 use super::value_check::check_value;
-use crate::text_file;
 
 /// Makes what a TOML file says the defaults of `command`. Also gives the long names of the options that
 /// it names.
@@ -21,7 +21,7 @@ pub(super) fn with_file(
     };
     let text = match text_file::read(path) {
         Ok(text) => text,
-        Err(error) => return Err(wrong(&mut command, error)),
+        Err(error) => return Err(wrong(&mut command, error.to_string())),
     };
     let table: toml::Table = match text.parse() {
         Ok(table) => table,

@@ -1,8 +1,9 @@
 //! The properties of the Kafka client that the options give, from the files that they name too.
 
+use strandline_engine::text_file;
+
 use super::Options;
 use crate::kafka_options::{KafkaOptionFile, listed, properties};
-use crate::text_file;
 
 /// How the names begin of properties that concern the connection.
 const OF_CONNECTION: [&str; 6] =
@@ -19,7 +20,7 @@ impl Options {
         let mut all = Vec::new();
         for path in &self.kafka_config {
             let wrong = |what: &str| format!("--kafka-config {}: {what}", path.display());
-            let text = text_file::read(path).map_err(|what| wrong(&what))?;
+            let text = text_file::read(path).map_err(|what| wrong(&what.to_string()))?;
             all.extend(properties(&text).map_err(|what| wrong(&what))?);
         }
         for KafkaOptionFile { name, path } in &self.kafka_option_file {

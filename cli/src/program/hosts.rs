@@ -1,7 +1,8 @@
 //! Where the processes of a job are.
 
+use strandline_engine::text_file;
+
 use crate::options::Options;
-use crate::text_file;
 
 /// The first port of the processes of a job where no host file is given: timely's.
 const FIRST_PORT: usize = 2101;

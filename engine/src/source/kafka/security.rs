@@ -9,6 +9,7 @@ use rdkafka::config::ClientConfig;
 
 use crate::source::SourceError;
 use crate::source::kafka::options::{Given, TOKEN_FILE};
+use crate::text_file::{TEXT_FILE_BYTES_MAX, TextFileError};
 
 /// What stands in a line instead of a secret.
 const HIDDEN: &str = "***";
@@ -65,18 +66,33 @@ pub(super) fn check(options: &[(String, String)]) -> Result<(), SourceError> {
     for (name, path) in options {
         let is_file = name.starts_with("ssl.") && name.ends_with(".location") || name == TOKEN_FILE;
         // `probe` is the client's word for the usual places.
-        if is_file && path != "probe" && !Path::new(path).exists() {
-            if name == TOKEN_FILE {
-                // What stands there may be a token, which is not for a log.
-                return refuse(format!(
-                    "Kafka option `{name}`: there is no such file; it takes the path of a file with a \
-                     token in it, by --kafka-option (not the token, nor by --kafka-option-file)"
-                ));
-            }
-            return refuse(format!("Kafka option `{name}`: there is no file {path}"));
+        if is_file && path != "probe" {
+            check_file(name, Path::new(path))?;
         }
     }
     if sasl { check_login(given) } else { Ok(()) }
+}
+
+/// The client reads it, however long that takes and however much there is.
+fn check_file(name: &str, path: &Path) -> Result<(), SourceError> {
+    let refuse = |what: String| Err(SourceError::Config(format!("Kafka option `{name}`: {what}")));
+    match path.metadata() {
+        // What stands there may be a token, which is not for a log.
+        Err(_) if name == TOKEN_FILE => refuse(
+            "there is no such file; it takes the path of a file with a token in it, by --kafka-option \
+             (not the token, nor by --kafka-option-file)"
+                .to_owned(),
+        ),
+        Err(_) => refuse(format!("there is no file {}", path.display())),
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            refuse("what it names is a device or a pipe; name a file".to_owned())
+        }
+        // A program of OpenSSL's is no text.
+        Ok(found) if found.len() > TEXT_FILE_BYTES_MAX as u64 && name != "ssl.engine.location" => {
+            refuse(TextFileError::TooLong.to_string())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 fn check_login(given: Given<'_>) -> Result<(), SourceError> {
@@ -235,6 +251,7 @@ fn why_not_trusted(_: &ClientConfig) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Directory;
 
     fn given(options: &[(&str, &str)]) -> Vec<(String, String)> {
         options.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect()
@@ -245,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_certificates_is_not_longer_than_what_an_option_may_name() {
+        let there = tempfile::tempdir().unwrap();
+        let file = Directory::local(there.path());
+        let path = there.path().join("ca.pem").display().to_string();
+        let options = [("security.protocol", "SSL"), ("ssl.ca.location", &*path)];
+        file.replace("ca.pem", &vec![b'a'; TEXT_FILE_BYTES_MAX]).unwrap();
+        check(&given(&options)).unwrap();
+        file.replace("ca.pem", &vec![b'a'; TEXT_FILE_BYTES_MAX + 1]).unwrap();
+        assert!(refusal(&options).contains("`ssl.ca.location`: has more than 1 MiB"));
+    }
+
+    #[test]
     fn options_of_a_login_that_would_have_no_effect_are_refused() {
         for (options, hint) in [
             (&[("sasl.username", "u")][..], "security.protocol=SASL_SSL"),
@@ -252,6 +281,10 @@ mod tests {
             (&[("ssl.ca.location", "/")], "security.protocol=SSL"),
             (&[("security.protocol", "SASL_PLAINTEXT"), ("ssl.ca.location", "/")], "SASL_SSL"),
             (&[("security.protocol", "SASL_SSL")], "sasl.mechanism=PLAIN"),
+            (
+                &[("security.protocol", "SSL"), ("ssl.ca.location", "/dev/zero")],
+                "is a device or a pipe",
+            ),
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "GSSAPI")], "Kerberos"),
             (&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "MD5")], "SCRAM-SHA-512"),
             (

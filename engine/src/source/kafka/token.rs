@@ -10,7 +10,7 @@ use serde::Deserialize;
 use strandline_operators::time::EventTime;
 
 use crate::source::kafka::options::{Given, TOKEN_FILE};
-use crate::store::Directory;
+use crate::text_file::{self, TextFileError};
 
 /// How long a token counts that does not say so itself.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -45,12 +45,13 @@ impl TokenFile {
     /// A line that says why there is none; nothing of the token is in it.
     pub(super) fn read(&self, now: EventTime) -> Result<OAuthToken, String> {
         let path = &self.0;
-        let absent = || format!("{TOKEN_FILE}: {} is no file", path.display());
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(absent)?;
-        let directory = Directory::local(path.parent().unwrap_or(path));
-        let bytes = directory.read(name).map_err(|error| format!("{TOKEN_FILE}: {error}"))?;
-        let token = String::from_utf8(bytes).unwrap_or_default();
-        let token = token.trim();
+        let text = match text_file::read(path) {
+            // It is none, either.
+            Err(TextFileError::NotText) => Ok(String::new()),
+            read => read.map_err(|error| format!("{TOKEN_FILE}: {}: {error}", path.display())),
+        };
+        let text = text?;
+        let token = text.trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!("{TOKEN_FILE}: there is no token in {}", path.display()));
         }
@@ -99,6 +100,8 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Directory;
+    use crate::text_file::TEXT_FILE_BYTES_MAX;
 
     const NOW: EventTime = EventTime::from_millis(1_769_860_800_000);
 
@@ -149,5 +152,8 @@ mod tests {
         }
         let absent = TokenFile(PathBuf::from("/no/such/token"));
         assert!(absent.read(NOW).err().unwrap().contains("/no/such/token"));
+        // What comes to stand there later may have no end.
+        let long = read(&"a".repeat(TEXT_FILE_BYTES_MAX + 1)).unwrap_err();
+        assert!(long.contains("has more than 1 MiB"), "{long}");
     }
 }
