@@ -97,7 +97,7 @@ where
             telemetry: view.telemetry().clone(),
             ..kafka_settings(options, kafka_options, &world.bootstrap, report.clone())
         };
-        let source = KafkaSource::new(settings).map_err(|error| unusable(&error))?;
+        let source = KafkaSource::new(settings).map_err(|error| trouble(&error.into()))?;
         let planned = source.clone();
         let page = page::serve(options, &hosts, &view, self.page.clone());
         let page = page.map_err(|error| no_page(&error))?;

@@ -36,8 +36,19 @@ pub fn one_line(error: &clap::Error) -> String {
     let line = parts.collect::<Vec<_>>().join("; ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
     // The library's words for a number that is none say nothing of what to write.
-    NUMBERS.iter().fold(line.to_owned(), |line, (said, better)| line.replace(said, better))
+    let line =
+        NUMBERS.iter().fold(line.to_owned(), |line, (said, better)| line.replace(said, better));
+    RANGES_WITHOUT_END.iter().fold(line, |line, end| match line.split_once(" is not in ") {
+        Some((before, range)) => match range.strip_suffix(&format!("..={end}")) {
+            Some(least) => format!("{before} is too small; give {least} or a greater number"),
+            None => line,
+        },
+        None => line,
+    })
 }
+
+/// How ranges end that have no greatest number but the one that fits.
+const RANGES_WITHOUT_END: [&str; 2] = ["4294967295", "18446744073709551615"];
 
 /// What Rust says of texts that are no numbers, and what is said instead.
 const NUMBERS: [(&str, &str); 6] = [
@@ -109,7 +120,7 @@ mod tests {
     #[test]
     fn a_minus_sign_begins_a_number_or_a_duration_and_elsewhere_the_next_option() {
         assert!(job().try_get_matches_from(["job", "--window", "-5s"]).is_ok());
-        assert!(wrong(&["--keep", "-5"]).contains("-5 is not in 0..=4294967295"));
+        assert!(wrong(&["--keep", "-5"]).contains("-5 is too small; give 0 or a greater number"));
         assert!(wrong(&["--topic", "--bounded"]).contains("a value is required"));
     }
 }

@@ -116,7 +116,7 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
 pub(super) fn checkpoint(text: &str) -> Result<Checkpoint, String> {
     match text {
         "none" => Ok(Checkpoint::Nowhere),
-        "" => Err("a directory, an URL such as s3://bucket/prefix, or none".into()),
+        "" => Err("a directory, a URL such as s3://bucket/prefix, or none".into()),
         place => Ok(Checkpoint::At(place.to_owned())),
     }
 }

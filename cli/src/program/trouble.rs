@@ -93,7 +93,8 @@ pub(super) fn trouble(error: &JobError) -> Trouble {
         JobError::OtherOptions { .. } | JobError::CannotListen { is_taken: false, .. } => {
             Trouble::Unusable(line)
         }
-        JobError::CannotListen { is_taken: true, .. } => Trouble::NotNow(line),
+        JobError::CannotListen { is_taken: true, .. }
+        | JobError::Source(SourceError::NoResources(_)) => Trouble::NotNow(line),
         _ => Trouble::Failed(line),
     }
 }

@@ -225,6 +225,12 @@ pub enum SourceError {
     /// A setting that the client does not take.
     #[error("{0}")]
     Config(String),
+    /// The system has no room for the client: no option is wrong.
+    #[error(
+        "the client cannot start: {0}; this process may have no more threads or memory: raise the limit \
+         (ulimit -u, ulimit -v, or the container's), or end other programs"
+    )]
+    NoResources(String),
     /// The job was asked to stop while it waited for the log.
     #[error("stopped before the log could be reached")]
     Stopped,

@@ -14,8 +14,38 @@ pub(super) fn config_error(error: KafkaError) -> SourceError {
         KafkaError::ClientConfig(_, description, name, _) => {
             format!("Kafka option `{name}`: {description}")
         }
+        KafkaError::ClientCreation(description) if is_no_room(&description) => {
+            return SourceError::NoResources(one_line(&description));
+        }
         KafkaError::ClientCreation(description) => format!("Kafka options: {description}"),
         other => format!("Kafka options: {other}"),
     };
-    SourceError::Config(line.trim_end_matches(['\0', '\n']).replace('\n', " "))
+    // The client leaves the blank out.
+    SourceError::Config(one_line(&line).replace("`must", "` must"))
+}
+
+/// Whether the system refused what the client needs besides its settings.
+fn is_no_room(description: &str) -> bool {
+    ["create thread", "allocate"].iter().any(|what| description.contains(what))
+}
+
+fn one_line(text: &str) -> String {
+    text.trim_end_matches(['\0', '\n']).replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_no_fault_of_an_option() {
+        let of = |description: &str| config_error(KafkaError::ClientCreation(description.into()));
+        let refused = of("Failed to create thread: Resource temporarily unavailable (11)\n");
+        assert!(matches!(refused, SourceError::NoResources(_)), "{refused}");
+        let said = refused.to_string();
+        assert!(said.contains("ulimit -u") && !said.contains("option"), "{said}");
+        let refused = of("`max.poll.interval.ms`must be >= `session.timeout.ms`");
+        assert!(matches!(refused, SourceError::Config(_)), "{refused}");
+        assert!(refused.to_string().contains("`max.poll.interval.ms` must be"), "{refused}");
+    }
 }

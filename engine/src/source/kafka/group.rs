@@ -68,7 +68,7 @@ impl Group {
                 }
                 drop(end);
             })
-            .map_err(|error| SourceError::Config(format!("no thread for --group: {error}")))?;
+            .map_err(|error| SourceError::NoResources(format!("no thread for --group: {error}")))?;
         Ok(Group { positions: Mutex::new(Some(positions)), ended: Mutex::new(ended) })
     }
 
