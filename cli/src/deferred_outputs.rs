@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use strandline_engine::outputs::{OpenOutputs, Outputs, Trouble, Visibility};
+use strandline_engine::outputs::{OpenOutputs, Outputs, PlaceRefusal, Trouble, Visibility};
 use strandline_engine::sink::{self, Existing, FileOutputs, RunId};
 
 /// What is done in a directory when the job can run.
@@ -15,13 +15,22 @@ pub(crate) enum Preparation {
     /// By the process that leads: what is to be done about rows of an earlier run, and `latest.json`
     /// until there is more to say.
     Leading(Existing, Value),
-    /// By another process, where the job begins anew: rows of earlier runs are removed.
-    Replacing,
+    /// By another process, where the job begins anew: what earlier runs left half done is removed, and
+    /// where it replaces, their rows too.
+    Following {
+        /// Whether it does.
+        replaces: bool,
+    },
 }
+
+/// Takes the place of a process that does not lead.
+pub(crate) type TakesPlace = Box<dyn Fn(&[RunId]) -> Result<(), PlaceRefusal> + Send + Sync>;
 
 /// See the module.
 pub(crate) struct DeferredOutputs {
     pub(crate) files: FileOutputs,
+    /// Called when all processes have met, in those that do not lead, with the runs of all.
+    pub(crate) takes_place: TakesPlace,
     /// `None` where all is ready.
     pub(crate) preparation: Option<Preparation>,
     /// Called first, when the start can no longer be refused.
@@ -36,6 +45,10 @@ where
         self.files.run()
     }
 
+    fn take_place(&self, runs: &[RunId]) -> Result<(), PlaceRefusal> {
+        (self.takes_place)(runs)
+    }
+
     fn prepare(&self, runs: &[RunId]) -> Result<(), Trouble> {
         (self.begins)();
         let out = &self.files.out;
@@ -44,7 +57,8 @@ where
             Some(Preparation::Leading(existing, latest)) => {
                 sink::prepare(out, *existing, Some(latest))
             }
-            Some(Preparation::Replacing) => sink::remove_earlier(out, runs),
+            Some(Preparation::Following { replaces: true }) => sink::remove_earlier(out, runs),
+            Some(Preparation::Following { replaces: false }) => sink::remove_abandoned(out, runs),
         }
         .map_err(|error| Arc::new(error) as Trouble)
     }

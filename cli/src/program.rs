@@ -3,6 +3,7 @@
 mod announcements;
 mod asked;
 mod beside;
+mod following_place;
 mod hosts;
 mod job;
 pub(crate) mod keeping;
@@ -28,6 +29,7 @@ use strandline_operators::decode::Decode;
 use self::announcements::{conclude, introduction};
 pub(crate) use self::asked::Asked;
 use self::beside::Beside;
+use self::following_place::FollowingPlace;
 pub(crate) use self::hosts::host_addresses;
 use self::hosts::timely_config;
 pub(crate) use self::job::Parts;
@@ -101,8 +103,8 @@ where
         let planned = source.clone();
         let page = page::serve(options, &hosts, &view, self.page.clone());
         let page = page.map_err(|error| no_page(&error))?;
-        let mut place = Place::take(options, clock, voice)?;
         let (run, begins) = (RunId::fresh(clock), first_words.clone());
+        let mut place = Place::take(options, run, clock, voice)?;
         let parts = Parts {
             windows,
             decoder,
@@ -110,6 +112,7 @@ where
             out: place.out.clone(),
             run,
             later: place.later(&latest),
+            following: (!leads).then(|| FollowingPlace::new(options.clone(), run)),
             begins: Box::new(move || begins.say()),
             checkpoints: place.keeping.as_mut().and_then(|keeping| keeping.checkpoints.take()),
             clock: clock.clone(),

@@ -61,6 +61,16 @@ pub enum JobError {
         /// How that was noticed.
         reason: String,
     },
+    /// The directory of outputs of a process cannot be had as it is: nothing was begun.
+    #[error("process {process} cannot put its rows where it is to: {reason}")]
+    PlaceRefused {
+        /// Which.
+        process: usize,
+        /// What is in the way, and what to do.
+        reason: String,
+        /// Whether that may pass by itself: another job that ends.
+        may_pass: bool,
+    },
     /// A worker panicked: a bug.
     #[error("worker {worker} panicked: {message}")]
     Panicked {

@@ -12,6 +12,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use strandline_operators::rejected::Rejected;
 use strandline_operators::window::Row;
 
@@ -53,6 +54,15 @@ impl OutputError {
     }
 }
 
+/// Why a process may not have the place of its outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceRefusal {
+    /// In one line, and what to do.
+    pub reason: String,
+    /// Whether it may pass by itself: another job that ends.
+    pub may_pass: bool,
+}
+
 /// How rows become visible.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Visibility {
@@ -67,6 +77,18 @@ pub trait Outputs<O>: Send + Sync + 'static {
     /// What the files of this process are named after where no checkpoint says which job it is.
     fn run(&self) -> Option<RunId> {
         None
+    }
+
+    /// Takes the place of a process that does not lead, when all processes have met, and before anything
+    /// is begun or removed anywhere. `runs`: what the files of this start are named after, which tells
+    /// a process of this start that shares the place from one of another job. The process that leads
+    /// has taken its place before.
+    ///
+    /// # Errors
+    ///
+    /// What refuses the start, in all processes.
+    fn take_place(&self, _runs: &[RunId]) -> Result<(), PlaceRefusal> {
+        Ok(())
     }
 
     /// Makes ready where the outputs are, before they are opened: when everything that can refuse the

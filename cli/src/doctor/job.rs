@@ -38,7 +38,7 @@ pub(super) fn examine<D, A>(
         Err(trouble) => return findings.refuse("checkpoints", trouble.line_and_code().0),
     };
     let continues = checkpoints.as_ref().is_some_and(|(_, continues)| *continues);
-    let existing = place::existing(options, checkpoints.is_some(), continues);
+    let existing = place::existing(options, continues);
     if continues {
         let lines = options.without_effect_on_a_checkpoint();
         lines.into_iter().for_each(|line| findings.warn("options", line, ""));
@@ -56,6 +56,7 @@ pub(super) fn examine<D, A>(
         out,
         run: RunId::fresh(&clock),
         later: None,
+        following: None,
         // It does not.
         begins: Box::new(|| ()),
         checkpoints: checkpoints.map(|(checkpoints, _)| checkpoints),

@@ -15,6 +15,7 @@ use strandline_operators::decode::Decode;
 use strandline_operators::window::Tumbling;
 
 use super::Program;
+use super::following_place::FollowingPlace;
 use super::settings::{job_options, lowered_event_times, roll, terms};
 use crate::deferred_outputs::{DeferredOutputs, Preparation};
 use crate::options::Options;
@@ -29,6 +30,8 @@ pub(crate) struct Parts<D> {
     pub(crate) run: RunId,
     /// What is done in `out` when the job can run.
     pub(crate) later: Option<Preparation>,
+    /// The place of a process that does not lead.
+    pub(crate) following: Option<FollowingPlace>,
     /// Called when the start can no longer be refused.
     pub(crate) begins: Box<dyn Fn() + Send + Sync>,
     pub(crate) checkpoints: Option<Checkpoints>,
@@ -63,7 +66,14 @@ where
             parts.decoder,
             self.aggregate.clone(),
             Arc::new(self.table.clone()),
-            DeferredOutputs { files, preparation: parts.later, begins: parts.begins },
+            DeferredOutputs {
+                files,
+                takes_place: Box::new(move |runs: &[RunId]| {
+                    parts.following.as_ref().map_or(Ok(()), |place| place.take(runs))
+                }),
+                preparation: parts.later,
+                begins: parts.begins,
+            },
             job_options(options, parts.windows),
         )
         .with_checkpoints(parts.checkpoints)

@@ -23,7 +23,7 @@ pub(super) struct Place {
     pub(super) keeping: Option<Keeping>,
     leads: bool,
     is_embedded: bool,
-    /// Whether rows of earlier runs are to be removed where the job begins anew.
+    /// Whether rows of earlier runs are to be removed.
     replaces: bool,
     _lock: Option<Lock>,
 }
@@ -31,7 +31,14 @@ pub(super) struct Place {
 impl Place {
     /// Takes the directories for this process, of the rows for the process that leads. Of what is there,
     /// nothing is touched but locks and leftovers of checkpoints.
-    pub(super) fn take(options: &Options, clock: &Clock, voice: &Voice) -> Result<Place, Trouble> {
+    /// Its lock is held for `run`. What a process takes that does not lead, it takes
+    /// [later](super::following_place).
+    pub(super) fn take(
+        options: &Options,
+        run: RunId,
+        clock: &Clock,
+        voice: &Voice,
+    ) -> Result<Place, Trouble> {
         let (leads, is_embedded) = (options.process == 0, options.bootstrap.is_none());
         let out = Directory::local(&options.out);
         let keeping = match is_embedded {
@@ -40,10 +47,12 @@ impl Place {
             false => Keeping::open(options, &out, clock, voice)?,
         };
         let continues = keeping.as_ref().is_some_and(|keeping| keeping.continues);
-        let existing = existing(options, keeping.is_some(), continues);
-        refuse_rows(options, &out, existing)?;
+        let existing = existing(options, continues);
+        if leads {
+            refuse_rows(options, &out, existing)?;
+        }
         // Before anything there is touched: a job that runs writes there.
-        let lock = leads.then(|| Lock::acquire(&options.out)).transpose();
+        let lock = leads.then(|| Lock::acquire_for(&options.out, Some(run))).transpose();
         let lock = lock.map_err(|error| locked(&error))?;
         let replaces = options.replace;
         Ok(Place { out, existing, keeping, leads, is_embedded, replaces, _lock: lock })
@@ -55,7 +64,7 @@ impl Place {
             true => (self.existing != Existing::Continue)
                 .then(|| Preparation::Leading(self.existing, latest.clone())),
             // Whether the job begins anew, it hears from the process that leads.
-            false => self.replaces.then_some(Preparation::Replacing),
+            false => Some(Preparation::Following { replaces: self.replaces }),
         }
     }
 
@@ -72,9 +81,9 @@ impl Place {
         }
         match self.later(latest) {
             Some(Preparation::Leading(..)) => sink::check(&self.out, self.existing),
-            Some(Preparation::Replacing) | None => {
-                sink::prepare(&self.out, self.existing, self.leads.then_some(latest))
-            }
+            // It is not this process's yet: folders are made, and nothing is removed.
+            Some(Preparation::Following { .. }) => sink::check(&self.out, Existing::Append),
+            None => sink::prepare(&self.out, self.existing, Some(latest)),
         }
         .map_err(|error| unusable(&error))?;
         if self.out.refuses_sync() {
@@ -85,15 +94,13 @@ impl Place {
     }
 }
 
-/// What is to be done about rows of an earlier run by a process that keeps checkpoints, or does not, and
-/// continues one, or does not.
-pub(crate) fn existing(options: &Options, keeps: bool, continues: bool) -> Existing {
-    let leads = options.process == 0;
-    if continues || (keeps && !leads) {
+/// What is to be done about rows of an earlier run by a process that continues a checkpoint, or does not.
+pub(crate) fn existing(options: &Options, continues: bool) -> Existing {
+    if continues {
         Existing::Continue
-    } else if options.replace && leads {
+    } else if options.replace {
         Existing::Replace
-    } else if options.append || options.bootstrap.is_none() || !leads {
+    } else if options.append || options.bootstrap.is_none() {
         Existing::Append
     } else {
         Existing::Refuse

@@ -93,8 +93,10 @@ pub(super) fn trouble(error: &JobError) -> Trouble {
         JobError::OtherOptions { .. } | JobError::CannotListen { is_taken: false, .. } => {
             Trouble::Unusable(line)
         }
+        JobError::PlaceRefused { may_pass: false, .. } => Trouble::Unusable(line),
         JobError::CannotListen { is_taken: true, .. }
-        | JobError::Source(SourceError::NoResources(_)) => Trouble::NotNow(line),
+        | JobError::Source(SourceError::NoResources(_))
+        | JobError::PlaceRefused { may_pass: true, .. } => Trouble::NotNow(line),
         _ => Trouble::Failed(line),
     }
 }

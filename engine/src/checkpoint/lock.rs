@@ -15,6 +15,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::run_id::RunId;
 use crate::store::{Directory, StoreError};
 
 /// The file that is locked. Its name is not one of a blob. It is never removed: whoever holds the
@@ -56,6 +57,8 @@ pub enum LockError {
         directory: PathBuf,
         /// Who has it, if that was still to be read.
         holder: Option<Holder>,
+        /// Which run it said to be when it took it.
+        run: Option<RunId>,
     },
     /// What has its name is not a lock of ours, and is left alone.
     #[error(
@@ -96,17 +99,19 @@ impl Holder {
         Holder { pid: std::process::id(), namespace, host }
     }
 
-    /// `42 pid:[4026531836] greenhouse`
-    fn to_line(&self) -> String {
+    /// `42 pid:[4026531836] greenhouse 0001790000000-5f3a9c21`
+    fn to_line(&self, run: Option<RunId>) -> String {
         let known = |part: &Option<String>| part.clone().unwrap_or_else(|| UNKNOWN.to_owned());
-        format!("{} {} {}\n", self.pid, known(&self.namespace), known(&self.host))
+        let run = known(&run.map(|run| run.to_string()));
+        format!("{} {} {} {run}\n", self.pid, known(&self.namespace), known(&self.host))
     }
 
-    fn parse(text: &str) -> Option<Holder> {
+    fn parse(text: &str) -> Option<(Holder, Option<RunId>)> {
         let mut words = text.split_whitespace();
         let pid = words.next()?.parse().ok()?;
         let mut known = || Some(words.next()?.to_owned()).filter(|word| word != UNKNOWN);
-        Some(Holder { pid, namespace: known(), host: known() })
+        let holder = Holder { pid, namespace: known(), host: known() };
+        Some((holder, known().and_then(|run| run.parse().ok())))
     }
 }
 
@@ -140,6 +145,15 @@ impl Lock {
     /// [`LockError::Held`] where another process, or another lock of this process, has it, and
     /// what the disk says.
     pub fn acquire(directory: &Path) -> Result<Lock, LockError> {
+        Lock::acquire_for(directory, None)
+    }
+
+    /// The same for a run, which whoever finds the directory [held](LockError::Held) hears of.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`acquire`](Lock::acquire).
+    pub fn acquire_for(directory: &Path, run: Option<RunId>) -> Result<Lock, LockError> {
         Directory::local(directory).create()?;
         let path = directory.join(LOCK_FILE);
         let failed = |action| {
@@ -165,8 +179,9 @@ impl Lock {
                 let mut text = String::new();
                 // Some systems do not let a locked file be read; the message does without, then.
                 let _ = file.read_to_string(&mut text);
-                let holder = Holder::parse(&text);
-                return Err(LockError::Held { directory: directory.to_owned(), holder });
+                let (holder, run) = Holder::parse(&text).unzip();
+                let (directory, run) = (directory.to_owned(), run.flatten());
+                return Err(LockError::Held { directory, holder, run });
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
         }
@@ -174,7 +189,7 @@ impl Lock {
             return Err(not_a_lock("a file that something else wrote"));
         }
         // For the message of others alone, so it is not synced.
-        let holder = Holder::this().to_line();
+        let holder = Holder::this().to_line(run);
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()))
@@ -220,6 +235,7 @@ mod tests {
     use super::*;
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
+    use strandline_operators::time::EventTime;
 
     /// Names the directory that a process started by a test holds until it is killed.
     const HOLD: &str = "STRANDLINE_TEST_HOLD";
@@ -321,7 +337,9 @@ mod tests {
         let this = Holder::this();
         let pid = this.pid;
         assert_eq!(this.to_string(), "this process itself");
-        assert_eq!(Holder::parse(&this.to_line()), Some(this.clone()));
+        assert_eq!(Holder::parse(&this.to_line(None)), Some((this.clone(), None)));
+        let run = Some(RunId::new(EventTime::from_millis(7), 7));
+        assert_eq!(Holder::parse(&this.to_line(run)), Some((this.clone(), run)));
         let other = Holder {
             namespace: Some("pid:[7]".to_owned()),
             host: Some("job-0".to_owned()),
@@ -330,7 +348,8 @@ mod tests {
         let expected = format!("a process of another container (process {pid} there, host job-0)");
         assert_eq!(other.to_string(), expected);
         // What versions before this one wrote.
-        let old = Holder::parse("1\n").unwrap();
+        let (old, run) = Holder::parse("1\n").unwrap();
+        assert_eq!(run, None);
         assert_eq!((old.pid, &old.namespace, &old.host), (1, &None, &None));
         assert_eq!(old.to_string(), "process 1");
         assert_eq!(Holder::parse("\n"), None);

@@ -109,7 +109,7 @@ where
     pub(super) fn start_among(
         self,
         place: Place,
-        others: Option<&mut Met>,
+        mut others: Option<&mut Met>,
         clock: &Clock,
         view: &View,
         stop: &Stop,
@@ -117,6 +117,9 @@ where
         let leads = place.process == 0;
         if !leads {
             view.telemetry().set_process(place.process);
+        }
+        if let Some(others) = &mut others {
+            self.agree_on_places(leads, others, stop)?;
         }
         let beginning = if leads { Some(self.begin(clock, stop)?) } else { None };
         let (mut lead, mut continued, mut retention) = (None, None, None);
@@ -175,6 +178,17 @@ where
             refused: Mutex::new(refused),
             committer: Mutex::new(Some(committer)),
         })
+    }
+
+    /// Takes the places of outputs, before a checkpoint is claimed.
+    fn agree_on_places(&self, leads: bool, others: &mut Met, stop: &Stop) -> Result<(), JobError> {
+        if leads {
+            return others.hear_places(stop);
+        }
+        let taken = self.outputs.take_place(&others.runs);
+        others.tell_place(&taken)?;
+        // The process that leads says it to all.
+        if taken.is_err() { others.hear(stop).map(drop) } else { Ok(()) }
     }
 
     /// Makes the places of outputs ready. `go_ahead`: what the process that leads tells the others,

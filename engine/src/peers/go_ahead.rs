@@ -4,18 +4,24 @@
 //! the checkpoints. A process that looked at the store by itself could see what this very start has
 //! written there. So the others wait for a word on their connection with it, before timely gets that;
 //! until then they touch no row of an earlier job.
+//!
+//! What it cannot know is whether each process may have the place of its outputs. So each of the others
+//! takes its place first and answers whether it could; one that could not refuses the start in all.
 
 use std::io::Write;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Met;
 use super::framed::{self, Marker};
 use crate::error::JobError;
+use crate::outputs::PlaceRefusal;
 use crate::run_id::RunId;
 use crate::source::SourceError;
 use crate::stop::Stop;
 
+const PLACE: Marker = *b"strandline place";
 const GO_AHEAD: Marker = *b"strandline start";
 /// The process that leads.
 const LEADER: usize = 0;
@@ -29,17 +35,62 @@ pub(crate) struct GoAhead {
     pub(crate) job: Option<RunId>,
 }
 
+/// What the process that leads says to the others.
+#[derive(Debug, Serialize, Deserialize)]
+enum Said {
+    Begin(GoAhead),
+    /// A process, and why it may not have its place.
+    Refused(usize, PlaceRefusal),
+}
+
 impl Met {
+    /// Waits until all others have their places: for the process that leads, before it begins
+    /// anything. The first that has not refuses the start, of which the others hear.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::PlaceRefused`], [`JobError::PeerGone`]; a stop.
+    pub(crate) fn hear_places(&mut self, stop: &Stop) -> Result<(), JobError> {
+        let mut refused = None;
+        for process in 0..self.sockets.len() {
+            let heard: Option<PlaceRefusal> = match self.sockets[process] {
+                Some(_) => self.hear_from(process, PLACE, stop)?,
+                None => None,
+            };
+            refused = refused.or(heard.map(|refusal| (process, refusal)));
+        }
+        let Some((process, refusal)) = refused else { return Ok(()) };
+        let said = framed::bytes(GO_AHEAD, &Said::Refused(process, refusal.clone()));
+        // One that is gone by now does not begin either.
+        let _ = self.tell_all(&said);
+        Err(place_refused(process, refusal))
+    }
+
+    /// Tells the process that leads whether this one has its place: for all others.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::PeerGone`].
+    pub(crate) fn tell_place(&mut self, taken: &Result<(), PlaceRefusal>) -> Result<(), JobError> {
+        let said = framed::bytes(PLACE, &taken.as_ref().err());
+        let leader = self.sockets.get_mut(LEADER).and_then(Option::as_mut);
+        let leader = leader.ok_or_else(|| gone(LEADER, "there is no connection with it"))?;
+        leader.write_all(&said).map_err(|error| gone(LEADER, &error.to_string()))
+    }
+
     /// Tells the others: for the process that leads.
     ///
     /// # Errors
     ///
     /// [`JobError::PeerGone`].
     pub(crate) fn tell(&mut self, go_ahead: &GoAhead) -> Result<(), JobError> {
-        let said = framed::bytes(GO_AHEAD, go_ahead);
+        self.tell_all(&framed::bytes(GO_AHEAD, &Said::Begin(go_ahead.clone())))
+    }
+
+    fn tell_all(&mut self, said: &[u8]) -> Result<(), JobError> {
         for (process, stream) in self.sockets.iter_mut().enumerate() {
             let Some(stream) = stream else { continue };
-            stream.write_all(&said).map_err(|error| gone(process, &error.to_string()))?;
+            stream.write_all(said).map_err(|error| gone(process, &error.to_string()))?;
         }
         Ok(())
     }
@@ -48,18 +99,36 @@ impl Met {
     ///
     /// # Errors
     ///
-    /// [`JobError::PeerGone`] where that process ends instead; a stop.
+    /// [`JobError::PlaceRefused`] where a process may not have its place; [`JobError::PeerGone`] where
+    /// the process that leads ends instead; a stop.
     pub(crate) fn hear(&mut self, stop: &Stop) -> Result<GoAhead, JobError> {
-        let Some(leader) = self.sockets.get_mut(LEADER).and_then(Option::as_mut) else {
-            return Err(gone(LEADER, "there is no connection with it"));
+        match self.hear_from(LEADER, GO_AHEAD, stop)? {
+            Said::Begin(go_ahead) => Ok(go_ahead),
+            Said::Refused(process, refusal) => Err(place_refused(process, refusal)),
+        }
+    }
+
+    fn hear_from<T: DeserializeOwned>(
+        &mut self,
+        process: usize,
+        marker: Marker,
+        stop: &Stop,
+    ) -> Result<T, JobError> {
+        let Some(stream) = self.sockets.get_mut(process).and_then(Option::as_mut) else {
+            return Err(gone(process, "there is no connection with it"));
         };
-        framed::hear(leader, GO_AHEAD, || stop.is_requested()).map_err(|error| {
+        framed::hear(stream, marker, || stop.is_requested()).map_err(|error| {
             match stop.is_requested() {
                 true => SourceError::Stopped.into(),
-                false => gone(LEADER, &format!("it ended before the job began ({error})")),
+                false => gone(process, &format!("it ended before the job began ({error})")),
             }
         })
     }
+}
+
+fn place_refused(process: usize, refusal: PlaceRefusal) -> JobError {
+    let PlaceRefusal { reason, may_pass } = refusal;
+    JobError::PlaceRefused { process, reason, may_pass }
 }
 
 fn gone(process: usize, reason: &str) -> JobError {
@@ -106,5 +175,21 @@ mod tests {
         stop.request();
         let error = follower.hear(&stop).unwrap_err();
         assert!(matches!(error, JobError::Source(SourceError::Stopped)), "{error}");
+    }
+
+    #[test]
+    fn a_place_that_one_process_may_not_have_refuses_the_start_in_all_with_the_same_words() {
+        let (mut leader, mut follower) = two();
+        follower.tell_place(&Ok(())).unwrap();
+        leader.hear_places(&Stop::default()).unwrap();
+        let refusal = PlaceRefusal { reason: "/out is in use".into(), may_pass: true };
+        follower.tell_place(&Err(refusal)).unwrap();
+        let refused = leader.hear_places(&Stop::default()).unwrap_err();
+        let heard = follower.hear(&Stop::default()).unwrap_err();
+        for error in [refused, heard] {
+            let is_refused =
+                matches!(error, JobError::PlaceRefused { process: 1, may_pass: true, .. });
+            assert!(is_refused && error.to_string().contains("/out is in use"), "{error}");
+        }
     }
 }

@@ -37,7 +37,7 @@ pub use layout::Layout;
 pub use names::{DateFolder, NotOurs};
 pub use output_dir::{
     Existing, FOLDERS, OutputDirError, check, has_rows, identify, identity, prepare, refuse_rows,
-    remove_earlier,
+    remove_abandoned, remove_earlier,
 };
 pub use parquet::{FinalRowColumns, FinalRows, FinalRowsFiles};
 pub use recovery::show_staged;

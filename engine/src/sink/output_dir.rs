@@ -98,8 +98,8 @@ pub fn check(out: &Directory, existing: Existing) -> Result<(), OutputDirError> 
 /// one that keeps it), leftovers of processes that died are gone, and rows of earlier runs are dealt
 /// with as `existing` says.
 ///
-/// Where several processes share `OUT`, the leading one does this first; the others only
-/// [`Append`](Existing::Append), or with checkpoints [`Continue`](Existing::Continue).
+/// Where several processes share `OUT`, the leading one does this; the others
+/// [remove](remove_earlier) what is none of this start's.
 ///
 /// # Errors
 ///
@@ -168,6 +168,22 @@ pub fn remove_earlier(out: &Directory, runs: &[RunId]) -> Result<(), OutputDirEr
             }
             date.remove_if_empty()?;
         }
+    }
+    Ok(())
+}
+
+/// Removes what runs without checkpoints left half done in the directory of a process that does not
+/// lead: hidden files that are not named after one of `runs`.
+///
+/// # Errors
+///
+/// What stands in the way, in one line.
+pub fn remove_abandoned(out: &Directory, runs: &[RunId]) -> Result<(), OutputDirError> {
+    let staging = out.subdirectory(STAGING)?;
+    for name in FOLDERS {
+        let is_abandoned =
+            |hidden: HiddenName| hidden.claim == 0 && !runs.contains(&hidden.name.run);
+        remove_hidden(&staging.subdirectory(name)?, is_abandoned)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod broker;
 mod condition;
 mod crashes;
 mod doctor;
+mod places;
 mod process;
 mod program;
 mod real_kafka;

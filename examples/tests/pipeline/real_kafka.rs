@@ -3,7 +3,6 @@
 //!
 //! `scripts/test` starts the broker and names it in `STRANDLINE_KAFKA`.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -75,7 +74,7 @@ fn rows_are_the_oracles_for_every_number_of_workers_and_processes() {
         assert_eq!(first.rows, found.rows, "equal to the last bit: {workers} workers, {fetch}");
     }
 
-    // Two processes, each with an output directory of its own; together they have all rows.
+    // Two processes that share an output directory; together they have all rows.
     let (_hosts, hostfile) = hostfile();
     let out = tempfile::tempdir().unwrap();
     let processes = ["0", "1"].map(|process| {
@@ -153,7 +152,7 @@ fn a_checkpoint_is_continued_only_where_its_rows_are() {
 }
 
 /// What is under a directory, with the directory itself; nothing if it is absent.
-fn everything_under(directory: &str) -> Vec<String> {
+pub(crate) fn everything_under(directory: &str) -> Vec<String> {
     let mut found = finish_of("find", &[directory]);
     found.sort();
     found
@@ -322,56 +321,6 @@ fn a_port_of_a_process_that_is_taken_may_be_free_later() {
 }
 
 #[test]
-fn rows_are_replaced_in_the_directory_of_every_process_that_is_told_so() {
-    let bootstrap = bootstrap();
-    let topic = create_topic(&bootstrap, "replaced", 4);
-    fill(&bootstrap, &topic, &simulated_log(7, 4, 4_000, &LogOptions::default()).unwrap());
-    let there = tempfile::tempdir().unwrap();
-    let kept = there.path().join("kept");
-    let start = |hostfile: &str, more: [&[&str]; 2]| {
-        [0, 1].map(|process| {
-            let out = there.path().join(format!("out-{process}"));
-            let number = process.to_string();
-            let layout = ["-n", "2", "-p", &number, "--hostfile", hostfile, "-w", "1"];
-            let topic = ["--bootstrap", &bootstrap, "--topic", &topic, "--bounded"];
-            let place = ["--listen", "none", "--out", out.to_str().unwrap()];
-            let place = [&place[..], &["--checkpoint", kept.to_str().unwrap()]].concat();
-            Running::start(command(&[&layout[..], &topic, &place, more[process]].concat()))
-        })
-    };
-    let run = |more: [&[&str]; 2]| {
-        let (_hosts, hostfile) = hostfile();
-        for running in start(&hostfile, more) {
-            assert!(running.end(LIMIT).0.success());
-        }
-    };
-    let rows = || {
-        [0, 1].map(|process| {
-            let out = there.path().join(format!("out-{process}"));
-            let files = everything_under(out.to_str().unwrap()).into_iter();
-            files
-                .filter(|file| file.contains("/parquet/") && file.ends_with(".parquet"))
-                .collect::<BTreeSet<_>>()
-        })
-    };
-    run([&[], &[]]);
-    let earlier = rows();
-    assert!(earlier.iter().all(|files| !files.is_empty()), "{earlier:?}");
-    // They have to be told alike.
-    let again = &["--fresh", "--replace"][..];
-    let (_hosts, hostfile) = hostfile();
-    for running in start(&hostfile, [again, &["--fresh"]]) {
-        running.wait_said("replace is true in process 0 and false in 1");
-        assert_eq!(running.end(LIMIT).0.code(), Some(2));
-    }
-    assert_eq!(rows(), earlier);
-    run([again, again]);
-    for (earlier, now) in earlier.iter().zip(rows()) {
-        assert!(!now.is_empty() && now.is_disjoint(earlier), "{now:?}");
-    }
-}
-
-#[test]
 fn a_process_that_is_killed_ends_the_others_with_one_line() {
     let bootstrap = bootstrap();
     let topic = create_topic(&bootstrap, "killed", 4);
@@ -398,7 +347,7 @@ fn a_process_that_is_killed_ends_the_others_with_one_line() {
 
 /// Two addresses to listen at, and the file that names them. The ports are below those that the
 /// system gives to connections (from 32768 on Linux): one of these may be in use at any time.
-fn hostfile() -> (tempfile::TempDir, String) {
+pub(crate) fn hostfile() -> (tempfile::TempDir, String) {
     static USED: AtomicU16 = AtomicU16::new(0);
     let process = u16::try_from(std::process::id() % 1_000).unwrap();
     let port = 20_000 + 12 * process + USED.fetch_add(2, Ordering::Relaxed) % 12;
