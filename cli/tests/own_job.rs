@@ -6,17 +6,7 @@ use std::process::Command;
 
 use strandline::engine::store::Directory;
 
-/// What a job of its own is built as here: third-party crates are those that the workspace has compiled, which
-/// takes the same profile and features; ours are compiled without optimisation, which is quicker.
-const PROFILE: &str = r#"
-[profile.checked]
-inherits = "release"
-debug-assertions = true
-overflow-checks = true
-[profile.dev.package."*"]
-debug = 0
-opt-level = 1
-"#;
+/// Compiled without optimisation, which is quicker.
 const OURS: [&str; 5] = [
     "strandline",
     "strandline-dashboard",
@@ -39,6 +29,28 @@ fn workspace() -> PathBuf {
 
 fn read(folder: &Path, name: &str) -> String {
     String::from_utf8(Directory::local(folder).read(name).unwrap()).unwrap()
+}
+
+/// The profiles of the workspace, all of them: where one differs, every third-party crate is compiled anew for
+/// the job, with the libraries in C that some bring.
+fn profiles(profile: &str) -> String {
+    let manifest = read(&workspace(), "Cargo.toml");
+    let (_, profiles) = manifest.split_once("\n[profile.").expect("the profiles");
+    let mut profiles = format!("\n[profile.{profiles}");
+    for package in OURS {
+        let table = format!("[profile.{profile}.package.{package}]\n");
+        if !profiles.contains(&table) {
+            profiles += &table;
+        }
+        profiles = profiles.replace(&table, &format!("{table}opt-level = 0\n"));
+    }
+    profiles
+}
+
+/// How often the Kafka library was configured for being compiled.
+fn builds_of_the_kafka_library(profile_folder: &Path) -> usize {
+    let builds = Directory::local(profile_folder.join("build")).list().unwrap();
+    builds.iter().filter(|entry| entry.name.starts_with("rdkafka-sys-")).count()
 }
 
 /// The code block of the recipe that is in this language.
@@ -88,18 +100,19 @@ fn a_job_of_ones_own_is_made_as_the_readme_says() {
         add.args(["--features", feature]);
     }
     run(&job, &mut add);
-    let mut manifest = read(&job, "Cargo.toml") + FEATURES_OF_TESTS + PROFILE;
-    for package in OURS {
-        manifest += &format!("[profile.{profile}.package.{package}]\nopt-level = 0\n");
-    }
+    let manifest = read(&job, "Cargo.toml") + FEATURES_OF_TESTS + &profiles(profile);
     place.replace("Cargo.toml", manifest.as_bytes()).unwrap();
     let main = block("rust,no_run");
     Directory::local(job.join("src")).replace("main.rs", main.as_bytes()).unwrap();
 
+    let builds = builds_of_the_kafka_library(profile_folder);
     // All targets, so that the features that tests ask for are the same.
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--offline", "--all-targets", "--profile", profile]);
     run(&job, build.arg("--target-dir").arg(profile_folder.parent().unwrap()));
+    if features.iter().all(|(_, is_on)| *is_on) {
+        assert_eq!(builds_of_the_kafka_library(profile_folder), builds, "it is compiled anew");
+    }
     let help = run(&job, Command::new(profile_folder.join("meters")).arg("--help"));
     for part in ["The power of each meter, by window.", "--bootstrap", "--watermark"] {
         assert!(help.contains(part), "{part}: {help}");
