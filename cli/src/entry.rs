@@ -26,7 +26,7 @@ where
     /// ends the process there and then.
     ///
     /// With `doctor` as its first argument it only says whether a job with the other arguments would
-    /// run ([`doctor`](crate::doctor)).
+    /// run ([`doctor`]).
     pub fn main(self) -> ExitCode {
         let clock = Clock::system();
         let mut arguments = std::env::args_os().skip(1);
