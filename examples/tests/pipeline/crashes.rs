@@ -179,7 +179,7 @@ fn an_output_that_is_in_the_way_is_said_once_and_the_job_goes_on_when_it_is_mend
         "--checkpoint-every",
         "100ms",
         "--roll-every",
-        "0s",
+        "100ms",
         "--out",
         out.path().to_str().unwrap(),
     ];
