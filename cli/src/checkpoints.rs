@@ -21,10 +21,10 @@ use strandline_engine::checkpoint::manifest::Manifest;
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_operators::time::EventTime;
 
+use crate::program::UNUSABLE;
+
 /// The exit code where something is damaged.
 const DAMAGED: u8 = 1;
-/// The exit code where there is nothing to look at.
-const UNUSABLE: u8 = 2;
 
 /// Look at the checkpoints of a job
 #[derive(Clone, Debug, clap::Subcommand)]

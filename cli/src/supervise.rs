@@ -23,12 +23,9 @@ use signal_hook::iterator::Signals;
 use strandline_engine::clock::Clock;
 use strandline_engine::report::Log;
 
-use crate::program::{NOT_NOW, STOPPED_EARLY, UNREADABLE};
+use crate::program::{NOT_NOW, STOPPED_EARLY, UNREADABLE, UNUSABLE};
 use crate::{duration, signals};
 
-/// The exit code of a command for which somebody has to change something: starting it again would
-/// change nothing.
-const UNUSABLE: u8 = 2;
 /// A command that has run for so long was well: the next failure is a new one.
 const WELL_AFTER: Duration = Duration::from_secs(60);
 /// Signals that wait to be looked at; of more than that, one of a kind waits in the system.

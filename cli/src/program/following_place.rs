@@ -10,7 +10,7 @@ use std::time::Duration;
 use strandline_engine::checkpoint::lock::{Lock, LockError};
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::outputs::PlaceRefusal;
-use strandline_engine::sink::{Existing, RunId};
+use strandline_engine::sink::RunId;
 use strandline_engine::store::Directory;
 
 use super::keeping::continues;
@@ -80,10 +80,7 @@ impl FollowingPlace {
             }
             Checkpoint::Nowhere => false,
         };
-        match existing(options, continues) {
-            Existing::Refuse => refuse_rows(options, &out, Existing::Refuse),
-            Existing::Append | Existing::Replace | Existing::Continue => Ok(()),
-        }
+        refuse_rows(options, &out, existing(options, continues))
     }
 }
 
