@@ -20,7 +20,16 @@ pub(super) const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
 pub(super) const COLUMN_BYTES_MAX: usize = 64 << 20;
 
 /// Why a row fails that has no room.
-pub(super) const NO_ROOM: Reason = Reason::Borrowed("the texts of a batch have more than 2 GiB");
+const NO_ROOM: Reason = Reason::Borrowed("the texts of a batch have more than 2 GiB");
+
+/// Whether a column has room for a value of so many bytes: asked before it is made.
+///
+/// # Errors
+///
+/// It has not: why the row fails.
+pub(super) fn fits(bytes: usize) -> Result<(), Reason> {
+    if bytes > COLUMN_BYTES_MAX { Err(NO_ROOM) } else { Ok(()) }
+}
 
 /// What a column can still take.
 pub(super) struct Room(usize);

@@ -1,8 +1,8 @@
 //! Merging partial results by key, closing windows as the frontier passes them, and stepping
 //! through epochs.
 //!
-//! The operator works in one epoch at a time, by [`Epochs`](crate::epochs::Epochs). Let `(min_epoch, min_event)` be the coordinate-wise
-//! minimum of its input frontier:
+//! The operator works in one epoch at a time, by [`Epochs`](crate::epochs::Epochs). Let
+//! `(min_epoch, min_event)` be the coordinate-wise minimum of its input frontier:
 //!
 //! 1. What belongs to the current epoch is applied; what belongs to a later one is kept.
 //! 2. Windows close whose end is at or before `min_event`, and at or before the event coordinate

@@ -18,7 +18,7 @@ use super::{Call, Computed, Entry};
 use crate::expr::column::Column;
 use crate::expr::compare::compare;
 use crate::expr::failed::Failed;
-use crate::expr::room::{COLUMN_BYTES_MAX, NO_ROOM, gather};
+use crate::expr::room::{fits, gather};
 use crate::expr::rows::{Row, primitives, some, texts};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
@@ -153,10 +153,7 @@ fn array_join(call: &mut Call<'_>) -> Computed {
         let items: Vec<&str> = items.collect();
         // Before it is made: of a long separator for each item of a long list.
         let separators = separator.len().saturating_mul(items.len().saturating_sub(1));
-        let bytes = items.iter().map(|item| item.len()).fold(separators, usize::saturating_add);
-        if bytes > COLUMN_BYTES_MAX {
-            return Err(NO_ROOM);
-        }
+        fits(items.iter().map(|item| item.len()).fold(separators, usize::saturating_add))?;
         Ok(Some(items.join(separator)))
     });
     Ok(joined)

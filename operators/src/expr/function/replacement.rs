@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use regex::Regex;
 
 use crate::expr::failed::Reason;
-use crate::expr::room::{COLUMN_BYTES_MAX, NO_ROOM};
+use crate::expr::room::fits;
 
 /// As [`Regex::replace_all`].
 ///
@@ -22,11 +22,10 @@ pub(super) fn replace_all<'a>(
     let most = (text.len() + 1)
         .saturating_mul(replacement.len())
         .saturating_add(text.len().saturating_mul(references + 1));
-    if most <= COLUMN_BYTES_MAX {
+    if fits(most).is_ok() {
         return Ok(regex.replace_all(text, replacement));
     }
     let (mut replaced, mut rest) = (String::new(), 0);
-    let fits = |bytes: usize| if bytes > COLUMN_BYTES_MAX { Err(NO_ROOM) } else { Ok(()) };
     for captures in regex.captures_iter(text) {
         let Some(whole) = captures.get(0) else { continue };
         replaced.push_str(&text[rest..whole.start()]);

@@ -14,7 +14,7 @@ use arrow_schema::DataType;
 use super::Compute::Plain;
 use super::{Call, Computed, Entry};
 use crate::expr::column::Column;
-use crate::expr::room::{COLUMN_BYTES_MAX, NO_ROOM};
+use crate::expr::room::fits;
 use crate::expr::rows::{Row, primitives, some, texts};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
@@ -100,12 +100,10 @@ fn replace(call: &mut Call<'_>) -> Computed {
         }
         // Before it is made: of a long text for each letter of another. Counting costs a pass.
         let most = (text.len() / from.len()).saturating_mul(to.len());
-        if text.len().saturating_add(most) > COLUMN_BYTES_MAX {
+        if fits(text.len().saturating_add(most)).is_err() {
             let found = text.matches(from).count();
             let kept = text.len() - found * from.len();
-            if kept.saturating_add(found.saturating_mul(to.len())) > COLUMN_BYTES_MAX {
-                return Err(NO_ROOM);
-            }
+            fits(kept.saturating_add(found.saturating_mul(to.len())))?;
         }
         Ok(Some(text.replace(from, to).into()))
     }))
