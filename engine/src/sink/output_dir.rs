@@ -133,10 +133,7 @@ pub fn prepare(
         for date in dates(&folder)? {
             date.remove_leftovers()?;
             if existing == Existing::Replace {
-                for file in files(&date)? {
-                    date.remove_file(&file)?;
-                }
-                date.remove_if_empty()?;
+                remove_rows(&date, |_| true)?;
             }
         }
     }
@@ -161,12 +158,7 @@ pub fn remove_earlier(out: &Directory, runs: &[RunId]) -> Result<(), OutputDirEr
     for name in FOLDERS {
         remove_hidden(&staging.subdirectory(name)?, |hidden| is_earlier(hidden.name))?;
         for date in dates(&out.subdirectory(name)?)? {
-            for file in files(&date)? {
-                if file.parse().is_ok_and(is_earlier) {
-                    remove_once(&date, &file)?;
-                }
-            }
-            date.remove_if_empty()?;
+            remove_rows(&date, is_earlier)?;
         }
     }
     Ok(())
@@ -186,6 +178,17 @@ pub fn remove_abandoned(out: &Directory, runs: &[RunId]) -> Result<(), OutputDir
         remove_hidden(&staging.subdirectory(name)?, is_abandoned)?;
     }
     Ok(())
+}
+
+/// Removes the files in a date folder that a sink committed and that `goes` names, and the folder if
+/// nothing else is in it.
+fn remove_rows(date: &Directory, goes: impl Fn(FileName) -> bool) -> Result<(), StoreError> {
+    for file in files(date)? {
+        if file.parse().is_ok_and(&goes) {
+            remove_once(date, &file)?;
+        }
+    }
+    date.remove_if_empty()
 }
 
 fn remove_all_hidden(staging: &Directory) -> Result<(), StoreError> {
