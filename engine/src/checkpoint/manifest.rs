@@ -232,6 +232,12 @@ pub struct Pending {
     pub rows: Vec<Section>,
 }
 
+/// The bytes of a manifest that says `json`: that, and a line with its checksum.
+pub fn with_checksum(json: &str) -> Vec<u8> {
+    let checksum = xxh3_64(json.as_bytes());
+    format!("{json}\nxxh3 {checksum:016x}\n").into_bytes()
+}
+
 impl Manifest {
     /// The name of the manifest of a number.
     pub fn name(number: u64) -> String {
@@ -247,10 +253,7 @@ impl Manifest {
     /// As it is stored, in [`FORMAT`].
     pub fn to_bytes(&self) -> Vec<u8> {
         let stored = Stored::from(self.clone());
-        let mut bytes = serde_json::to_vec(&stored).expect("plain data can be encoded");
-        let checksum = xxh3_64(&bytes);
-        bytes.extend_from_slice(format!("\nxxh3 {checksum:016x}\n").as_bytes());
-        bytes
+        with_checksum(&serde_json::to_string(&stored).expect("plain data can be encoded"))
     }
 
     /// Reads what was stored as number `number`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use strandline_engine::checkpoint::manifest::Manifest;
+use strandline_engine::checkpoint::manifest::{Manifest, with_checksum};
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::checkpoint::{CheckpointError, Checkpoints};
 use strandline_engine::clock::Clock;
@@ -533,15 +533,18 @@ fn count(file: PathBuf) -> u64 {
     metadata.metadata().file_metadata().num_rows() as u64
 }
 
+/// Replaces something that a manifest says.
+fn rewrite(manifest: &Path, then: &str, now: &str) {
+    let text = fs::read_to_string(manifest).unwrap();
+    let json = text.split('\n').next().unwrap().replace(then, now);
+    fs::write(manifest, with_checksum(&json)).unwrap();
+}
+
 #[test]
 fn a_manifest_of_a_newer_format_is_refused_and_nothing_is_removed() {
     let (place, log) = stopped_at(&[800, 1_600]);
     // A newer version has gone on.
-    let newest = place.manifests().pop().unwrap();
-    let text = fs::read_to_string(&newest).unwrap();
-    let json = text.split('\n').next().unwrap().replace(r#"{"format":2,"#, r#"{"format":3,"#);
-    let checksum = xxhash_rust::xxh3::xxh3_64(json.as_bytes());
-    fs::write(&newest, format!("{json}\nxxh3 {checksum:016x}\n")).unwrap();
+    rewrite(&place.manifests().pop().unwrap(), r#"{"format":2,"#, r#"{"format":3,"#);
     let before = (listed(&place.checkpoints()), listed(&place.out()));
     let error = place.run(&log, 2, &Stop::default()).unwrap_err();
     let newer = matches!(error, JobError::Checkpoint(CheckpointError::NewerFormat { .. }));
@@ -557,10 +560,7 @@ fn rows_for_an_output_or_a_folder_that_is_none_are_refused_and_nothing_is_remove
     ] {
         let (place, log) = stopped_at(&[800]);
         for manifest in place.manifests() {
-            let text = fs::read_to_string(&manifest).unwrap();
-            let json = text.split('\n').next().unwrap().replace(then, now);
-            let checksum = xxhash_rust::xxh3::xxh3_64(json.as_bytes());
-            fs::write(&manifest, format!("{json}\nxxh3 {checksum:016x}\n")).unwrap();
+            rewrite(&manifest, then, now);
         }
         let before = (listed(&place.checkpoints()), listed(&place.out()));
         let error = place.run(&log, 2, &Stop::default()).unwrap_err();

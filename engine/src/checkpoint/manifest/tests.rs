@@ -56,8 +56,7 @@ fn a_manifest_of_a_newer_format_is_refused() {
 
 /// A manifest as it is serialised: what format 1 was.
 fn as_format_1(manifest: &Manifest) -> Vec<u8> {
-    let json = serde_json::to_string(manifest).unwrap();
-    format!("{json}\nxxh3 {:016x}\n", xxh3_64(json.as_bytes())).into_bytes()
+    with_checksum(&serde_json::to_string(manifest).unwrap())
 }
 
 #[test]
@@ -105,8 +104,7 @@ fn a_manifest_of_more_than_this_version_runs_is_not_taken_for_less() {
     let with_another =
         json.replace(r#""sinks":{"#, r#""sinks":{"other":{"place":null,"processes":[]},"#);
     assert_ne!(json, with_another);
-    let bytes = format!("{with_another}\nxxh3 {:016x}\n", xxh3_64(with_another.as_bytes()));
-    let error = Manifest::from_bytes(7, bytes.as_bytes()).unwrap_err().to_string();
+    let error = Manifest::from_bytes(7, &with_checksum(&with_another)).unwrap_err().to_string();
     assert!(error.contains("it has `other` beside `files`"), "{error}");
 }
 
@@ -115,8 +113,7 @@ fn with(manifest: &Manifest, path: &str, value: Value) -> Vec<u8> {
     let stored = String::from_utf8(manifest.to_bytes()).unwrap();
     let mut stored: Value = serde_json::from_str(stored.lines().next().unwrap()).unwrap();
     *stored.pointer_mut(path).expect(path) = value;
-    let json = stored.to_string();
-    format!("{json}\nxxh3 {:016x}\n", xxh3_64(json.as_bytes())).into_bytes()
+    with_checksum(&stored.to_string())
 }
 
 /// Each of these was continued without a word, and lost rows or read records twice.
@@ -162,9 +159,7 @@ fn a_cut_without_counts_is_held_against_its_ledger() {
         let json = bytes.split(|byte| *byte == b'\n').next().unwrap();
         let mut manifest: Value = serde_json::from_slice(json).unwrap();
         manifest["cut"].as_object_mut().unwrap().remove("totals").unwrap();
-        let json = manifest.to_string();
-        let bytes = format!("{json}\nxxh3 {:016x}\n", xxh3_64(json.as_bytes()));
-        Manifest::from_bytes(7, bytes.as_bytes())
+        Manifest::from_bytes(7, &with_checksum(&manifest.to_string()))
     };
     assert_eq!(read("/shape/extra", json!("x")).unwrap(), valid, "nothing contradicts it");
     for (path, value) in [

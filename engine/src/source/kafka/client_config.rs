@@ -120,12 +120,7 @@ impl KafkaSettings {
 mod tests {
     use super::*;
     use crate::source::kafka::budget::MEMORY_IN_FLIGHT;
-
-    fn with(options: &[(&str, &str)]) -> KafkaSettings {
-        let mut settings = KafkaSettings::new("localhost:9092", "t");
-        settings.options = options.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
-        settings
-    }
+    use crate::source::kafka::settings::tests::with;
 
     #[test]
     fn the_client_that_reads_batches_apart_takes_its_settings() {

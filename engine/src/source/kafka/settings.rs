@@ -168,10 +168,11 @@ impl fmt::Debug for KafkaSettings {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn with(options: &[(&str, &str)]) -> KafkaSettings {
+    /// Settings with these properties.
+    pub(in crate::source::kafka) fn with(options: &[(&str, &str)]) -> KafkaSettings {
         let mut settings = KafkaSettings::new("localhost:9092", "t");
         settings.options = options.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
         settings

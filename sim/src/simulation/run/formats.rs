@@ -1,7 +1,6 @@
 //! Manifests as other versions write them.
 
-use strandline_engine::checkpoint::manifest::{FORMAT, Manifest};
-use xxhash_rust::xxh3::xxh3_64;
+use strandline_engine::checkpoint::manifest::{FORMAT, Manifest, with_checksum};
 
 /// A manifest of a version to come: what it says, nobody knows yet.
 pub(super) fn newer(newest: &Manifest, number: u64) -> (String, Vec<u8>) {
@@ -20,9 +19,4 @@ pub(super) fn in_first_format(manifest: &Manifest) -> (String, Vec<u8>) {
     }
     let json = serde_json::to_string(&manifest).unwrap_or_default();
     (Manifest::name(manifest.number), with_checksum(&json))
-}
-
-fn with_checksum(json: &str) -> Vec<u8> {
-    let checksum = xxh3_64(json.as_bytes());
-    format!("{json}\nxxh3 {checksum:016x}\n").into_bytes()
 }
