@@ -1,19 +1,17 @@
 //! A cut on its way to the store: what it holds becomes blobs, and its manifest follows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::Serialize;
 use strandline_operators::time::EventTime;
-use strandline_operators::window::{KeyGroup, PaneState, Snapshot};
 
-use super::{Committer, Unable};
+use super::mailbox::CutState;
+use super::{Committer, CommitterOutputs, Unable};
 use crate::checkpoint::catalog::{self, rows_name, state_name};
 use crate::checkpoint::manifest::ProcessCut;
-use crate::checkpoint::section::{BlobWriter, Encoded};
+use crate::checkpoint::section::BlobWriter;
 use crate::checkpoint::{CheckpointError, blobs};
 use crate::error::JobError;
-use crate::outputs::OpenOutputs;
 
 /// The cut of an epoch that is not stored yet.
 pub(super) struct Sealing {
@@ -23,23 +21,24 @@ pub(super) struct Sealing {
     blobs: VecDeque<(Arc<str>, Vec<u8>)>,
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
+impl Committer {
     /// Begins to seal the cut of the current epoch, if there is one to seal.
     pub(super) fn seal_current(&mut self) -> Result<bool, Unable> {
-        let epoch = self.current;
-        let Some(parts) = self.snapshots.get(&epoch) else { return Ok(false) };
-        if parts.len() < self.options.workers {
+        let epoch = self.epochs.current();
+        if self.parts.is_empty() {
+            return Ok(false);
+        }
+        if self.parts.len() < self.options.workers {
             // The events ended before every worker had heard of it. The last cut follows.
-            self.snapshots.remove(&epoch);
+            self.parts.clear();
             self.mailbox.announce_sealed(epoch, None);
             return Ok(false);
         }
-        let closing = parts.iter().any(|part| part.closing);
-        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+        let closing = self.parts.iter().any(|part| part.closing);
+        let CommitterOutputs { final_rows, rejected } = &mut self.options.outputs;
         final_rows.seal(closing)?;
         rejected.seal(closing)?;
 
-        let parts = self.snapshots.remove(&epoch).unwrap_or_default();
         let process = self.options.process;
         let mut state = BlobWriter::new(&state_name(self.claim, epoch, process));
         let mut rows = BlobWriter::new(&rows_name(self.claim, epoch, process));
@@ -52,10 +51,10 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
             place: self.options.checkpoints.as_ref().and_then(|kept| kept.place.clone()),
             ..ProcessCut::default()
         };
-        for Snapshot { closed_before, panes, .. } in &parts {
-            cut.closed_by_all = cut.closed_by_all.min(*closed_before);
-            cut.closed_by_some = cut.closed_by_some.max(*closed_before);
-            for (group, encoded) in by_group(panes) {
+        for CutState { closed_before, encode, .. } in self.parts.drain(..) {
+            cut.closed_by_all = cut.closed_by_all.min(closed_before);
+            cut.closed_by_some = cut.closed_by_some.max(closed_before);
+            for (group, encoded) in encode() {
                 cut.state.push((group, state.section(&encoded)));
             }
         }
@@ -110,13 +109,4 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
         }
         Ok(())
     }
-}
-
-/// The panes of each key group, encoded.
-fn by_group<P: Serialize>(panes: &[PaneState<P>]) -> BTreeMap<KeyGroup, Encoded> {
-    let mut groups: BTreeMap<KeyGroup, Encoded> = BTreeMap::new();
-    for pane in panes {
-        groups.entry(KeyGroup::of(&pane.key)).or_default().push(pane);
-    }
-    groups
 }

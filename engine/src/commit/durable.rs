@@ -5,9 +5,13 @@
 //! the committer has made it durable. So the frontier after it says of the disk what the frontier
 //! before it says of the data: when it has passed an epoch, the cut of that epoch is durable, on
 //! all workers.
+//!
+//! State and rows lose their types here: what is behind knows how to [encode](CutState) state, and no
+//! more. The output of [rows](OpaqueRows) knows their type again.
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use strandline_operators::rejected::Rejected;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{LAST_EPOCH, Snapshot};
@@ -20,7 +24,8 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 
-use crate::commit::mailbox::{Mailbox, MailboxItem};
+use crate::commit::OpaqueRows;
+use crate::commit::mailbox::{CutState, Mailbox, MailboxItem};
 use crate::commit::protocol::{LeaderCommand, Sealed, Shown};
 use crate::error::JobError;
 use crate::failure::Failure;
@@ -53,11 +58,11 @@ pub(crate) struct Outgoing<'s, P: 'static, O: 'static> {
 /// Also says which files are visible. Where there are other processes, the dataflow of a run that
 /// comes to its end does not end before all of them have shown theirs: the first process would
 /// otherwise say that all is done, although another one may still die before that.
-pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
+pub(crate) fn durable<'s, P: Clone + Serialize + Send + 'static, O: Send + Sync + 'static>(
     scope: Scope<'s, Time>,
     outgoing: Outgoing<'s, P, O>,
     standing: Standing,
-    mailbox: Mailbox<P, O>,
+    mailbox: Mailbox,
     failure: Failure,
 ) -> (StreamVec<'s, Time, Sealed>, StreamVec<'s, Time, Shown>) {
     let Standing { process, processes, worker, checkpoints } = standing;
@@ -101,7 +106,9 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
             });
             finals.for_each(|capability, batches| {
                 if let Some(epoch) = capability.stamp().iter().map(|time| time.epoch).min() {
-                    batches.drain(..).for_each(|rows| send(MailboxItem::Rows { epoch, rows }));
+                    for rows in batches.drain(..).map(OpaqueRows::of) {
+                        send(MailboxItem::Rows { epoch, rows });
+                    }
                 }
             });
             rejected.for_each(|capability, records| {
@@ -115,7 +122,8 @@ pub(crate) fn durable<'s, P: Clone + 'static, O: 'static>(
                         let time = Time::new(snapshot.epoch, EventTime::MAX);
                         cuts.insert(snapshot.epoch, held.delayed(&time));
                     }
-                    send(MailboxItem::State(snapshot));
+                    let epoch = snapshot.epoch;
+                    send(MailboxItem::State { epoch, part: CutState::of(snapshot) });
                 }
             });
             let least = frontiers[..3].iter().map(least_epoch).min().unwrap_or(LAST_EPOCH);

@@ -5,14 +5,17 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use strandline_operators::rejected::Rejected;
-use strandline_operators::window::{Row, Snapshot};
+use strandline_operators::time::EventTime;
+use strandline_operators::window::{KeyGroup, PaneState, Snapshot};
 use timely::scheduling::activate::SyncActivator;
 
 use crate::background::{Background, Bell, GiveWay};
 use crate::checkpoint::manifest::{Manifest, ProcessCut};
 use crate::checkpoint::places::Restoration;
-use crate::finals::SharedRows;
+use crate::checkpoint::section::Encoded;
+use crate::commit::opaque::OpaqueRows;
 use crate::outputs::Condition;
 use crate::stop::Stop;
 
@@ -22,13 +25,13 @@ const QUEUE_BYTES_MAX: usize = 16 << 20;
 const STOPPED_POLL: Duration = Duration::from_millis(50);
 
 /// What a committer is told.
-pub(crate) enum MailboxItem<P, O> {
+pub(crate) enum MailboxItem {
     /// Final rows of an epoch.
-    Rows { epoch: u64, rows: SharedRows<O> },
+    Rows { epoch: u64, rows: OpaqueRows },
     /// Late records and dead letters of an epoch.
     Rejected { epoch: u64, records: Vec<Rejected> },
-    /// What a worker holds at a cut.
-    State(Snapshot<P>),
+    /// What a worker holds at the end of an epoch.
+    State { epoch: u64, part: CutState },
     /// A worker, counted in its process, has handed over everything of the epochs before this.
     Passed { worker: usize, epoch: u64 },
     /// What a start has to show, and the number of its claim. Until this has come, nothing is
@@ -40,11 +43,38 @@ pub(crate) enum MailboxItem<P, O> {
     Commit { epoch: u64 },
 }
 
-impl<P, O> MailboxItem<P, O> {
+/// What a worker holds at a cut, whatever that is: how it is encoded, which is left to whoever stores it.
+pub(crate) struct CutState {
+    /// Whether nothing is to follow the cut in this run: outputs complete their files.
+    pub(crate) closing: bool,
+    /// Windows that end at or before this are closed, there.
+    pub(crate) closed_before: EventTime,
+    /// Takes its time, and is called once.
+    pub(crate) encode: Box<dyn FnOnce() -> BTreeMap<KeyGroup, Encoded> + Send>,
+}
+
+impl CutState {
+    /// Of windows. Costs nothing yet.
+    pub(crate) fn of<P: Serialize + Send + 'static>(snapshot: Snapshot<P>) -> CutState {
+        let Snapshot { closing, closed_before, panes, .. } = snapshot;
+        CutState { closing, closed_before, encode: Box::new(move || by_group(panes)) }
+    }
+}
+
+/// The panes of each key group, encoded.
+fn by_group<P: Serialize>(panes: Vec<PaneState<P>>) -> BTreeMap<KeyGroup, Encoded> {
+    let mut groups: BTreeMap<KeyGroup, Encoded> = BTreeMap::new();
+    for pane in panes {
+        groups.entry(KeyGroup::of(&pane.key)).or_default().push(&pane);
+    }
+    groups
+}
+
+impl MailboxItem {
     /// The memory that it takes, roughly.
     fn bytes(&self) -> usize {
         match self {
-            MailboxItem::Rows { rows, .. } => bytes_of_rows(rows),
+            MailboxItem::Rows { rows, .. } => rows.bytes(),
             MailboxItem::Rejected { records, .. } => bytes_of_rejected(records),
             _ => 0,
         }
@@ -55,11 +85,6 @@ impl<P, O> MailboxItem<P, O> {
     fn is_command(&self) -> bool {
         matches!(self, MailboxItem::Recover(..) | MailboxItem::Put(_) | MailboxItem::Commit { .. })
     }
-}
-
-/// The memory that rows take, roughly.
-pub(super) fn bytes_of_rows<O>(rows: &[Row<O>]) -> usize {
-    size_of_val(rows) + rows.iter().map(|row| row.key.len()).sum::<usize>()
 }
 
 /// The memory that rejected records take, roughly.
@@ -78,18 +103,18 @@ pub(super) enum Ending {
 }
 
 /// Both sides share it.
-pub(crate) struct Mailbox<P, O> {
-    inner: Arc<Inner<P, O>>,
+pub(crate) struct Mailbox {
+    inner: Arc<Inner>,
 }
 
-impl<P, O> Clone for Mailbox<P, O> {
+impl Clone for Mailbox {
     fn clone(&self) -> Self {
         Mailbox { inner: Arc::clone(&self.inner) }
     }
 }
 
-struct Inner<P, O> {
-    state: Mutex<State<P, O>>,
+struct Inner {
+    state: Mutex<State>,
     /// There is more room, or the committer is gone.
     room: Condvar,
     bell: Bell,
@@ -101,10 +126,10 @@ struct Inner<P, O> {
     checkpoints: bool,
 }
 
-struct State<P, O> {
-    commands: VecDeque<MailboxItem<P, O>>,
+struct State {
+    commands: VecDeque<MailboxItem>,
     /// All other items, in their order.
-    queue: VecDeque<MailboxItem<P, O>>,
+    queue: VecDeque<MailboxItem>,
     queued_bytes: usize,
     condition: Condition,
     /// The cuts that are durable here; `None` for one that was given up.
@@ -154,13 +179,13 @@ impl fmt::Display for Fate {
     }
 }
 
-impl<P, O> Mailbox<P, O> {
+impl Mailbox {
     pub(super) fn new(
         bell: Bell,
         stop: Stop,
         background: Background,
         checkpoints: bool,
-    ) -> Mailbox<P, O> {
+    ) -> Mailbox {
         let state = State {
             commands: VecDeque::new(),
             queue: VecDeque::new(),
@@ -179,7 +204,7 @@ impl<P, O> Mailbox<P, O> {
         Mailbox { inner: Arc::new(inner) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<P, O>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -196,7 +221,7 @@ impl<P, O> Mailbox<P, O> {
     /// # Errors
     ///
     /// The job was stopped while there is no room because of some trouble.
-    pub(crate) fn send(&self, item: MailboxItem<P, O>) -> Result<(), Lost> {
+    pub(crate) fn send(&self, item: MailboxItem) -> Result<(), Lost> {
         let bytes = item.bytes();
         let mut state = self.lock();
         while bytes > 0 && self.inner.queue_bytes_max <= state.queued_bytes && !state.gone {
@@ -225,8 +250,8 @@ impl<P, O> Mailbox<P, O> {
     /// Waits for room, for a moment: whoever does looks again.
     fn wait_for_room<'a>(
         &'a self,
-        state: MutexGuard<'a, State<P, O>>,
-    ) -> Result<MutexGuard<'a, State<P, O>>, Lost> {
+        state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, Lost> {
         drop(state);
         match self.inner.background.give_way() {
             GiveWay::Given => Ok(self.lock()),
@@ -272,12 +297,12 @@ impl<P, O> Mailbox<P, O> {
     // --- the committer's side ---
 
     /// The next command.
-    pub(super) fn take_command(&self) -> Option<MailboxItem<P, O>> {
+    pub(super) fn take_command(&self) -> Option<MailboxItem> {
         self.lock().commands.pop_front()
     }
 
     /// The next item that is no command.
-    pub(super) fn take(&self) -> Option<MailboxItem<P, O>> {
+    pub(super) fn take(&self) -> Option<MailboxItem> {
         let mut state = self.lock();
         let item = state.queue.pop_front()?;
         state.queued_bytes -= item.bytes();
@@ -342,7 +367,7 @@ impl<P, O> Mailbox<P, O> {
     }
 }
 
-impl<P, O> State<P, O> {
+impl State {
     fn wake(&self) {
         for worker in &self.workers {
             // A worker that is gone needs no waking.

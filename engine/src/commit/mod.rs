@@ -1,9 +1,9 @@
 //! One task a process that makes everything durable: rows, state, manifests.
 //!
 //! Encoding, compressing, syncing and waiting for disks are off the workers, which only hand
-//! things over ([`mailbox`]). Workers are in different epochs at the same moment, so the committer steps
-//! through epochs as the window operator does: what belongs to a later epoch is set aside until
-//! every worker of the process has passed the current one. At a cut it
+//! things over ([`mailbox`]). State comes as parts whose encoding is left to do: nothing here knows what
+//! a pipeline aggregates. Workers are in different epochs at the same moment, so the committer steps
+//! through epochs (`stepping`). At a cut it
 //!
 //! 1. lets the outputs make complete files durable, hidden;
 //! 2. writes a blob with the state of the process's workers, by key group, and one with the rows
@@ -16,59 +16,52 @@
 
 mod cut;
 pub(crate) mod durable;
+mod handle;
 pub(crate) mod mailbox;
+mod opaque;
 pub(crate) mod protocol;
 mod recovery;
+mod stepping;
 mod told;
 mod unable;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use strandline_operators::rejected::Rejected;
-use strandline_operators::window::{LAST_EPOCH, Snapshot};
+use strandline_operators::epochs::Epochs;
 
 use self::cut::Sealing;
-use self::mailbox::{Ending, Fate, bytes_of_rejected, bytes_of_rows};
+pub(crate) use self::handle::{CommitterHandle, start};
+use self::mailbox::{CutState, Ending, Fate};
 pub(crate) use self::mailbox::{Lost, Mailbox, MailboxItem};
+pub(crate) use self::opaque::{CommitterOutputs, OpaqueRows};
+use self::stepping::Item;
 use self::told::Told;
 use self::unable::Unable;
-use crate::background::{Background, Bell, Join, Step, Task};
+use crate::background::{Background, Bell, Step, Task};
 use crate::checkpoint::blobs::Blobs;
 use crate::checkpoint::catalog::Retention;
 use crate::checkpoint::manifest::{Manifest, OutputIdentity};
 use crate::clock::Clock;
 use crate::error::JobError;
 use crate::failure::Failure;
-use crate::finals::SharedRows;
-use crate::outputs::{Condition, OpenOutputs, OutputError, Pending, Recovery, Trouble};
+use crate::outputs::{Condition, OutputError, Pending, Recovery, Trouble};
 use crate::report::Report;
 use crate::stop::Stop;
 use crate::telemetry::{Measures, Telemetry};
 
 /// How long after a failure a store is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Memory of rows of later epochs that are set aside, bytes, before no more items are taken while
-/// the current epoch cannot be sealed.
-const ASIDE_BYTES_MAX: usize = 16 << 20;
-/// How long the committer may take to complete everything once the job was stopped, and how long to end
-/// without that: with the stop itself, not more than a stop may take.
-const COMPLETE_WITHIN: Duration = Duration::from_millis(4_500);
-const FORGET_WITHIN: Duration = Duration::from_millis(500);
-/// How often whoever waits for its end looks.
-const JOIN_POLL: Duration = Duration::from_millis(2);
 /// How long the committer sleeps at most while rows wait: a clock that is moved by hand wakes nobody.
 const TICK_MAX: Duration = Duration::from_secs(1);
 
 /// What a committer works with.
-pub(crate) struct CommitterOptions<O> {
+pub(crate) struct CommitterOptions {
     pub(crate) process: usize,
     /// Workers of this process.
     pub(crate) workers: usize,
-    pub(crate) outputs: OpenOutputs<O>,
+    pub(crate) outputs: CommitterOutputs,
     /// Where checkpoints go, if there are any.
     pub(crate) checkpoints: Option<CommitterCheckpoints>,
     pub(crate) clock: Clock,
@@ -90,110 +83,20 @@ pub(crate) struct CommitterCheckpoints {
     pub(crate) retention: Option<Retention>,
 }
 
-/// A committer at work.
-pub(crate) struct CommitterHandle<P, O> {
-    mailbox: Mailbox<P, O>,
-    task: Box<dyn Join>,
-    lost: Arc<std::sync::Mutex<Option<Lost>>>,
-}
-
-impl<P, O> CommitterHandle<P, O> {
-    pub(crate) fn mailbox(&self) -> &Mailbox<P, O> {
-        &self.mailbox
-    }
-
-    /// Makes everything durable and visible that was handed over, and ends. While that is not
-    /// possible, tries until the job is stopped. One that hangs in a disk or a store is then left
-    /// behind.
-    ///
-    /// # Errors
-    ///
-    /// What is lost.
-    pub(crate) fn complete(self) -> Result<(), Lost> {
-        self.mailbox.end(Ending::Complete);
-        let mailbox = self.mailbox.clone();
-        self.join(COMPLETE_WITHIN, || mailbox.stop_is_requested())
-    }
-
-    /// Ends, and forgets what is not durable.
-    pub(crate) fn forget(self) {
-        self.mailbox.end(Ending::Forget);
-        // What is lost is computed again.
-        let _ = self.join(FORGET_WITHIN, || true);
-    }
-
-    /// Waits until the task is done; once it `hurries`, no longer than `limit`.
-    fn join(self, limit: Duration, hurries: impl Fn() -> bool) -> Result<(), Lost> {
-        let (clock, mut since) = (Clock::system(), None);
-        while !self.task.is_done() {
-            if hurries() {
-                let since = *since.get_or_insert_with(|| clock.elapsed());
-                if limit <= clock.elapsed().saturating_sub(since) {
-                    return Err(self.mailbox.lost_by("a disk or a store does not answer"));
-                }
-            }
-            std::thread::park_timeout(JOIN_POLL);
-        }
-        if !self.task.join() {
-            return Err(Lost {
-                cause: "the task that writes outputs panicked".into(),
-                rows: 0,
-                fate: Fate::Lost,
-            });
-        }
-        let mut lost = self.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        lost.take().map_or(Ok(()), Err)
-    }
-}
-
-/// Starts the committer of a process.
-///
-/// # Errors
-///
-/// If there is no thread for it.
-pub(crate) fn start<P, O>(
-    options: CommitterOptions<O>,
-    background: &Background,
-) -> io::Result<CommitterHandle<P, O>>
-where
-    P: Serialize + Send + 'static,
-    O: Send + Sync + 'static,
-{
-    let bell = Bell::default();
-    let committer = Committer::new(options, bell.clone(), background);
-    let (mailbox, lost) = (committer.mailbox.clone(), Arc::clone(&committer.lost));
-    let name = format!("committer {}", committer.options.process);
-    let task = background.spawn(&name, bell, committer)?;
-    Ok(CommitterHandle { mailbox, task, lost })
-}
-
-/// Records that belong to an epoch.
-enum Records<O> {
-    Rows(SharedRows<O>),
-    Rejected(Vec<Rejected>),
-}
-
-impl<O> Records<O> {
-    fn bytes(&self) -> usize {
-        match self {
-            Records::Rows(rows) => bytes_of_rows(rows),
-            Records::Rejected(records) => bytes_of_rejected(records),
-        }
-    }
-}
-
-struct Committer<P, O> {
-    options: CommitterOptions<O>,
-    mailbox: Mailbox<P, O>,
+struct Committer {
+    options: CommitterOptions,
+    mailbox: Mailbox,
     lost: Arc<std::sync::Mutex<Option<Lost>>>,
     /// Of each worker, the least epoch that it may still hand something over for.
     passed: Vec<u64>,
-    /// What is written belongs to this epoch.
-    current: u64,
-    aside: BTreeMap<u64, Vec<Records<O>>>,
+    /// What is written belongs to the current one.
+    epochs: Epochs<Item>,
+    /// What came before it was recovered, with its epoch.
+    unrecovered: Vec<(u64, Item)>,
+    /// Memory of rows that are set aside, here or there.
     aside_bytes: usize,
-    /// What the workers hold at cuts, as it comes.
-    snapshots: BTreeMap<u64, Vec<Snapshot<P>>>,
+    /// What the workers hold at the end of the current epoch, if that is a cut.
+    parts: Vec<CutState>,
     /// The cut that is on its way to the store.
     sealing: Option<Sealing>,
     recovery: Option<Recovery>,
@@ -219,7 +122,7 @@ struct Committer<P, O> {
     told: Told,
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Committer<P, O> {
+impl Task for Committer {
     fn step(&mut self) -> Step {
         let ending = self.mailbox.ending();
         if ending == Some(Ending::Forget) {
@@ -249,21 +152,21 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Task for Committer
         }
         self.tick();
         let retry_in = self.retry_at.map(|at| at.saturating_sub(now));
-        let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+        let CommitterOutputs { final_rows, rejected } = &self.options.outputs;
         let due = [retry_in, final_rows.due_in(), rejected.due_in()].into_iter().flatten().min();
         Step::Wait(due.map(|due| due.min(TICK_MAX)))
     }
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
-    fn new(options: CommitterOptions<O>, bell: Bell, background: &Background) -> Committer<P, O> {
+impl Committer {
+    fn new(options: CommitterOptions, bell: Bell, background: &Background) -> Committer {
         let (stop, kept) = (options.stop.clone(), options.checkpoints.is_some());
         Committer {
             passed: vec![0; options.workers],
-            current: 0,
-            aside: BTreeMap::new(),
+            epochs: Epochs::default(),
+            unrecovered: Vec::new(),
             aside_bytes: 0,
-            snapshots: BTreeMap::new(),
+            parts: Vec::new(),
             sealing: None,
             recovery: None,
             recovered: !kept,
@@ -317,14 +220,9 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
 
     /// Whether more items may be taken.
     fn has_room(&self) -> bool {
-        let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+        let CommitterOutputs { final_rows, rejected } = &self.options.outputs;
         let full = final_rows.condition().is_full || rejected.condition().is_full;
         !full && !self.aside_is_full()
-    }
-
-    /// Whether too much is set aside because the current epoch cannot be left.
-    fn aside_is_full(&self) -> bool {
-        self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes
     }
 
     fn take_command(&mut self) -> bool {
@@ -341,15 +239,13 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
         true
     }
 
-    fn open(&mut self, item: MailboxItem<P, O>) {
+    fn open(&mut self, item: MailboxItem) {
         match item {
-            MailboxItem::Rows { epoch, rows } => self.accept(epoch, Records::Rows(rows)),
+            MailboxItem::Rows { epoch, rows } => self.accept(epoch, Item::Rows(rows)),
             MailboxItem::Rejected { epoch, records } => {
-                self.accept(epoch, Records::Rejected(records));
+                self.accept(epoch, Item::Rejected(records));
             }
-            MailboxItem::State(snapshot) => {
-                self.snapshots.entry(snapshot.epoch).or_default().push(snapshot);
-            }
+            MailboxItem::State { epoch, part } => self.accept(epoch, Item::State(part)),
             MailboxItem::Passed { worker, epoch } => self.passed[worker] = epoch,
             MailboxItem::Recover(restoration, claim) => {
                 self.claim = claim;
@@ -362,80 +258,9 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
         }
     }
 
-    /// Writes what belongs to the current epoch, and sets aside what belongs to a later one.
-    fn accept(&mut self, epoch: u64, records: Records<O>) {
-        let at_once = self.options.checkpoints.is_none();
-        if at_once || (self.recovered && epoch <= self.current && self.sealing.is_none()) {
-            self.write(records);
-        } else {
-            self.aside_bytes += records.bytes();
-            self.aside.entry(epoch).or_default().push(records);
-        }
-    }
-
-    fn write(&mut self, records: Records<O>) {
-        let outputs = &mut self.options.outputs;
-        let written = match records {
-            Records::Rows(rows) => {
-                self.final_rows += rows.len() as u64;
-                outputs.final_rows.write(&rows)
-            }
-            Records::Rejected(records) => outputs.rejected.write(&records),
-        };
-        if let Err(trouble) = written {
-            self.options.failure.report(JobError::Output(trouble.to_string().into()));
-        }
-    }
-
-    /// Makes `epoch` the current one, and writes what was set aside for it and before.
-    fn enter(&mut self, epoch: u64) {
-        // The last epoch is one of the frontier only; outputs count on.
-        let numbered = if epoch == LAST_EPOCH { self.current + 1 } else { epoch };
-        self.options.outputs.final_rows.enter(numbered);
-        self.options.outputs.rejected.enter(numbered);
-        self.current = epoch;
-        let later = match epoch.checked_add(1) {
-            Some(next) => self.aside.split_off(&next),
-            None => BTreeMap::new(),
-        };
-        for records in std::mem::replace(&mut self.aside, later).into_values().flatten() {
-            self.aside_bytes -= records.bytes();
-            self.write(records);
-        }
-    }
-
-    /// Steps through the epochs that all workers have passed, and seals the cuts among them.
-    fn advance(&mut self) -> Result<(), Unable> {
-        if self.options.checkpoints.is_none() || !self.recovered {
-            return Ok(());
-        }
-        let passed = self.passed.iter().copied().min().unwrap_or(0);
-        loop {
-            if let Some(sealing) = &self.sealing {
-                let epoch = sealing.epoch;
-                self.store_sealing()?;
-                assert_eq!(epoch, self.current, "a cut is of the current epoch");
-            } else if self.current < passed || passed == LAST_EPOCH {
-                if self.seal_current()? {
-                    continue;
-                }
-            } else {
-                return Ok(());
-            }
-            if self.current == LAST_EPOCH {
-                return Ok(());
-            }
-            let next = self.current + 1;
-            let rows = self.aside.range(next..).next().map(|(epoch, _)| *epoch);
-            let cut = self.snapshots.range(next..).next().map(|(epoch, _)| *epoch);
-            let next = [rows, cut, Some(passed)].into_iter().flatten().min().unwrap_or(passed);
-            self.enter(next);
-        }
-    }
-
     fn show_committed(&mut self) -> Result<(), Unable> {
         let Some(epoch) = self.commit else { return Ok(()) };
-        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+        let CommitterOutputs { final_rows, rejected } = &mut self.options.outputs;
         OutputError::worst([final_rows.commit(epoch), rejected.commit(epoch)])?;
         self.commit = None;
         self.mailbox.announce_shown(epoch);
@@ -448,7 +273,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
     }
 
     fn condition(&self) -> Condition {
-        let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+        let CommitterOutputs { final_rows, rejected } = &self.options.outputs;
         let (finals, rejected) = (final_rows.condition(), rejected.condition());
         Condition {
             trouble: finals.trouble.or(rejected.trouble).or_else(|| self.store_trouble.clone()),
@@ -468,7 +293,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
             // Whatever is not committed is computed again by whoever continues.
             self.commit.is_some() || !self.mailbox.is_empty()
         } else {
-            let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+            let CommitterOutputs { final_rows, rejected } = &mut self.options.outputs;
             let (finals, rejected) = (final_rows.finish(), rejected.finish());
             finals.is_err() || rejected.is_err() || !self.mailbox.is_empty()
         };
@@ -497,7 +322,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
     }
 }
 
-impl<P, O> Drop for Committer<P, O> {
+impl Drop for Committer {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.options.failure.report(JobError::Output(Box::new(Lost {

@@ -3,25 +3,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Serialize;
 use strandline_operators::window::LAST_EPOCH;
 
 use super::mailbox::Fate;
-use super::{Committer, CommitterCheckpoints, Lost, Unable};
+use super::{Committer, CommitterCheckpoints, CommitterOutputs, Lost, Unable};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::blobs::{BlobError, Blobs};
 use crate::checkpoint::reading::read_sections;
 use crate::error::JobError;
-use crate::outputs::{OpenOutputs, Pending};
+use crate::outputs::Pending;
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
+impl Committer {
     /// Shows what was committed before the start and removes what was not.
     pub(super) fn recover(&mut self) -> Result<(), Unable> {
         let Some(recovery) = &self.recovery else { return Ok(()) };
         if self.recovered {
             return Ok(());
         }
-        let OpenOutputs { final_rows, rejected } = &mut self.options.outputs;
+        let CommitterOutputs { final_rows, rejected } = &mut self.options.outputs;
         final_rows.recover(recovery).and_then(|()| rejected.recover(recovery))?;
         if let Some(checkpoints) = &mut self.options.checkpoints {
             let CommitterCheckpoints { blobs, pending, .. } = checkpoints;
@@ -53,8 +52,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
             self.mailbox.announce_shown(epoch);
         }
         // After the end of a bounded run nothing more is written.
-        self.current = recovery.epoch.map_or(0, |epoch| epoch.min(LAST_EPOCH - 2) + 1);
-        self.enter(self.current);
+        self.begin(recovery.epoch.map_or(0, |epoch| epoch.min(LAST_EPOCH - 2) + 1));
         Ok(())
     }
 }

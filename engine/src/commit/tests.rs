@@ -3,13 +3,14 @@
 mod bench;
 mod lost_files;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::Ordering;
 
 use strandline_operators::time::EventTime;
 use tempfile::TempDir;
 
-use self::bench::{Bench, JOB, Out, late, visible};
+use self::bench::{Bench, JOB, late, visible};
 use super::*;
 use crate::checkpoint::catalog::{ROWS_PREFIX, STATE_PREFIX, rows_name, state_name, verified};
 use crate::checkpoint::manifest::{CutRecord, FORMAT, PartitionCut, ProcessCut};
@@ -414,7 +415,7 @@ fn while_a_store_takes_nothing_no_more_is_taken_than_has_room() {
 fn a_worker_that_waits_for_room_is_let_go_by_a_stop() {
     let stop = Stop::default();
     let background = Background::threads();
-    let mailbox: Mailbox<u64, Out> = Mailbox::new(Bell::default(), stop.clone(), background, true);
+    let mailbox: Mailbox = Mailbox::new(Bell::default(), stop.clone(), background, true);
     let command = || MailboxItem::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] };
     mailbox.send(command()).unwrap();
     stop.request();
@@ -502,8 +503,7 @@ fn commands_pass_rows() {
 #[test]
 fn a_command_waits_for_no_room() {
     let background = Background::threads();
-    let mailbox: Mailbox<u64, Out> =
-        Mailbox::new(Bell::default(), Stop::default(), background, true);
+    let mailbox: Mailbox = Mailbox::new(Bell::default(), Stop::default(), background, true);
     mailbox.send(MailboxItem::Rejected { epoch: 1, records: vec![late(0, 17 << 20)] }).unwrap();
     mailbox.send(MailboxItem::Commit { epoch: 1 }).unwrap();
     mailbox.send(MailboxItem::Passed { worker: 0, epoch: 2 }).unwrap();
@@ -530,7 +530,7 @@ impl Task for Hanging {
 fn a_disk_or_store_that_hangs_holds_up_no_stop() {
     for forgets in [true, false] {
         let (bell, stop, lost) = (Bell::default(), Stop::default(), Arc::default());
-        let mailbox: Mailbox<u64, Out> =
+        let mailbox: Mailbox =
             Mailbox::new(bell.clone(), stop.clone(), Background::threads(), true);
         let task = Background::threads().spawn("hanging", bell, Hanging).unwrap();
         let handle = CommitterHandle { mailbox, task, lost };

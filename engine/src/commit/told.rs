@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::Committer;
+use super::{Committer, CommitterOutputs};
 use crate::condition::ConditionKind;
-use crate::outputs::{OpenOutputs, Trouble};
+use crate::outputs::Trouble;
 
 /// How often amounts are told, at most.
 const MEASURE_EVERY: Duration = Duration::from_millis(250);
@@ -26,10 +24,10 @@ pub(super) struct Told {
     measure_at: Duration,
 }
 
-impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
+impl Committer {
     /// Tells what has changed.
     pub(super) fn tell(&mut self) {
-        let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+        let CommitterOutputs { final_rows, rejected } = &self.options.outputs;
         let (finals, others) = (final_rows.condition().trouble, rejected.condition().trouble);
         let output = ConditionKind::OutputWaits;
         let mut told = std::mem::take(&mut self.told);
@@ -40,7 +38,7 @@ impl<P: Serialize + Send + 'static, O: Send + Sync + 'static> Committer<P, O> {
         let now = self.options.clock.elapsed();
         if told.measure_at <= now {
             told.measure_at = now.saturating_add(MEASURE_EVERY);
-            let OpenOutputs { final_rows, rejected } = &self.options.outputs;
+            let CommitterOutputs { final_rows, rejected } = &self.options.outputs;
             let outputs = final_rows.measures().into_iter().chain(rejected.measures());
             let outputs = outputs.collect();
             self.options.telemetry.measure(|measures| measures.outputs = outputs);

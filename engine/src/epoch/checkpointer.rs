@@ -25,10 +25,10 @@ const CUTS_IN_FLIGHT_MAX: usize = 1;
 pub(crate) type Committed = Box<dyn Fn(&[(Partition, Offset)])>;
 
 /// See the module.
-pub(crate) struct Checkpointer<P, O> {
+pub(crate) struct Checkpointer {
     every: Duration,
     next_cut_at: Duration,
-    mailbox: Mailbox<P, O>,
+    mailbox: Mailbox,
     words: BroadcastInput<LeaderCommand>,
     /// What the next manifest says besides its cut; its number is the last one that is ours.
     last: Manifest,
@@ -49,19 +49,19 @@ pub(crate) struct Checkpointer<P, O> {
     settling: Option<u64>,
 }
 
-impl<P, O> Checkpointer<P, O> {
+impl Checkpointer {
     /// `claim` is the manifest with which this run began, and `recover` what all processes do first.
     #[expect(clippy::too_many_arguments, reason = "each is one thing that it keeps by")]
     pub(crate) fn new(
         every: Duration,
         now: Duration,
-        mailbox: Mailbox<P, O>,
+        mailbox: Mailbox,
         mut words: BroadcastInput<LeaderCommand>,
         claim: Manifest,
         recover: LeaderCommand,
         committed: Committed,
         telemetry: Telemetry,
-    ) -> Checkpointer<P, O> {
+    ) -> Checkpointer {
         words.send(recover);
         let committed_before = claim.cut.as_ref().map_or(EventTime::MIN, closed_by_all);
         Checkpointer {

@@ -74,10 +74,10 @@ impl LeaderOptions {
 }
 
 /// What the leader leads by.
-pub(crate) struct LeaderParts<P, O> {
+pub(crate) struct LeaderParts {
     pub(crate) inputs: Inputs,
     /// Where cuts become checkpoints, if they do.
-    pub(crate) checkpointer: Option<Checkpointer<P, O>>,
+    pub(crate) checkpointer: Option<Checkpointer>,
     pub(crate) coordinator: Coordinator,
     pub(crate) board: Board,
     /// What the outputs have been handed.
@@ -89,12 +89,12 @@ pub(crate) struct LeaderParts<P, O> {
     pub(crate) report: Report,
 }
 
-pub(crate) struct Leader<P, O> {
+pub(crate) struct Leader {
     options: LeaderOptions,
     /// `None` once there is nothing more to say: the dataflow may end.
     inputs: Option<Inputs>,
     /// `None` where cuts do not become checkpoints; also when the last one has.
-    checkpointer: Option<Checkpointer<P, O>>,
+    checkpointer: Option<Checkpointer>,
     committed_before: Option<EventTime>,
     topic: TopicIdentity,
     assigner: Assigner,
@@ -139,15 +139,15 @@ enum Stopping {
     Leaving,
 }
 
-impl<P, O> Leader<P, O> {
+impl Leader {
     /// Reads what is planned and what is `discovered` besides, and goes on from what is `kept`.
     pub(crate) fn new(
         options: LeaderOptions,
-        parts: LeaderParts<P, O>,
+        parts: LeaderParts,
         plan: Plan,
         discovered: Option<Receiver<Vec<PartitionStart>>>,
         kept: Option<&CutRecord>,
-    ) -> Leader<P, O> {
+    ) -> Leader {
         let LeaderParts { inputs, checkpointer, coordinator, board, written, .. } = parts;
         let LeaderParts { view, clock, stop, telemetry, report, .. } = parts;
         let now = clock.elapsed();

@@ -29,7 +29,8 @@ use crate::clock::Clock;
 use crate::commit::durable::{Outgoing, Standing, durable};
 use crate::commit::protocol::LeaderCommand;
 use crate::commit::{
-    self, CommitterCheckpoints, CommitterHandle, CommitterOptions, Mailbox, MailboxItem,
+    self, CommitterCheckpoints, CommitterHandle, CommitterOptions, CommitterOutputs, Mailbox,
+    MailboxItem,
 };
 use crate::condition::JobCondition;
 use crate::epoch::broadcast::BroadcastInput;
@@ -70,7 +71,7 @@ where
     continued: Option<Arc<Manifest>>,
     /// Why the run is refused although it does what it can.
     refused: Mutex<Option<JobError>>,
-    committer: Mutex<Option<CommitterHandle<A::Partial, A::Output>>>,
+    committer: Mutex<Option<CommitterHandle>>,
 }
 
 /// Where the leader begins.
@@ -148,7 +149,7 @@ where
         let options = CommitterOptions {
             process: place.process,
             workers: place.threads,
-            outputs: self.outputs.open(place.process, visibility),
+            outputs: CommitterOutputs::of(self.outputs.open(place.process, visibility)),
             checkpoints: self.checkpoints.as_ref().map(|checkpoints| CommitterCheckpoints {
                 blobs: Arc::clone(&checkpoints.blobs),
                 pending: continued.as_deref().map(pending).unwrap_or_default(),
@@ -277,7 +278,7 @@ where
     }
 
     /// Builds the dataflow on a worker.
-    pub fn build(&self, worker: &mut Worker) -> JobWorker<A::Partial, A::Output> {
+    pub fn build(&self, worker: &mut Worker) -> JobWorker {
         self.failure.register_worker();
         let options = self.job.options;
         let index = worker.index();
@@ -473,20 +474,20 @@ where
 }
 
 /// What one worker does.
-pub struct JobWorker<P, O> {
-    leader: Option<Leader<P, O>>,
+pub struct JobWorker {
+    leader: Option<Leader>,
     leaves: Rc<Cell<Option<Leave>>>,
-    mailbox: Mailbox<P, O>,
+    mailbox: Mailbox,
     failure: Failure,
 }
 
-impl<P, O> std::fmt::Debug for JobWorker<P, O> {
+impl std::fmt::Debug for JobWorker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JobWorker").field("leads", &self.leader.is_some()).finish_non_exhaustive()
     }
 }
 
-impl<P, O> JobWorker<P, O> {
+impl JobWorker {
     /// Does what is due besides stepping the worker, and says how long it may sleep: before each
     /// step. `None`: there is nothing more to do.
     pub fn lead(&mut self, worker: &mut Worker) -> Option<Option<Duration>> {

@@ -1,18 +1,19 @@
 //! A committer that a test steps by hand, with blobs in memory and a disk that can fail.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use strandline_operators::record::{Offset, Partition};
-use strandline_operators::rejected::Rejection;
+use strandline_operators::rejected::{Rejected, Rejection};
 use strandline_operators::time::EventTime;
-use strandline_operators::window::{PaneState, Row, Tumbling, Window};
+use strandline_operators::window::{PaneState, Row, Snapshot, Tumbling, Window};
 
-use crate::background::Spawn;
+use crate::background::{Join, Spawn};
 use crate::checkpoint::blobs::{BlobEntry, BlobError};
 use crate::checkpoint::catalog::STATE_PREFIX;
 use crate::checkpoint::manifest::{CutRecord, FORMAT, ProcessCut};
@@ -97,8 +98,8 @@ impl Spawn for ByHand {
 
 /// A committer of two workers that a test steps, on a disk that can fail.
 pub(super) struct Bench {
-    pub(super) committer: Committer<u64, Out>,
-    pub(super) mailbox: Mailbox<u64, Out>,
+    pub(super) committer: Committer,
+    pub(super) mailbox: Mailbox,
     pub(super) blobs: Arc<Memory>,
     pub(super) hand: ClockHand,
     pub(super) said: Arc<Mutex<Vec<String>>>,
@@ -173,7 +174,7 @@ impl Bench {
         let options = CommitterOptions {
             process: 0,
             workers: 2,
-            outputs: Outputs::<Out>::open(&outputs, 0, visibility),
+            outputs: CommitterOutputs::of(Outputs::<Out>::open(&outputs, 0, visibility)),
             checkpoints: checkpoints.then(|| CommitterCheckpoints {
                 blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
                 pending: continued.map(pending_of).unwrap_or_default(),
@@ -233,7 +234,7 @@ impl Bench {
         self.send(MailboxItem::Recover(Restoration::of(&manifest), claim));
     }
 
-    pub(super) fn send(&self, command: MailboxItem<u64, Out>) {
+    pub(super) fn send(&self, command: MailboxItem) {
         self.mailbox.send(command).unwrap();
     }
 
@@ -246,7 +247,8 @@ impl Bench {
             output: (key,),
             spans: Default::default(),
         };
-        self.send(MailboxItem::Rows { epoch, rows: keys.map(row).collect::<Vec<_>>().into() });
+        let rows = OpaqueRows::of(Arc::new(keys.map(row).collect()));
+        self.send(MailboxItem::Rows { epoch, rows });
     }
 
     pub(super) fn state(&self, epoch: u64, closing: bool, key: &str) {
@@ -256,13 +258,9 @@ impl Bench {
             partial: 7,
             spans: Default::default(),
         };
-        let closed_before = EventTime::MIN;
-        self.send(MailboxItem::State(Snapshot {
-            epoch,
-            closing,
-            closed_before,
-            panes: vec![pane],
-        }));
+        let (closed_before, panes) = (EventTime::MIN, vec![pane]);
+        let snapshot = Snapshot { epoch, closing, closed_before, panes };
+        self.send(MailboxItem::State { epoch, part: CutState::of(snapshot) });
     }
 
     pub(super) fn passed(&self, worker: usize, epoch: u64) {
