@@ -15,6 +15,7 @@ const COMPLETE_WITHIN: Duration = Duration::from_millis(4_500);
 const FORGET_WITHIN: Duration = Duration::from_millis(500);
 /// How often whoever waits for its end looks.
 const JOIN_POLL: Duration = Duration::from_millis(2);
+
 /// A committer at work.
 pub(crate) struct CommitterHandle {
     pub(super) mailbox: Mailbox,

@@ -69,6 +69,27 @@ fn a_cut_holds_what_belongs_to_its_epoch_and_nothing_of_a_later_one() {
     assert_eq!(visible(out.path()), ((0..4).collect(), 0));
 }
 
+/// Workers do not wait for it: they may be two epochs on.
+#[test]
+fn what_comes_before_the_start_has_recovered_belongs_to_its_epoch() {
+    let out = there();
+    let mut bench = Bench::continuing(out.path(), true, Arc::default(), None);
+    bench.rows(0, 0..2);
+    bench.state(0, true, "a");
+    bench.state(0, true, "b");
+    bench.rows(1, 10..15);
+    bench.run();
+    assert_eq!(bench.committer.final_rows, 0, "nothing is written yet");
+    bench.recover(None, Vec::new());
+    bench.passed(0, 1);
+    bench.passed(1, 1);
+    bench.run();
+    assert_eq!(bench.sealed(0).unwrap().final_rows, 2);
+    bench.send(MailboxItem::Commit { epoch: 0 });
+    bench.run();
+    assert_eq!(visible(out.path()), ((0..2).collect(), 0));
+}
+
 #[test]
 fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     let out = there();
