@@ -91,6 +91,8 @@ struct Committer {
     passed: Vec<u64>,
     /// What is written belongs to the current one.
     epochs: Epochs<Item>,
+    /// The first epoch of this run.
+    first: u64,
     /// What came before it was recovered, with its epoch.
     unrecovered: Vec<(u64, Item)>,
     /// Memory of rows that are set aside, here or there.
@@ -164,6 +166,7 @@ impl Committer {
         Committer {
             passed: vec![0; options.workers],
             epochs: Epochs::default(),
+            first: 0,
             unrecovered: Vec::new(),
             aside_bytes: 0,
             parts: Vec::new(),

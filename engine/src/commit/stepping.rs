@@ -45,6 +45,9 @@ impl Committer {
         if self.options.checkpoints.is_none() {
             return self.apply(item);
         }
+        // A run that continues may still say something in the epoch that it continues from: that belongs
+        // to its first one, because the cut of the other is made.
+        let epoch = if self.recovered { epoch.max(self.first) } else { epoch };
         let time = Time::new(epoch, EventTime::MAX);
         if self.recovered && !self.epochs.is_later(time) {
             return self.apply(item);
@@ -77,6 +80,7 @@ impl Committer {
     /// Begins with `epoch`, now that nothing of earlier runs is in the way, and with what has come
     /// meanwhile.
     pub(super) fn begin(&mut self, epoch: u64) {
+        self.first = epoch;
         if epoch > self.epochs.current() {
             self.enter(epoch);
         }

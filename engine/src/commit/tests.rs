@@ -90,6 +90,23 @@ fn what_comes_before_the_start_has_recovered_belongs_to_its_epoch() {
     assert_eq!(visible(out.path()), ((0..2).collect(), 0));
 }
 
+/// Before the first turn, sources and windows are in the epoch that the run continues from.
+#[test]
+fn what_comes_in_the_epoch_that_a_run_continues_from_belongs_to_its_first_one() {
+    let out = there();
+    let mut bench = Bench::continuing(out.path(), true, Arc::default(), None);
+    bench.rows(4, 0..1);
+    bench.recover(Some(4), Vec::new());
+    bench.rows(4, 1..3);
+    bench.run();
+    bench.cut(5, true);
+    bench.run();
+    assert_eq!(bench.sealed(5).unwrap().final_rows, 3);
+    bench.send(MailboxItem::Commit { epoch: 5 });
+    bench.run();
+    assert_eq!(visible(out.path()), ((0..3).collect(), 0));
+}
+
 #[test]
 fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     let out = there();
