@@ -112,7 +112,8 @@ where
             out: place.out.clone(),
             run,
             later: place.later(&latest),
-            following: (!leads).then(|| FollowingPlace::new(options.clone(), run)),
+            following: (!leads)
+                .then(|| FollowingPlace::new(options.clone(), run, Arc::clone(&place.lock))),
             begins: Box::new(move || begins.say()),
             checkpoints: place.keeping.as_mut().and_then(|keeping| keeping.checkpoints.take()),
             clock: clock.clone(),

@@ -8,6 +8,7 @@
 //! when it hears that the manifest which lists it is durable ([`commit`](Output::commit)). After a
 //! crash it hears which cut counts ([`recover`](Output::recover)).
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +173,17 @@ pub trait Output<R>: Send + 'static {
 
     /// Everything that was written up to now belongs to epochs before this one.
     fn enter(&mut self, _epoch: u64) {}
+
+    /// The blobs of checkpoints that hold rows which the next cut would list again.
+    fn stored_in(&self) -> BTreeSet<Arc<str>> {
+        BTreeSet::new()
+    }
+
+    /// These blobs are gone: the rows in them are still here, and are sealed next. Gives how many rows
+    /// that are.
+    fn store_anew(&mut self, _gone: &BTreeSet<Arc<str>>) -> u64 {
+        0
+    }
 
     /// Makes durable what is complete, without showing it. `closing`: the run ends here, so
     /// everything is complete.

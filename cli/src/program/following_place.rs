@@ -4,7 +4,7 @@
 //! that holds the lock may be another one of this very start, with which they share the directory.
 //! When all have met, they know what each of them is called, and a lock says for which run it is held.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use strandline_engine::checkpoint::lock::{Lock, LockError};
@@ -27,16 +27,16 @@ const RUN_LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct FollowingPlace {
     options: Options,
     run: RunId,
-    lock: Mutex<Option<Lock>>,
+    lock: Arc<OnceLock<Lock>>,
 }
 
 impl FollowingPlace {
-    /// Not taken yet. Its lock is held for `run`.
-    pub(crate) fn new(options: Options, run: RunId) -> FollowingPlace {
-        FollowingPlace { options, run, lock: Mutex::new(None) }
+    /// Not taken yet. Its lock is held for `run`, and will be in `lock`.
+    pub(crate) fn new(options: Options, run: RunId, lock: Arc<OnceLock<Lock>>) -> FollowingPlace {
+        FollowingPlace { options, run, lock }
     }
 
-    /// Takes it, until this is dropped, where no other job has it and what is there may be kept or
+    /// Takes it, until the lock is dropped, where no other job has it and what is there may be kept or
     /// removed. `runs`: those of the processes of this start, which may share it. No row is touched.
     ///
     /// # Errors
@@ -47,8 +47,10 @@ impl FollowingPlace {
             reason: trouble.line_and_code().0.to_owned(),
             may_pass: matches!(trouble, Trouble::NotNow(_)),
         };
-        let lock = self.lock(runs).map_err(|error| refused(&locked(&error)))?;
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+        if let Some(lock) = self.lock(runs).map_err(|error| refused(&locked(&error)))? {
+            // There is none yet: it would be held for a run of this start.
+            let _ = self.lock.set(lock);
+        }
         self.refuse_rows().map_err(|trouble| refused(&trouble))
     }
 
@@ -100,7 +102,7 @@ mod tests {
         let own = ["job", "--bootstrap", "nowhere:1", "--checkpoint", "none", "--out", out];
         let own = own.iter().chain(&["-n", "3", "-p", "1"]).chain(more);
         let options = Options::try_parse_from(own).unwrap();
-        FollowingPlace::new(options, RunId::fresh(&Clock::system()))
+        FollowingPlace::new(options, RunId::fresh(&Clock::system()), Arc::default())
     }
 
     #[test]
@@ -110,6 +112,7 @@ mod tests {
         let runs = [first.run, second.run];
         first.take(&runs).unwrap();
         second.take(&runs).unwrap();
+        assert!(first.lock.get().is_some() && second.lock.get().is_none());
         let other = place(there.path(), &["--replace"]);
         let refused = other.take(&[other.run]).unwrap_err();
         assert!(refused.may_pass && refused.reason.contains("is in use"), "{refused:?}");

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::checkpoint::{Checkpoints, catalog, own_place};
 use strandline_engine::clock::Clock;
@@ -14,14 +13,13 @@ use super::trouble::{Trouble, away, locked};
 use crate::options::{Checkpoint, Options};
 use crate::status::Voice;
 
-/// The checkpoints of a job, and the lock on them.
+/// The checkpoints of a job, which hold the lock on their directory.
 pub(super) struct Keeping {
     /// Until the job takes them.
     pub(super) checkpoints: Option<Checkpoints>,
     pub(super) place: String,
     /// Whether there is one that this run continues.
     pub(super) continues: bool,
-    _lock: Option<Lock>,
 }
 
 /// What is said of a place whose file system does not sync directories.
@@ -44,9 +42,8 @@ impl Keeping {
         let Checkpoint::At(place) = &options.checkpoint else { return Ok(None) };
         let blobs = ObjectBlobs::open(place).map_err(|error| unusable(&error))?;
         let leads = options.process == 0;
-        let lock = blobs.directory().filter(|_| leads).map(Lock::acquire);
-        let lock = lock.transpose().map_err(|error| locked(&error))?;
         if leads {
+            blobs.take().map_err(|error| locked(&error))?;
             blobs.check_writable().map_err(|error| away(error.into()))?;
             if blobs.refuses_sync() {
                 voice.warn(&unsynced(place, "checkpoints"));
@@ -57,7 +54,7 @@ impl Keeping {
         let checkpoints =
             checkpoints(options, blobs, out, clock).map_err(|error| unusable(&error))?;
         let (checkpoints, place) = (Some(checkpoints), place.clone());
-        Ok(Some(Keeping { checkpoints, place, continues, _lock: lock }))
+        Ok(Some(Keeping { checkpoints, place, continues }))
     }
 }
 

@@ -1,11 +1,13 @@
 //! Where a process puts its rows, and what becomes of those that are there.
 
+use std::sync::{Arc, OnceLock};
+
 use serde_json::Value;
 use strandline_engine::checkpoint::lock::Lock;
 use strandline_engine::checkpoint::manifest::OutputIdentity;
 use strandline_engine::clock::Clock;
 use strandline_engine::sink::{self, Existing, RunId};
-use strandline_engine::store::Directory;
+use strandline_engine::store::{Directory, StoreError};
 
 use super::keeping::{Keeping, unsynced};
 use super::trouble::{Trouble, locked};
@@ -25,14 +27,15 @@ pub(super) struct Place {
     is_embedded: bool,
     /// Whether rows of earlier runs are to be removed.
     replaces: bool,
-    _lock: Option<Lock>,
+    /// On the directory of the rows. A process that does not lead takes it [later](super::following_place),
+    /// unless another process of the job has it.
+    pub(super) lock: Arc<OnceLock<Lock>>,
 }
 
 impl Place {
     /// Takes the directories for this process, of the rows for the process that leads. Of what is there,
     /// nothing is touched but locks and leftovers of checkpoints.
-    /// Its lock is held for `run`. What a process takes that does not lead, it takes
-    /// [later](super::following_place).
+    /// Its lock is held for `run`.
     pub(super) fn take(
         options: &Options,
         run: RunId,
@@ -54,8 +57,9 @@ impl Place {
         // Before anything there is touched: a job that runs writes there.
         let lock = leads.then(|| Lock::acquire_for(&options.out, Some(run))).transpose();
         let lock = lock.map_err(|error| locked(&error))?;
+        let lock = Arc::new(lock.map(OnceLock::from).unwrap_or_default());
         let replaces = options.replace;
-        Ok(Place { out, existing, keeping, leads, is_embedded, replaces, _lock: lock })
+        Ok(Place { out, existing, keeping, leads, is_embedded, replaces, lock })
     }
 
     /// What is to be done when the job can run, and not before: to remove what an earlier run left.
@@ -90,7 +94,20 @@ impl Place {
             voice.warn(&unsynced(&self.out.path().display().to_string(), "files"));
         }
         let identity = self.keeping.as_ref().map(|_| sink::identify(&self.out, run));
-        identity.transpose().map_err(|error| unusable(&error))
+        let identity = identity.transpose().map_err(|error| unusable(&error))?;
+        self.pin(identity.as_ref()).map_err(|error| unusable(&error))?;
+        Ok(identity)
+    }
+
+    /// From here on, rows go into no other directory than the one that is there now, which says `identity`
+    /// and is kept from other jobs.
+    fn pin(&self, identity: Option<&OutputIdentity>) -> Result<(), StoreError> {
+        let (lock, here) = (Arc::clone(&self.lock), Directory::local(self.out.path()));
+        let id = identity.and_then(|identity| identity.id.clone());
+        self.out.pin(move || {
+            lock.get().map_or(Ok(()), Lock::keep)?;
+            id.as_ref().map_or(Ok(()), |id| sink::keep_identity(&here, id))
+        })
     }
 }
 

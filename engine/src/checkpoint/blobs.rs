@@ -4,8 +4,10 @@
 //! [`put_new`](Blobs::put_new) never replaces anything, so of two coordinators that write the same
 //! number one loses; and when it returns, the blob is durable.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A blob in a listing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +55,17 @@ pub trait Blobs: Send + Sync + fmt::Debug + 'static {
     ///
     /// What the store says.
     fn list(&self) -> Result<Vec<BlobEntry>, BlobError>;
+
+    /// Those of `names` that were stored and are not there any more, because another program has removed
+    /// them. Unless a store says otherwise, that does not happen in it: in an object store, to ask would
+    /// cost a request for each checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; where it is not the place that it was, that it is another one.
+    fn removed(&self, _names: &BTreeSet<Arc<str>>) -> Result<BTreeSet<Arc<str>>, BlobError> {
+        Ok(BTreeSet::new())
+    }
 
     /// Removes a blob; one that is absent is no error.
     ///

@@ -43,11 +43,17 @@ fn claim_of(name: &str) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// [`CheckpointError::TakenOver`]: somebody has, and this one does not count. What the store says:
-/// then it may be tried again.
+/// [`CheckpointError::TakenOver`]: somebody has, and this one does not count.
+/// [`CheckpointError::BlobRemoved`]: it names what is gone, and is not put. What the store says: then it
+/// may be tried again.
 pub(crate) fn put_manifest(store: &dyn Blobs, manifest: &Manifest) -> Result<(), CheckpointError> {
     let (place, number) = (store.place(), manifest.number);
     let name = Manifest::name(number);
+    if let Some(blob) = store.removed(&manifest.blobs().into_iter().collect())?.first() {
+        // Whoever has gone on meanwhile removes what it does not need.
+        check_newest(store, number)?;
+        return Err(CheckpointError::BlobRemoved { place, number, blob: blob.to_string() });
+    }
     match blobs::put(store, &name, &manifest.to_bytes()) {
         Err(BlobError::Taken { .. }) => return Err(CheckpointError::TakenOver { place, number }),
         result => result?,

@@ -12,14 +12,15 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::run_id::RunId;
 use crate::store::{Directory, StoreError};
 
-/// The file that is locked. Its name is not one of a blob. It is never removed: whoever holds the
-/// lock on a file that was removed holds nothing.
+/// The file that is locked. Its name is not one of a blob. No job removes it: whoever holds the lock on a
+/// file that was removed keeps nobody out ([`Lock::keep`]).
 const LOCK_FILE: &str = ".lock";
 /// What a lock says of its holder, bytes at most; a file that holds more is something else.
 const LOCK_BYTES_MAX: u64 = 1 << 10;
@@ -39,7 +40,10 @@ const LOCK_BYTES_MAX: u64 = 1 << 10;
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub struct Lock {
-    file: File,
+    directory: PathBuf,
+    /// What it is held for.
+    run: Option<RunId>,
+    file: Mutex<File>,
 }
 
 /// Why a directory could not be locked.
@@ -70,6 +74,16 @@ pub enum LockError {
         path: PathBuf,
         /// What it is.
         what: &'static str,
+    },
+    /// Since it was taken, another file has got its name: another process may have taken that one.
+    #[error(
+        "{} is not the lock that this process took: stop whatever else writes in that directory, and \
+         remove the file",
+        .path.display()
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
     },
     /// The file cannot be made or locked: no permission, a read-only or full disk, a file system
     /// without locks.
@@ -155,6 +169,32 @@ impl Lock {
     /// As those of [`acquire`](Lock::acquire).
     pub fn acquire_for(directory: &Path, run: Option<RunId>) -> Result<Lock, LockError> {
         Directory::local(directory).create()?;
+        let file = Mutex::new(Lock::open(directory, run)?);
+        Ok(Lock { directory: directory.to_owned(), run, file })
+    }
+
+    /// Looks whether others are still kept out: not by a lock that has lost its name. A file that
+    /// another program has removed is made anew.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Replaced`], [`LockError::Held`], and what the disk says.
+    pub fn keep(&self) -> Result<(), LockError> {
+        let path = self.directory.join(LOCK_FILE);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_named(&file, &path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LockError::Replaced { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                *file = Lock::open(&self.directory, self.run)?;
+                Ok(())
+            }
+            Err(error) => Err(StoreError::new("look at", &path, error).into()),
+        }
+    }
+
+    /// Locks the file in a directory that is there.
+    fn open(directory: &Path, run: Option<RunId>) -> Result<File, LockError> {
         let path = directory.join(LOCK_FILE);
         let failed = |action| {
             let path = path.clone();
@@ -179,8 +219,8 @@ impl Lock {
                 let mut text = String::new();
                 // Some systems do not let a locked file be read; the message does without, then.
                 let _ = file.read_to_string(&mut text);
-                let (holder, run) = Holder::parse(&text).unzip();
-                let (directory, run) = (directory.to_owned(), run.flatten());
+                let (holder, its_run) = Holder::parse(&text).unzip();
+                let (directory, run) = (directory.to_owned(), its_run.flatten());
                 return Err(LockError::Held { directory, holder, run });
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock")(error)),
@@ -194,8 +234,22 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(failed("write"))?;
-        Ok(Lock { file })
+        Ok(file)
     }
+}
+
+/// Whether `path` names the open file.
+#[cfg(unix)]
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let number = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    Ok(number(std::fs::symlink_metadata(path)?) == number(file.metadata()?))
+}
+
+/// What is locked cannot be removed elsewhere.
+#[cfg(not(unix))]
+fn is_named(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// A link would lead to a file that is not ours, which would be overwritten.
@@ -222,11 +276,24 @@ fn is_ours(file: &mut File) -> std::io::Result<bool> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
         // So that nobody who is quick reads a holder that is gone.
-        let _ = self.file.set_len(0);
+        let _ = file.set_len(0);
         // Closing alone would not do while a process that another thread is starting still has a
         // copy of the open file.
-        let _ = self.file.unlock();
+        let _ = file.unlock();
+    }
+}
+
+impl From<LockError> for StoreError {
+    fn from(error: LockError) -> StoreError {
+        let why = error.to_string();
+        match error {
+            LockError::Failed(error) => error,
+            LockError::Held { directory: path, .. }
+            | LockError::NotALock { path, .. }
+            | LockError::Replaced { path } => StoreError::NotOurs { path, why },
+        }
     }
 }
 
@@ -318,6 +385,31 @@ mod tests {
         let there = tempfile::tempdir().unwrap();
         drop(Lock::acquire(there.path()).unwrap());
         drop(Lock::acquire(there.path()).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_has_lost_its_name_is_taken_anew_unless_another_file_has_it() {
+        let there = tempfile::tempdir().unwrap();
+        let own_run = Some(RunId::new(EventTime::from_millis(7), 7));
+        let lock = Lock::acquire_for(there.path(), own_run).unwrap();
+        lock.keep().unwrap();
+        let path = there.path().join(LOCK_FILE);
+        std::fs::remove_file(&path).unwrap();
+        lock.keep().unwrap();
+        let refused = Lock::acquire(there.path()).unwrap_err();
+        assert!(
+            matches!(refused, LockError::Held { run, .. } if run == own_run),
+            "others are kept out again, and hear of the same run: {refused}"
+        );
+        std::fs::remove_file(&path).unwrap();
+        let other = Lock::acquire(there.path()).unwrap();
+        let error = lock.keep().unwrap_err();
+        assert!(matches!(error, LockError::Replaced { .. }), "{error}");
+        assert!(error.to_string().contains("remove the file"), "{error}");
+        drop(other);
+        std::fs::remove_file(&path).unwrap();
+        lock.keep().unwrap();
     }
 
     #[test]

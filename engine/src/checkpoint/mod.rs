@@ -107,6 +107,20 @@ pub enum CheckpointError {
         /// What differs.
         differences: String,
     },
+    /// Another program has removed what the next checkpoint needs and nobody holds any more.
+    #[error(
+        "{place}: {blob} was removed by another program, and checkpoint {number} would need it; the job \
+         stops before that is written: bring the directory back from a copy and start again, or start \
+         over with --fresh; let nothing else clean up in there"
+    )]
+    BlobRemoved {
+        /// The store.
+        place: String,
+        /// The number of the checkpoint that is not written.
+        number: u64,
+        /// What is gone.
+        blob: String,
+    },
     /// It keeps rows for an output that this job does not have.
     #[error(
         "{place}: checkpoint {number} keeps {rows} rows that this job cannot write: {why}; start the \

@@ -11,6 +11,7 @@ mod local;
 #[cfg(feature = "s3")]
 mod s3;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::ops::Range;
@@ -23,6 +24,7 @@ use tokio::runtime::Runtime;
 
 use self::local::Local;
 use super::blobs::{BlobEntry, BlobError, Blobs};
+use super::lock::{Lock, LockError};
 use crate::store::{Directory, StoreError};
 
 /// How much of what a server says is passed on, characters.
@@ -116,12 +118,28 @@ impl ObjectBlobs {
         Ok(ObjectBlobs { place: place.to_owned(), kind: Kind::S3(bucket), runtime })
     }
 
-    /// The directory, where it is one: what to put a [`Lock`](super::lock::Lock) into.
+    /// The directory, where it is one.
     pub fn directory(&self) -> Option<&FilePath> {
         match &self.kind {
             Kind::Local(local) => Some(local.directory.path()),
             #[cfg(feature = "s3")]
             Kind::S3(_) => None,
+        }
+    }
+
+    /// Takes the directory for this process, which must stay the one that it is, for as long as this is
+    /// there. Nothing to do in an object store.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`] where another process has it, and what the disk says.
+    pub fn take(&self) -> Result<(), LockError> {
+        let Some(path) = self.directory() else { return Ok(()) };
+        let lock = Lock::acquire(path)?;
+        match &self.kind {
+            Kind::Local(local) => Ok(local.directory.pin(move || Ok(lock.keep()?))?),
+            #[cfg(feature = "s3")]
+            Kind::S3(_) => Ok(()),
         }
     }
 
@@ -269,7 +287,8 @@ impl Blobs for ObjectBlobs {
         }
         match &self.kind {
             Kind::Local(local) => match local.directory.publish_new(name, &bytes) {
-                Ok(()) => Ok(()),
+                // Who stores something there has begun, and goes on nowhere else.
+                Ok(()) => local.directory.pin(|| Ok(())).map_err(|error| self.failed_as(&error)),
                 Err(StoreError::Exists { .. }) => Err(self.taken(name)),
                 Err(error) => Err(self.failed_as(&error)),
             },
@@ -343,6 +362,14 @@ impl Blobs for ObjectBlobs {
         entries.retain(|entry| is_plain(&entry.name));
         entries.sort_unstable();
         Ok(entries)
+    }
+
+    fn removed(&self, names: &BTreeSet<Arc<str>>) -> Result<BTreeSet<Arc<str>>, BlobError> {
+        match &self.kind {
+            Kind::Local(local) => local.removed(names).map_err(|error| self.failed_as(&error)),
+            #[cfg(feature = "s3")]
+            Kind::S3(_) => Ok(BTreeSet::new()),
+        }
     }
 
     fn delete(&self, name: &str) -> Result<(), BlobError> {

@@ -35,6 +35,7 @@ impl Committer {
             return Ok(false);
         }
         let closing = self.parts.iter().any(|part| part.closing);
+        self.replace_removed()?;
         let CommitterOutputs { final_rows, rejected } = &mut self.options.outputs;
         final_rows.seal(closing)?;
         rejected.seal(closing)?;
@@ -64,6 +65,26 @@ impl Committer {
         let blobs = [state.finish(), rows.finish()].into_iter().flatten().collect();
         self.sealing = Some(Sealing { epoch, cut, blobs });
         Ok(true)
+    }
+
+    /// Rows that wait for their file are listed by each cut, in blobs that earlier ones have stored. Where
+    /// another program has removed some, they are brought into files while they are still in memory.
+    fn replace_removed(&mut self) -> Result<(), Unable> {
+        let Some(checkpoints) = &self.options.checkpoints else { return Ok(()) };
+        let CommitterOutputs { final_rows, rejected } = &mut self.options.outputs;
+        let mut named = final_rows.stored_in();
+        named.append(&mut rejected.stored_in());
+        let gone = checkpoints.blobs.removed(&named)?;
+        if let Some(blob) = gone.first() {
+            let rows = final_rows.store_anew(&gone) + rejected.store_anew(&gone);
+            self.options.report.say(&format!(
+                "{}: {blob} was removed by another program; the {rows} rows of it and of files with it \
+                 are written anew, and no row is lost; checkpoints before the next one cannot be \
+                 continued; let nothing else clean up in there",
+                checkpoints.blobs.place(),
+            ));
+        }
+        Ok(())
     }
 
     /// Stores the blobs of the cut that is being sealed, and announces it.

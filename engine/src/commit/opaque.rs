@@ -2,6 +2,7 @@
 //! committer, its mailbox, the checkpointer and the leader know no type of a pipeline.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,14 @@ impl<O: 'static> Output<OpaqueRows> for Opaque<O> {
 
     fn enter(&mut self, epoch: u64) {
         self.0.enter(epoch);
+    }
+
+    fn stored_in(&self) -> BTreeSet<Arc<str>> {
+        self.0.stored_in()
+    }
+
+    fn store_anew(&mut self, gone: &BTreeSet<Arc<str>>) -> u64 {
+        self.0.store_anew(gone)
     }
 
     fn seal(&mut self, closing: bool) -> Result<(), Trouble> {

@@ -148,6 +148,45 @@ fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
 }
 
 #[test]
+fn waiting_rows_whose_blob_another_program_has_removed_are_written_anew() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, false);
+    bench.run();
+    bench.blobs.delete(&rows_name(1, 1, 0)).unwrap();
+    bench.rows(2, 3..5);
+    bench.cut(2, false);
+    bench.run();
+    let cut = bench.sealed(2).unwrap();
+    assert_eq!(cut.outputs.pending, [], "nothing is listed that is gone");
+    assert_eq!(cut.outputs.staged.iter().map(|staged| staged.rows).sum::<u64>(), 5);
+    let said = bench.said.lock().unwrap().clone();
+    assert!(said.len() == 1 && said[0].contains("5 rows") && said[0].contains("rows-"), "{said:?}");
+    bench.blobs.put_new(&Manifest::name(2), manifest(2, 2, cut).to_bytes()).unwrap();
+    verified(&*bench.blobs, 2).unwrap();
+    bench.send(MailboxItem::Commit { epoch: 2 });
+    bench.run();
+    assert_eq!(visible(out.path()), ((0..5).collect(), 0));
+}
+
+#[test]
+fn no_manifest_names_what_is_gone() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    bench.rows(1, 0..3);
+    bench.cut(1, false);
+    bench.run();
+    let cut = bench.sealed(1).unwrap();
+    bench.blobs.delete(&state_name(1, 1, 0)).unwrap();
+    bench.send(MailboxItem::Put(Box::new(manifest(2, 1, cut))));
+    bench.run();
+    assert_eq!(bench.mailbox.put(), None);
+    let error = bench.failure.take().unwrap().to_string();
+    assert!(error.contains("cut-") && error.contains("--fresh"), "{error}");
+}
+
+#[test]
 fn a_start_reads_waiting_rows_by_section_once_no_old_state_and_keeps_nothing_that_it_read() {
     let out = there();
     let mut bench = Bench::new(out.path(), true);

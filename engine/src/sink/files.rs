@@ -1,5 +1,7 @@
 //! The file outputs of one process.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use strandline_operators::rejected::{Rejected, Rejection};
@@ -124,6 +126,16 @@ impl Output<Rejected> for Both {
     fn enter(&mut self, epoch: u64) {
         self.late.enter(epoch);
         self.dead_letters.enter(epoch);
+    }
+
+    fn stored_in(&self) -> BTreeSet<Arc<str>> {
+        let mut blobs = self.late.stored_in();
+        blobs.append(&mut self.dead_letters.stored_in());
+        blobs
+    }
+
+    fn store_anew(&mut self, gone: &BTreeSet<Arc<str>>) -> u64 {
+        self.late.store_anew(gone) + self.dead_letters.store_anew(gone)
     }
 
     fn seal(&mut self, closing: bool) -> Result<(), Trouble> {

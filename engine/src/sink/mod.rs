@@ -36,8 +36,8 @@ pub use latest_json::LatestJson;
 pub use layout::Layout;
 pub use names::{DateFolder, NotOurs};
 pub use output_dir::{
-    Existing, FOLDERS, OutputDirError, check, has_rows, identify, identity, prepare, refuse_rows,
-    remove_abandoned, remove_earlier,
+    Existing, FOLDERS, OutputDirError, check, has_rows, identify, identity, keep_identity, prepare,
+    refuse_rows, remove_abandoned, remove_earlier,
 };
 pub use parquet::{FinalRowColumns, FinalRows, FinalRowsFiles};
 pub use recovery::show_staged;

@@ -241,6 +241,26 @@ pub fn identity(out: &Directory) -> Result<OutputIdentity, StoreError> {
     Ok(OutputIdentity { id, path: path.display().to_string() })
 }
 
+/// Looks whether `out` is still the directory that says `id`. Where it says nothing any more, because
+/// another program has removed the file, it is told again: the next start looks for it.
+///
+/// # Errors
+///
+/// [`StoreError::NotOurs`] if it says something else, and what the disk says.
+pub fn keep_identity(out: &Directory, id: &str) -> Result<(), StoreError> {
+    match identity(out)?.id {
+        Some(found) if found == id => Ok(()),
+        Some(found) => Err(StoreError::NotOurs {
+            path: out.path().to_owned(),
+            why: format!(
+                "its {ID_FILE} says that it is place {found}, and this job writes to place {id}; bring \
+                 that back there, and the job goes on; or stop the job and start it over"
+            ),
+        }),
+        None => out.replace(ID_FILE, id.as_bytes()),
+    }
+}
+
 /// Whether there are rows of an earlier run: files that a sink committed. Staged leftovers are
 /// none, nor are files of others.
 ///

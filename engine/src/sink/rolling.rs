@@ -33,6 +33,7 @@ mod complete_files;
 mod health;
 mod open_file;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,6 +316,22 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
 
     fn enter(&mut self, epoch: u64) {
         self.complete.next_name.epoch = epoch;
+    }
+
+    fn stored_in(&self) -> BTreeSet<Arc<str>> {
+        self.open.iter().flat_map(OpenFile::stored_in).collect()
+    }
+
+    /// Each becomes a file early: what is written there needs no blob.
+    fn store_anew(&mut self, gone: &BTreeSet<Arc<str>>) -> u64 {
+        let is_hit = |file: &&OpenFile<L>| file.stored_in().any(|blob| gone.contains(&blob));
+        let folders: Vec<DateFolder> =
+            self.open.iter().filter(is_hit).map(|file| file.folder).collect();
+        let files = folders.into_iter().filter_map(|folder| self.open.take(folder));
+        let files: Vec<OpenFile<L>> = files.collect();
+        let rows = files.iter().map(|file| file.rows).sum();
+        files.into_iter().for_each(|file| self.finish_file(file));
+        rows
     }
 
     fn seal(&mut self, closing: bool) -> Result<(), Trouble> {

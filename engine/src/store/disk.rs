@@ -43,6 +43,17 @@ pub trait DiskFile: Write + Send + fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// A directory that is held open, so that it can be told from another one in its place: one that is made
+/// anew may get the number of one that was removed, but not while that is open.
+pub trait HeldDirectory: Send + Sync + fmt::Debug {
+    /// Whether `path` leads to it.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's. That there is nothing is none.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
+}
+
 /// Where files are. Each operation is one call of the operating system, or little more.
 ///
 /// All errors are the operating system's.
@@ -83,6 +94,10 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Returns when the names in a directory are on the medium.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Holds a directory open; `None` where one cannot be told from another.
+    fn hold(&self, _path: &Path) -> io::Result<Option<Box<dyn HeldDirectory>>> {
+        Ok(None)
+    }
 
     /// A number for the hidden names of one user of this disk, which no other user has. It is
     /// random; a simulation, which has to be able to repeat itself, gives its own.
@@ -176,6 +191,31 @@ impl Disk for LocalDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         // Only Unix opens a directory as a file.
         if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    }
+
+    #[cfg(unix)]
+    fn hold(&self, path: &Path) -> io::Result<Option<Box<dyn HeldDirectory>>> {
+        Ok(Some(Box::new(File::open(path)?)))
+    }
+}
+
+#[cfg(unix)]
+impl HeldDirectory for File {
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        match fs::metadata(path) {
+            Ok(there) => Ok(number(there) == number(self.metadata()?)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

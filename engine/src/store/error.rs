@@ -56,6 +56,24 @@ pub enum StoreError {
         /// The staged file.
         path: PathBuf,
     },
+    /// The directory is not the one that it was.
+    #[error(
+        "{} is not the directory that this job began with: it was removed or replaced, or its volume is \
+         not mounted; bring it back there, and the job goes on; or stop the job and start it over",
+        .path.display()
+    )]
+    Replaced {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Something in the directory says that it is another job's.
+    #[error("{} may be another job's: {why}", .path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// What says so, and what to do.
+        why: String,
+    },
     /// A name that is not one plain name in a directory.
     #[error(
         "`{}` cannot name a file: use a name without `/`, `\\` and NUL, other than `.` and `..`",

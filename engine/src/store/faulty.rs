@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskFile, Entry, EntryKind};
+use super::disk::{Disk, DiskFile, Entry, EntryKind, HeldDirectory};
 
 /// What is about to be done to a disk, or to an open file of it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +116,9 @@ impl Disk for FaultyDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.check(Operation::SyncDir, path)?;
         self.inner.sync_dir(path)
+    }
+    fn hold(&self, path: &Path) -> io::Result<Option<Box<dyn HeldDirectory>>> {
+        self.inner.hold(path)
     }
     fn unique_number(&self) -> u64 {
         self.inner.unique_number()

@@ -152,6 +152,8 @@ impl Directory {
     /// What the disk says. May be called again.
     pub fn move_to(&self, from: &str, to: &Directory, name: &str) -> Result<bool, StoreError> {
         let (source, target) = (self.file(from)?, to.file(name)?);
+        // Elsewhere, that it is not there says nothing.
+        self.check_pin()?;
         if !self.contains(from)? {
             return to.contains(name);
         }

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::pin::Pin;
 use super::{Directory, EntryKind, STAGED_PREFIX, StoreError};
 
 /// What directories that were made from one another share.
@@ -21,11 +22,13 @@ pub(super) struct Shared {
     /// Directories whose own names, and those of all above them, are on the medium.
     synced: Mutex<BTreeSet<PathBuf>>,
     /// The directory that the others are in.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Directories that were made here.
     made: Mutex<BTreeSet<PathBuf>>,
     /// A directory could not be synced, because this file system never does that.
     refuses_sync: AtomicBool,
+    /// What must stay as it was, once that is said.
+    pub(super) pin: OnceLock<Pin>,
 }
 
 impl Shared {
@@ -38,6 +41,7 @@ impl Shared {
             root: root.to_owned(),
             made: Mutex::default(),
             refuses_sync: AtomicBool::new(false),
+            pin: OnceLock::new(),
         }
     }
 
@@ -80,6 +84,7 @@ impl Directory {
     ///
     /// [`StoreError::NotADirectory`] and [`StoreError::Permission`] name what is in the way.
     pub fn create(&self) -> Result<(), StoreError> {
+        self.check_pin()?;
         self.make(&self.path)?;
         self.settle(&self.path).map(drop)
     }
@@ -152,6 +157,7 @@ impl Directory {
     ///
     /// As of [`create`](Self::create), of the first that cannot be made.
     pub fn create_each(&self, names: &BTreeSet<String>) -> Result<(), StoreError> {
+        self.check_pin()?;
         let mut made = Vec::new();
         let mut above = true;
         for name in names {

@@ -12,20 +12,22 @@
 //! directory.
 //!
 //! `made` makes directories, `files` is what there is to do with files, `staged` one under its hidden
-//! name. All of them go through a [`Disk`], which tests make fail ([`FaultyDisk`]).
+//! name, `pin` a directory that must stay the one that it is. All of them go through a [`Disk`], which
+//! tests make fail ([`FaultyDisk`]).
 
 mod disk;
 mod error;
 mod faulty;
 mod files;
 mod made;
+mod pin;
 mod staged;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use disk::{Disk, DiskFile, Entry, EntryKind, LocalDisk};
+pub use disk::{Disk, DiskFile, Entry, EntryKind, HeldDirectory, LocalDisk};
 pub use error::StoreError;
 pub use faulty::{FaultyDisk, Operation};
 

@@ -385,3 +385,45 @@ fn an_empty_directory_can_be_removed_and_a_full_one_stays() {
     directory.remove_if_empty().unwrap();
     assert!(!there.path().join("a").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_pinned_is_neither_made_anew_nor_written_where_another_is_in_its_place() {
+    let there = tempfile::tempdir().unwrap();
+    let (path, away) = (there.path().join("out"), there.path().join("away"));
+    let out = Directory::local(&path);
+    out.create().unwrap();
+    let is_refused = Arc::new(AtomicBool::new(false));
+    let refuses = Arc::clone(&is_refused);
+    out.pin(move || match refuses.load(Ordering::SeqCst) {
+        true => Err(StoreError::NotOurs { path: "out".into(), why: "no".into() }),
+        false => Ok(()),
+    })
+    .unwrap();
+    let (hidden, day) = (out.subdirectory("hidden").unwrap(), out.subdirectory("day").unwrap());
+    hidden.put_new("a", b"a row").unwrap();
+    let refused = |is_refused: fn(&StoreError) -> bool| {
+        let days = ["day".to_owned()].into();
+        let tried = [
+            hidden.put_new("b", b"").unwrap_err(),
+            out.replace("b", b"").unwrap_err(),
+            out.refresh("b", b"").unwrap_err(),
+            out.create_new("b", b"").unwrap_err(),
+            out.create_each(&days).unwrap_err(),
+            // Not that it is not there: that would be a loss.
+            hidden.move_to("a", &day, "a").unwrap_err(),
+        ];
+        assert!(tried.iter().all(is_refused), "{tried:?}");
+    };
+    is_refused.store(true, Ordering::SeqCst);
+    refused(|error| matches!(error, StoreError::NotOurs { .. }));
+    is_refused.store(false, Ordering::SeqCst);
+    fs::rename(&path, &away).unwrap();
+    refused(|error| matches!(error, StoreError::Replaced { .. }));
+    assert!(!path.exists());
+    fs::create_dir(&path).unwrap();
+    refused(|error| matches!(error, StoreError::Replaced { .. }));
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&away, &path).unwrap();
+    assert!(hidden.move_to("a", &day, "a").unwrap());
+}

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 use strandline_engine::outputs::Output as _;
 use strandline_engine::sink::{
-    Existing, OutputDirError, RejectedFiles, RunId, has_rows, identify, identity, prepare,
-    remove_earlier,
+    Existing, OutputDirError, RejectedFiles, RunId, has_rows, identify, identity, keep_identity,
+    prepare, remove_earlier,
 };
 use strandline_engine::store::Directory;
 use strandline_operators::rejected::Rejection;
@@ -24,6 +24,10 @@ fn earlier_run(bench: &Bench) -> PathBuf {
     let foreign = folder.join("part-0000-from-another-tool.parquet");
     fs::write(&foreign, "not ours").unwrap();
     foreign
+}
+
+fn run(number: u32) -> RunId {
+    RunId::new(EventTime::from_millis(1), number)
 }
 
 #[test]
@@ -161,11 +165,27 @@ fn a_directory_is_known_wherever_it_is_moved_to() {
     let out = Directory::local(&first);
     assert_eq!(identity(&out).unwrap().id, None);
     assert!(!first.exists(), "to look touches nothing");
-    let run = |number| RunId::new(EventTime::from_millis(1), number);
     let known = identify(&out, run(1)).unwrap();
     assert_eq!(identify(&out, run(2)).unwrap(), known, "it is said once");
     assert!(std::process::Command::new("mv").args([&first, &second]).status().unwrap().success());
     let moved = identity(&Directory::local(&second)).unwrap();
     assert_eq!(moved.id, known.id);
     assert_ne!(moved.path, known.path);
+}
+
+#[test]
+fn a_directory_that_has_lost_its_name_is_told_it_again_and_another_one_is_left_alone() {
+    let there = tempfile::tempdir().unwrap();
+    let out = Directory::local(there.path().join("out"));
+    let known = identify(&out, run(1)).unwrap();
+    let (id, file) = (known.id.clone().unwrap(), out.path().join(".strandline-id"));
+    keep_identity(&out, &id).unwrap();
+    fs::remove_file(&file).unwrap();
+    keep_identity(&out, &id).unwrap();
+    assert_eq!(identity(&out).unwrap(), known);
+    let other = run(2).to_string();
+    fs::write(&file, &other).unwrap();
+    let error = keep_identity(&out, &id).unwrap_err().to_string();
+    assert!(error.contains(&id) && error.contains(&other), "{error}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), other);
 }

@@ -18,7 +18,7 @@ use strandline::sim::random::SplitMix64;
 
 use crate::bootstrap::bootstrap;
 use crate::broker::Broker;
-use crate::process::{Running, command, finish, names, wait};
+use crate::process::{Running, ask, command, finish, names, wait};
 use crate::real_kafka::check_counts;
 use crate::topics::{create_topic, read_back};
 
@@ -200,6 +200,92 @@ fn an_output_that_is_in_the_way_is_said_once_and_the_job_goes_on_when_it_is_mend
     sending.stop();
     running.signal("TERM");
     assert!(running.end(Duration::from_secs(10)).0.success());
+}
+
+/// Another program clears up, or a volume is unmounted, so that the folder below shows.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test does what another program does")]
+fn a_place_that_goes_away_is_waited_for_and_nothing_is_written_in_its_stead() {
+    let address = bootstrap();
+    let topic = create_topic(&address, "away", PARTITIONS);
+    let sending = Sending::start(&address, &topic, 8);
+    let there = tempfile::tempdir().unwrap();
+    let (out, kept) = (there.path().join("out"), there.path().join("kept"));
+    let aside = there.path().join("aside");
+    let options = [
+        "--bootstrap",
+        &address,
+        "--topic",
+        &topic,
+        "--listen",
+        "127.0.0.1:0",
+        "--window",
+        "1s",
+        "--watermark",
+        "1s",
+        "--checkpoint-every",
+        "100ms",
+        "--roll-every",
+        "1s",
+        "--out",
+        out.to_str().unwrap(),
+        "--checkpoint",
+        kept.to_str().unwrap(),
+    ];
+    let running = Running::start(command(&options));
+    let rows = out.join("parquet");
+    let committed = || {
+        let files = names(&rows).into_iter().flat_map(|date| names(&rows.join(date)));
+        files.filter(|file| file.ends_with(".parquet")).count()
+    };
+    let goes_on = || {
+        let before = committed();
+        wait("more rows", || (before < committed()).then_some(()));
+    };
+    let page = running.page();
+    wait("rows", || (0 < committed()).then_some(()));
+    for (place, condition) in [(&out, "output waits"), (&kept, "checkpointing is suspended")] {
+        std::fs::rename(place, &aside).unwrap();
+        wait("it to be said", || {
+            let (code, text) = ask(&page, "/readyz")?;
+            let is_said = code == 503 && text.contains(condition) && text.contains("bring it back");
+            is_said.then_some(())
+        });
+        assert!(!place.exists(), "{} was made anew", place.display());
+        std::fs::create_dir(place).unwrap();
+        std::thread::park_timeout(Duration::from_secs(3)); // long enough to try again
+        assert_eq!(names(place), [""; 0], "rows are in a folder that is not the job's");
+        std::fs::remove_dir(place).unwrap();
+        std::fs::rename(&aside, place).unwrap();
+        goes_on();
+        wait("it to be over", || (ask(&page, "/readyz")?.0 == 200).then_some(()));
+    }
+    // All that others can see, and all that is hidden too.
+    for name in names(&kept) {
+        // The job may have removed it meanwhile.
+        let _ = std::fs::remove_file(kept.join(name));
+    }
+    for name in [".lock", ".strandline-id"] {
+        std::fs::remove_file(out.join(name)).unwrap();
+    }
+    goes_on();
+    let is_there = |path: std::path::PathBuf| path.exists().then_some(());
+    for file in [kept.join(".lock"), out.join(".lock"), out.join(".strandline-id")] {
+        wait("what keeps others out", || is_there(file.clone()));
+    }
+    let (code, _, said) = finish(command(&options));
+    assert_eq!(code, Some(75), "{said}");
+    sending.stop();
+    running.signal("TERM");
+    let (status, said) = running.end(Duration::from_secs(10));
+    assert!(status.success(), "{said}");
+
+    // The next start goes on.
+    let running = Running::start(command(&options));
+    running.page();
+    running.signal("TERM");
+    let (status, said) = running.end(Duration::from_secs(10));
+    assert!(status.success(), "{said}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test does what a user does by accident")]

@@ -1,5 +1,6 @@
 //! A directory of the computer's own file systems.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -54,6 +55,26 @@ impl Local {
         let files =
             self.directory.list()?.into_iter().filter(|entry| entry.kind == EntryKind::File);
         Ok(files.map(|entry| entry.name).filter(|name| is_plain(name)))
+    }
+
+    /// Those of `names` that are not there.
+    pub(super) fn removed(
+        &self,
+        names: &BTreeSet<Arc<str>>,
+    ) -> Result<BTreeSet<Arc<str>>, StoreError> {
+        self.directory.check_pin()?;
+        if names.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let found: BTreeSet<String> = self.names()?.collect();
+        let mut removed = BTreeSet::new();
+        for name in names.iter().filter(|name| !found.contains(&***name)) {
+            // A network file system may give a listing from before another process stored it.
+            if !self.directory.contains(name)? {
+                removed.insert(Arc::clone(name));
+            }
+        }
+        Ok(removed)
     }
 }
 

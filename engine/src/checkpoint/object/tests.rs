@@ -117,12 +117,10 @@ fn a_directory_is_made_when_something_is_stored() {
     assert!(!there.path().join("a").exists());
     blobs.put_new("a", b"1".to_vec()).unwrap();
     assert_eq!(fs::read(directory.join("a")).unwrap(), b"1");
-    // And again, if somebody removes it.
+    // Not again, if somebody removes it: see below.
     fs::remove_dir_all(there.path().join("a")).unwrap();
     assert_eq!(blobs.list().unwrap(), []);
     assert!(is_absent(blobs.get("a")));
-    blobs.put_new("a", b"2".to_vec()).unwrap();
-    assert_eq!(blobs.get("a").unwrap(), b"2");
 }
 
 #[test]
@@ -260,3 +258,52 @@ fn a_place_of_another_kind_is_refused() {
 
 #[cfg(feature = "s3")]
 mod s3;
+
+/// A directory that comes back is the same; one in its place is another.
+#[cfg(unix)]
+#[test]
+fn a_directory_that_was_removed_or_replaced_is_not_made_anew() {
+    let there = tempfile::tempdir().unwrap();
+    let (place, away) = (there.path().join("checkpoints"), there.path().join("away"));
+    let blobs = local(&place);
+    blobs.take().unwrap();
+    blobs.put_new("rows-1", b"1".to_vec()).unwrap();
+    let names = ["rows-1", "rows-2"].map(Arc::from).into();
+    let refused = || {
+        for said in [reason(blobs.put_new("rows-3", vec![])), reason(blobs.removed(&names))] {
+            assert!(said.contains("bring it back") && !said.contains('\n'), "{said}");
+        }
+    };
+    fs::rename(&place, &away).unwrap();
+    refused();
+    assert!(!place.exists());
+    // The folder below a volume that is not mounted.
+    fs::create_dir(&place).unwrap();
+    refused();
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+    fs::remove_dir(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    blobs.put_new("rows-3", vec![]).unwrap();
+    assert_eq!(blobs.removed(&names).unwrap(), ["rows-2"].map(Arc::from).into());
+
+    // Emptied, also of the lock: nobody else may begin there.
+    for entry in fs::read_dir(&place).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    assert_eq!(blobs.removed(&names).unwrap(), names);
+    let error = local(&place).take().unwrap_err();
+    assert!(matches!(error, LockError::Held { .. }), "{error}");
+}
+
+/// Those that do not hold the lock.
+#[cfg(unix)]
+#[test]
+fn whoever_has_stored_something_stores_nothing_in_another_directory() {
+    let there = tempfile::tempdir().unwrap();
+    let place = there.path().join("checkpoints");
+    let blobs = local(&place);
+    blobs.put_new("rows-1", b"1".to_vec()).unwrap();
+    fs::remove_dir_all(&place).unwrap();
+    reason(blobs.put_new("rows-2", vec![]));
+    assert!(!place.exists());
+}

@@ -1,6 +1,6 @@
 //! A committer that a test steps by hand, with blobs in memory and a disk that can fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -73,6 +73,10 @@ impl Blobs for Memory {
             bytes: bytes.len() as u64,
         };
         Ok(blobs.iter().map(entry).collect())
+    }
+    fn removed(&self, names: &BTreeSet<Arc<str>>) -> Result<BTreeSet<Arc<str>>, BlobError> {
+        let blobs = self.blobs.lock().unwrap();
+        Ok(names.iter().filter(|name| !blobs.contains_key(&***name)).cloned().collect())
     }
     fn delete(&self, name: &str) -> Result<(), BlobError> {
         if self.sticky.load(Ordering::SeqCst) && name.starts_with(STATE_PREFIX) {

@@ -82,6 +82,11 @@ impl<L: Layout> OpenFile<L> {
         ENCODED_ROWS <= self.columns_rows || ENCODED_BYTES <= self.columns_bytes
     }
 
+    /// The blobs in which its rows are kept.
+    pub(super) fn stored_in(&self) -> impl Iterator<Item = Arc<str>> {
+        self.saved.iter().map(|section| Arc::clone(&section.blob))
+    }
+
     /// The memory that it takes, roughly: its rows compressed, as far as they are, and with
     /// checkpoints once more those since the last one.
     fn bytes(&self) -> usize {
@@ -106,6 +111,10 @@ impl<L: Layout> OpenFiles<L> {
 
     pub(super) fn len(&self) -> usize {
         self.files.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &OpenFile<L>> {
+        self.files.values()
     }
 
     /// The memory that they take together, roughly.
