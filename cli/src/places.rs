@@ -33,7 +33,14 @@ pub(crate) fn keep_apart(out: &Path, checkpoints: &Path) -> Result<(), String> {
 fn resolved(path: &Path) -> Result<PathBuf, String> {
     let failed = |error: io::Error| {
         let path = path.display();
-        format!("{path}: {error}; move away what is there, or name another directory")
+        match error.kind() {
+            io::ErrorKind::InvalidFilename => {
+                format!(
+                    "{path}: a name of it is too long for the file system; choose a shorter one"
+                )
+            }
+            _ => format!("{path}: {error}; move away what is there, or name another directory"),
+        }
     };
     let mut resolved = PathBuf::new();
     for component in std::path::absolute(path).map_err(failed)?.components() {
@@ -89,6 +96,14 @@ mod tests {
             keep_apart(&path(out), &path(checkpoints)).unwrap();
         }
         assert_eq!(std::fs::read_dir(there.path()).unwrap().count(), 1 + usize::from(cfg!(unix)));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_said_to_be() {
+        let long = "x".repeat(300);
+        let there = tempfile::tempdir().unwrap();
+        let error = keep_apart(&there.path().join(long), Path::new("a")).unwrap_err();
+        assert!(error.contains("too long") && !error.contains("move away"), "{error}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::names::{DateFolder, FileName, HiddenName};
 use super::visible_epoch::VisibleEpoch;
 use crate::checkpoint::manifest::OutputIdentity;
 use crate::run_id::RunId;
-use crate::store::{Directory, EntryKind, StoreError};
+use crate::store::{Directory, Entry, EntryKind, StoreError};
 
 /// The folder of final rows.
 pub(super) const FINAL_ROWS: &str = "parquet";
@@ -62,6 +62,16 @@ pub enum OutputDirError {
         /// `OUT`.
         path: PathBuf,
     },
+    /// What is to be removed is behind a symbolic link: it may be another job's, or another program's.
+    #[error(
+        "{} is a symbolic link, and --replace removes nothing behind one: remove those rows yourself and \
+         start with --append, or put a directory in the place of the link",
+        .path.display()
+    )]
+    BehindLink {
+        /// The link.
+        path: PathBuf,
+    },
     /// The disk does not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,12 +82,28 @@ pub enum OutputDirError {
 ///
 /// # Errors
 ///
-/// [`OutputDirError::HasRows`], and what the disk says.
+/// [`OutputDirError::HasRows`], [`OutputDirError::BehindLink`], and what the disk says.
 pub fn refuse_rows(out: &Directory, existing: Existing) -> Result<(), OutputDirError> {
+    if existing == Existing::Replace {
+        refuse_links(out)?;
+    }
     match existing == Existing::Refuse && has_rows(out)? {
         true => Err(OutputDirError::HasRows { path: out.path().to_owned() }),
         false => Ok(()),
     }
+}
+
+/// Links lead to what need not be this job's: it is written there, and nothing is removed.
+fn refuse_links(out: &Directory) -> Result<(), OutputDirError> {
+    let is_link = |entry: &Entry| {
+        entry.kind == EntryKind::Other && (entry.name == STAGING || FOLDERS.contains(&&*entry.name))
+    };
+    for folder in [out, &out.subdirectory(STAGING)?] {
+        if let Some(entry) = folder.list()?.iter().find(|entry| is_link(entry)) {
+            return Err(OutputDirError::BehindLink { path: folder.path().join(&entry.name) });
+        }
+    }
+    Ok(())
 }
 
 /// Looks whether [`prepare`] would be refused, without touching what is there. The folders are made.
@@ -88,8 +114,10 @@ pub fn refuse_rows(out: &Directory, existing: Existing) -> Result<(), OutputDirE
 pub fn check(out: &Directory, existing: Existing) -> Result<(), OutputDirError> {
     refuse_rows(out, existing)?;
     out.check_writable()?;
+    let staging = out.subdirectory(STAGING)?;
     for name in FOLDERS {
         out.subdirectory(name)?.check_writable()?;
+        staging.subdirectory(name)?.check_writable()?;
     }
     Ok(())
 }
@@ -153,6 +181,7 @@ pub fn prepare(
 ///
 /// What stands in the way, in one line.
 pub fn remove_earlier(out: &Directory, runs: &[RunId]) -> Result<(), OutputDirError> {
+    refuse_links(out)?;
     let is_earlier = |name: FileName| !runs.contains(&name.run);
     let staging = out.subdirectory(STAGING)?;
     for name in FOLDERS {

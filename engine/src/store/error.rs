@@ -41,6 +41,47 @@ pub enum StoreError {
         /// What is in the way.
         path: PathBuf,
     },
+    /// A directory has a file's name.
+    #[error("{} is a directory, and a file has to be there: move it away", .path.display())]
+    IsADirectory {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// A symbolic link without what it leads to has a directory's name.
+    #[error(
+        "{} is a symbolic link that leads nowhere: make the directory that it leads to, or remove the link",
+        .path.display()
+    )]
+    LeadsNowhere {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The file system is none in which directories can be made, such as that of processes.
+    #[error("no directory can be made at {}: choose another directory", .path.display())]
+    NothingCanBeMade {
+        /// What was to be made.
+        path: PathBuf,
+    },
+    /// A name is longer than the file system takes, or has characters that it does not take.
+    #[error(
+        "cannot use {}: the file system does not take a name of it, most take 255 bytes; choose a \
+         shorter one",
+        .path.display()
+    )]
+    BadName {
+        /// What has the name.
+        path: PathBuf,
+    },
+    /// The process, or the whole computer, has as many files open as it may.
+    #[error(
+        "cannot open {}: too many files are open; raise the limit on open files (`ulimit -n`, or \
+         LimitNOFILE of a service)",
+        .path.display()
+    )]
+    TooManyOpen {
+        /// What was to be opened.
+        path: PathBuf,
+    },
     /// A file that must not be replaced has the name already.
     #[error("{} already exists and is not replaced: move it away", .path.display())]
     Exists {
@@ -109,7 +150,22 @@ impl StoreError {
             io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
             io::ErrorKind::PermissionDenied => StoreError::Permission { path },
             io::ErrorKind::NotADirectory => StoreError::NotADirectory { path },
+            io::ErrorKind::IsADirectory => StoreError::IsADirectory { path },
+            io::ErrorKind::InvalidFilename => StoreError::BadName { path },
+            _ if are_too_many_open(&source) => StoreError::TooManyOpen { path },
             _ => StoreError::Other { action, path, source },
         }
     }
+}
+
+/// Whether there are no descriptors left, of the process or of the computer.
+#[cfg(unix)]
+fn are_too_many_open(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Only Unix has such a limit.
+#[cfg(not(unix))]
+fn are_too_many_open(_: &io::Error) -> bool {
+    false
 }

@@ -13,7 +13,7 @@ impl Directory {
     /// Such as its absence.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         let path = self.file(name)?;
-        self.disk.read(&path).map_err(|error| StoreError::new("read", &path, error))
+        self.disk.read(&path).map_err(|error| self.failed("read", &path, error))
     }
 
     /// The bytes of a file, if there is one.
@@ -26,7 +26,7 @@ impl Directory {
         match self.disk.read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::new("read", &path, error)),
+            Err(error) => Err(self.failed("read", &path, error)),
         }
     }
 
@@ -44,7 +44,7 @@ impl Directory {
         match self.disk.kind(&path) {
             Ok(_) => Ok(true),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(StoreError::new("look at", &path, error)),
+            Err(error) => Err(self.failed("look at", &path, error)),
         }
     }
 
@@ -82,11 +82,11 @@ impl Directory {
         self.create()?;
         let mut file = match self.disk.create_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            file => file.map_err(|error| StoreError::new("create", &path, error))?,
+            file => file.map_err(|error| self.failed("create", &path, error))?,
         };
         file.write_all(bytes)
             .and_then(|()| file.sync())
-            .map_err(|error| StoreError::new("write", &path, error))?;
+            .map_err(|error| self.failed("write", &path, error))?;
         self.sync()?;
         Ok(true)
     }
@@ -128,11 +128,11 @@ impl Directory {
         self.create()?;
         let mut file = self.disk.create_file(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => StoreError::Exists { path: path.clone() },
-            _ => StoreError::new("create", &path, error),
+            _ => self.failed("create", &path, error),
         })?;
         let written = match file.write_all(bytes).and_then(|()| file.flush()) {
-            Ok(()) => file.sync().map_err(|error| StoreError::new("sync", &path, error)),
-            Err(error) => Err(StoreError::new("write", &path, error)),
+            Ok(()) => file.sync().map_err(|error| self.failed("sync", &path, error)),
+            Err(error) => Err(self.failed("write", &path, error)),
         };
         drop(file);
         if written.is_err() {
@@ -169,7 +169,7 @@ impl Directory {
             // Another process was quicker, or a network file system reports the failure of a rename
             // that has happened.
             Err(_) if !self.contains(from)? => to.contains(name),
-            Err(error) => Err(StoreError::new("rename a file to", &target, error)),
+            Err(error) => Err(self.failed("rename a file to", &target, error)),
         }
     }
 
@@ -180,7 +180,7 @@ impl Directory {
     /// Such as its absence.
     pub fn remove_file(&self, name: &str) -> Result<(), StoreError> {
         let path = self.file(name)?;
-        self.disk.remove_file(&path).map_err(|error| StoreError::new("remove", &path, error))
+        self.disk.remove_file(&path).map_err(|error| self.failed("remove", &path, error))
     }
 
     /// Removes staged files that a process left behind when it died; those of living processes
@@ -201,7 +201,7 @@ impl Directory {
                 Ok(false) => {}
                 // Its owner was alive after all, or somebody else tidied up.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::new("remove", &path, error)),
+                Err(error) => return Err(self.failed("remove", &path, error)),
             }
         }
         Ok(removed)

@@ -91,7 +91,7 @@ impl Directory {
 
     /// Makes a directory and those above it, as far as they are missing.
     fn make(&self, path: &Path) -> Result<(), StoreError> {
-        let failed = |error| StoreError::new("create", path, error);
+        let failed = |error| self.failed("create", path, error);
         let made = match self.disk.create_dir(path) {
             Ok(()) => Ok(()),
             Err(error) => match (error.kind(), parent_of(path)) {
@@ -100,6 +100,10 @@ impl Directory {
                     self.disk.create_dir(path).or_else(|error| match error.kind() {
                         // Somebody else was quicker.
                         io::ErrorKind::AlreadyExists => Ok(()),
+                        // What it would be in is there.
+                        io::ErrorKind::NotFound => {
+                            Err(StoreError::NothingCanBeMade { path: path.to_owned() })
+                        }
                         _ => Err(failed(error)),
                     })
                 }
@@ -112,13 +116,23 @@ impl Directory {
                 _ => match self.disk.kind(path) {
                     Ok(EntryKind::Directory) => return Ok(()),
                     Ok(_) => Err(StoreError::NotADirectory { path: path.to_owned() }),
-                    Err(_) => Err(failed(error)),
+                    Err(look) => Err(self.not_made(path, error, &look)),
                 },
             },
         };
         made?;
         self.shared.note_made(path);
         Ok(())
+    }
+
+    /// What an error means that came from making a directory, where looking at it failed too.
+    fn not_made(&self, path: &Path, error: io::Error, look: &io::Error) -> StoreError {
+        match (error.kind(), look.kind()) {
+            (io::ErrorKind::AlreadyExists, io::ErrorKind::NotFound) => {
+                StoreError::LeadsNowhere { path: path.to_owned() }
+            }
+            _ => self.failed("create", path, error),
+        }
     }
 
     /// Syncs the name of a directory and the names of those above it, each once. Says whether all of
@@ -132,7 +146,7 @@ impl Directory {
         };
         let above = self.settle(parent)?;
         if parent.starts_with(&self.shared.root) {
-            self.sync_names(parent).map_err(|error| StoreError::new("sync", parent, error))?;
+            self.sync_names(parent).map_err(|error| self.failed("sync", parent, error))?;
         } else if let Err(error) = self.disk.sync_dir(parent) {
             match error.kind() {
                 // What others have made is on the medium already, as far as can be told, and their
@@ -141,7 +155,7 @@ impl Directory {
                 // One may be allowed to add to a directory without being allowed to read it, which
                 // syncing takes. It is tried again: the right may only be missing for a while.
                 io::ErrorKind::PermissionDenied => return Ok(false),
-                _ => return Err(StoreError::new("sync", parent, error)),
+                _ => return Err(self.failed("sync", parent, error)),
             }
         }
         if above {
@@ -173,7 +187,7 @@ impl Directory {
                 match self.disk.kind(&path) {
                     Ok(EntryKind::Directory) => {}
                     Ok(_) => return Err(StoreError::NotADirectory { path }),
-                    Err(_) => return Err(StoreError::new("create", &path, error)),
+                    Err(look) => return Err(self.not_made(&path, error, &look)),
                 }
             }
             made.push(path);
@@ -192,7 +206,7 @@ impl Directory {
     ///
     /// What the disk says. May be called again.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.sync_names(&self.path).map_err(|error| StoreError::new("sync", &self.path, error))
+        self.sync_names(&self.path).map_err(|error| self.failed("sync", &self.path, error))
     }
 
     /// Whether the file system has refused to sync a directory, as some network and FUSE file
@@ -225,7 +239,7 @@ impl Directory {
             let written = file.write_all(b"probe");
             written.and(self.disk.remove_file(&path))
         });
-        written.map_err(|error| StoreError::new("write in", &self.path, error))?;
+        written.map_err(|error| self.failed("write in", &self.path, error))?;
         self.sync()
     }
 }

@@ -105,7 +105,7 @@ impl Directory {
                 Ok(entries)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(StoreError::new("list", &self.path, error)),
+            Err(error) => Err(self.failed("list", &self.path, error)),
         }
     }
 
@@ -130,8 +130,20 @@ impl Directory {
             {
                 Ok(())
             }
-            Err(error) => Err(StoreError::new("remove", &self.path, error)),
+            Err(error) => Err(self.failed("remove", &self.path, error)),
         }
+    }
+
+    /// What an error means that came from doing `action` to `path`. That something is not a directory is
+    /// said of what is in the way, which may be above.
+    fn failed(&self, action: &'static str, path: &Path, error: io::Error) -> StoreError {
+        let is_in_the_way =
+            |above: &&Path| self.disk.kind(above).is_ok_and(|kind| kind != EntryKind::Directory);
+        let path = match error.kind() {
+            io::ErrorKind::NotADirectory => path.ancestors().find(is_in_the_way).unwrap_or(path),
+            _ => path,
+        };
+        StoreError::new(action, path, error)
     }
 
     /// The path of a file in this directory, and only in it.

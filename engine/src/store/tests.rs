@@ -427,3 +427,41 @@ fn what_is_pinned_is_neither_made_anew_nor_written_where_another_is_in_its_place
     fs::rename(&away, &path).unwrap();
     assert!(hidden.move_to("a", &day, "a").unwrap());
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_in_the_way_is_named_with_what_to_do() {
+    let there = tempfile::tempdir().unwrap();
+    let path = |name: &str| there.path().join(name);
+    fs::write(path("file"), "").unwrap();
+    fs::create_dir_all(path("out/latest.json")).unwrap();
+    std::os::unix::fs::symlink(path("absent"), path("link")).unwrap();
+    let at = |name: &str| Directory::local(path(name));
+    let file = format!("{} is not a directory", path("file").display());
+    let link = format!("{} is a symbolic link that leads nowhere", path("link").display());
+    let latest = format!("{} is a directory", path("out/latest.json").display());
+    let long = "x".repeat(300);
+    let none = StoreError::new("open", &path("a"), io::Error::from_raw_os_error(libc::EMFILE));
+    for (error, said) in [
+        (at("file").read_if_there("id").unwrap_err(), &*file),
+        (at("file/below").read("id").unwrap_err(), &file),
+        (at("file").replace("id", b"").unwrap_err(), &file),
+        (at("link").create().unwrap_err(), &link),
+        (
+            Directory::local(there.path()).create_each(&["link".to_owned()].into()).unwrap_err(),
+            &link,
+        ),
+        (at("out").replace("latest.json", b"").unwrap_err(), &latest),
+        (at("out").read("latest.json").unwrap_err(), &latest),
+        (at(&long).create().unwrap_err(), "choose a shorter one"),
+        (none, "ulimit -n"),
+    ] {
+        let line = error.to_string();
+        assert!(line.contains(said) && !line.contains("that disk"), "{line}");
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let error = Directory::local("/proc/strandline/out").create().unwrap_err().to_string();
+        assert!(error.contains("no directory can be made at /proc/strandline"), "{error}");
+    }
+}

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 use strandline_engine::outputs::Output as _;
 use strandline_engine::sink::{
-    Existing, OutputDirError, RejectedFiles, RunId, has_rows, identify, identity, keep_identity,
-    prepare, remove_earlier,
+    Existing, OutputDirError, RejectedFiles, RunId, check, has_rows, identify, identity,
+    keep_identity, prepare, remove_earlier,
 };
 use strandline_engine::store::Directory;
 use strandline_operators::rejected::Rejection;
@@ -188,4 +188,48 @@ fn a_directory_that_has_lost_its_name_is_told_it_again_and_another_one_is_left_a
     let error = keep_identity(&out, &id).unwrap_err().to_string();
     assert!(error.contains(&id) && error.contains(&other), "{error}");
     assert_eq!(fs::read_to_string(&file).unwrap(), other);
+}
+
+/// Else it would be found out when the job runs.
+#[test]
+fn a_file_in_the_place_of_hidden_files_is_refused_at_the_start() {
+    for name in [".staged", ".staged/late"] {
+        let there = tempfile::tempdir().unwrap();
+        let path = there.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "in the way").unwrap();
+        let error = check(&Directory::local(there.path()), Existing::Refuse).unwrap_err();
+        let said = format!("{} is not a directory", path.display());
+        assert!(error.to_string().contains(&said), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn replacing_removes_nothing_behind_a_link() {
+    let bench = Bench::new();
+    earlier_run(&bench);
+    let files = bench.files("parquet");
+    let out = &bench.options.out;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let rows = out.path().join("parquet");
+    let moved = elsewhere.path().join("rows");
+    fs::rename(&rows, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &rows).unwrap();
+    for error in [
+        prepare(out, Existing::Replace, None).unwrap_err(),
+        remove_earlier(out, &[run(9)]).unwrap_err(),
+    ] {
+        assert!(matches!(error, OutputDirError::BehindLink { .. }), "{error}");
+        assert!(error.to_string().contains("--append"), "{error}");
+    }
+    assert_eq!(bench.files("parquet"), files, "all are there, behind the link");
+    prepare(out, Existing::Append, None).unwrap();
+
+    fs::remove_file(&rows).unwrap();
+    let hidden = out.path().join(".staged/late");
+    fs::create_dir_all(hidden.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&moved, &hidden).unwrap();
+    let error = prepare(out, Existing::Replace, None).unwrap_err().to_string();
+    assert!(error.contains(&*hidden.to_string_lossy()), "{error}");
 }
