@@ -561,7 +561,10 @@ mod tests {
             while said.lock().unwrap().is_empty() {
                 strangers.push(connect());
                 std::thread::park_timeout(Duration::from_millis(5));
-                assert!(clock.elapsed() < Duration::from_secs(20), "nothing is said");
+                if clock.elapsed() > Duration::from_secs(20) {
+                    stop.request();
+                    panic!("nothing is said");
+                }
             }
             let (clock, follows) = (Clock::system(), meeting(1, &silent));
             let follower = scope.spawn(move || follows.hold().map(|met| met.sockets));
@@ -578,14 +581,37 @@ mod tests {
     }
 
     #[test]
+    fn of_those_that_say_nothing_the_oldest_makes_room() {
+        let addresses = addresses(2);
+        let listener = listen(0, &addresses).unwrap();
+        let (stop, telemetry, report) =
+            (&Stop::default(), &Telemetry::default(), &Report::silent());
+        let (process, addresses, terms) = (0, &*addresses, terms("5s"));
+        let (place, runs) = (None, Vec::new());
+        let meeting = Meeting { process, addresses, terms, place, runs, stop, report, telemetry };
+        let connect = |_| TcpStream::connect(&addresses[0]).unwrap();
+        let mut strangers: Vec<TcpStream> = (0..=CALLERS_MAX).map(connect).collect();
+        let mut callers = VecDeque::new();
+        // All of them take more than one look.
+        for _ in 0..2 {
+            assert!(meeting.receive(listener.as_ref(), &mut callers).unwrap().is_empty());
+        }
+        assert!(callers.len() <= CALLERS_MAX, "{}", callers.len());
+        strangers[0].set_read_timeout(Some(ANSWER_WITHIN)).unwrap();
+        assert_eq!(strangers[0].read(&mut [0]).unwrap(), 0, "it was let go");
+    }
+
+    #[test]
     fn a_process_that_has_given_its_connection_up_is_not_met() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, again) = (listener.accept().unwrap().0, other.try_clone().unwrap());
+        let (stream, mut again) = (listener.accept().unwrap().0, other.try_clone().unwrap());
         let caller = Caller::new(stream).unwrap();
         drop(other);
         let stream = welcome(caller.stream, b"hello").unwrap();
         stream.set_nonblocking(true).unwrap();
+        // What it has not read would break the connection off, which whoever writes notices.
+        again.read_exact(&mut [0; 5]).unwrap();
         drop(again);
         // The end of a connection arrives a moment later.
         let clock = Clock::system();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use strandline_engine::outputs::Output as _;
 use strandline_engine::sink::{
     Existing, OutputDirError, RejectedFiles, RunId, check, has_rows, identify, identity,
-    keep_identity, prepare, remove_earlier,
+    keep_identity, prepare, remove_abandoned, remove_earlier,
 };
 use strandline_engine::store::Directory;
 use strandline_operators::rejected::Rejection;
@@ -143,6 +143,27 @@ fn beside_others_only_rows_of_earlier_runs_are_removed() {
     remove_earlier(&bench.options.out, &[bench.options.run]).unwrap();
     assert!(earlier.iter().all(|file| !file.exists()), "{earlier:?}");
     assert!(foreign.exists() && this_start[0].exists());
+}
+
+#[test]
+fn beside_others_only_what_earlier_runs_left_half_done_is_removed() {
+    let bench = Bench::new();
+    let earlier = RunId::fresh(&bench.options.clock);
+    let this_start = RunId::fresh(&bench.options.clock);
+    let staging = bench.there.path().join(".staged/parquet");
+    fs::create_dir_all(&staging).unwrap();
+    let hidden = |claim: &str, run: RunId| {
+        let name = format!("{claim}-strandline-{run}-001-0000000001-000001.parquet.staged");
+        let path = staging.join(name);
+        fs::write(&path, "half").unwrap();
+        path
+    };
+    let abandoned = hidden("000000000000", earlier);
+    // A checkpoint may count this one.
+    let claimed = hidden("000000000001", earlier);
+    let being_written = hidden("000000000000", this_start);
+    remove_abandoned(&bench.options.out, &[this_start]).unwrap();
+    assert!(!abandoned.exists() && claimed.exists() && being_written.exists());
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn a_directory_that_another_job_has_or_has_left_rows_in_refuses_the_start_of_eve
     // A job keeps the directories of all its processes for as long as it runs.
     let (_hosts, [leader, follower]) = both(&[&page[..], &["--append"]].concat());
     wait("both have begun", || begun(&leader.page()));
-    let (code, _, stderr) = finish(alone(&outs[1], &[&quiet[..], &["--replace"]].concat()));
+    let (code, _, stderr) = finish(alone(&outs[1], &[&bounded[..], &["--replace"]].concat()));
     assert!(code == Some(75) && stderr.contains("is in use"), "{stderr}");
     assert!(files_of_rows(&outs[1]).is_superset(&earlier));
     follower.signal("TERM");
