@@ -39,6 +39,7 @@ use crate::clock::Clock;
 use crate::epoch::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
 use crate::monitor::others::Teller;
+use crate::notice::Notice;
 use crate::partition::PartitionState;
 use crate::source::{Reader, Source, Wake};
 use crate::stop::Stop;
@@ -224,14 +225,28 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
                 if let Some(topic) = &turn.topic {
                     log.expect(topic);
                 }
+                let mut new = Vec::new();
                 for Assignment { worker: reader, start, kept } in turn.assign {
                     if reader != worker {
                         continue;
+                    }
+                    // Of a restart too: the topic may have grown while no job ran.
+                    if kept.is_none() && (started || EventTime::MIN < floor) {
+                        new.push(start.partition);
                     }
                     match log.assign(start) {
                         Ok(()) => lines.push(Line::new(start, kept, floor, &options, now)),
                         Err(error) => return failure.report(error),
                     }
+                }
+                if !new.is_empty() {
+                    let counts_from =
+                        (EventTime::MIN < floor).then(|| options.windows.window_at(floor).start);
+                    intake.notices.push(Notice::NewPartitions {
+                        partitions: new,
+                        found_at: now.wall(),
+                        counts_from,
+                    });
                 }
                 started = true;
                 bounded = turn.bounded;

@@ -31,7 +31,8 @@ pub struct JobOptions {
     pub epoch_every: Duration,
     /// How often what is live is published, at most: 250 ms.
     pub publish_every: Duration,
-    /// How often the source is asked for new partitions: 10 s.
+    /// How often the source is asked for new partitions: a second. Together with an epoch, that is how
+    /// far behind a new partition begins, which its records are late by where the watermark's delay is less.
     pub discover_every: Duration,
 }
 
@@ -52,7 +53,7 @@ impl JobOptions {
             unmerged_bytes_max: UNMERGED_BYTES_MAX,
             epoch_every: Duration::from_secs(1),
             publish_every: Duration::from_millis(250),
-            discover_every: Duration::from_secs(10),
+            discover_every: Duration::from_secs(1),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a source notices about the times of records, and a person should hear: event times that were
-//! probably not meant so.
+//! What a source notices about event times, and a person should hear: times of records that were probably
+//! not meant so, and from which time on the records of a new partition count.
 //!
 //! Nothing is decided by it. A worker sends it to the process that leads, which says it once.
 
@@ -21,6 +21,13 @@ pub(crate) enum Notice {
     /// A record is further ahead of this computer's clock than is accepted, and so is its Kafka
     /// timestamp, which the sender has set: its partition has moved on to there.
     AheadOfClock { partition: Partition, key: SmolStr, time: EventTime, is_refused: bool },
+    /// Partitions were added to the topic after the job had begun. Windows that end at or before
+    /// `counts_from` are closed; where it is `None`, none is.
+    NewPartitions {
+        partitions: Vec<Partition>,
+        found_at: EventTime,
+        counts_from: Option<EventTime>,
+    },
 }
 
 impl Notice {
@@ -34,8 +41,17 @@ impl Notice {
                 Notice::AheadOfClock { partition, .. },
                 Notice::AheadOfClock { partition: other, .. },
             ) => partition == other,
+            (
+                Notice::NewPartitions { partitions, .. },
+                Notice::NewPartitions { partitions: other, .. },
+            ) => partitions == other,
             _ => false,
         }
+    }
+
+    /// Whether senders of wrong times can bring about any number of it.
+    pub(crate) fn is_about_senders(&self) -> bool {
+        !matches!(self, Notice::NewPartitions { .. })
     }
 }
 
@@ -71,6 +87,27 @@ impl fmt::Display for Notice {
                     partition.0,
                 )
             }
+            Notice::NewPartitions { partitions, found_at, counts_from } => {
+                let numbers: Vec<_> = partitions.iter().map(|p| p.0.to_string()).collect();
+                let (named, are) = match partitions.len() {
+                    1 => ("partition", "is"),
+                    _ => ("partitions", "are"),
+                };
+                write!(
+                    f,
+                    "{named} {} {are} new, found at {}, and read from the beginning; ",
+                    numbers.join(", "),
+                    date_time(*found_at).unwrap_or_default(),
+                )?;
+                match counts_from.and_then(date_time) {
+                    Some(time) => write!(
+                        f,
+                        "records count from event time {time} on; earlier ones are late, because their \
+                         windows are closed"
+                    ),
+                    None => f.write_str("all records count, because no window is closed yet"),
+                }
+            }
         }
     }
 }
@@ -96,5 +133,24 @@ mod tests {
         let unit = Notice::OtherUnit { partition: Partition(1), unit: TimeUnit::Seconds };
         assert!(unit.to_string().contains("--time-unit s "), "{unit}");
         assert!(!unit.is_like(&ahead) && unit.is_like(&unit.clone()));
+    }
+
+    #[test]
+    fn new_partitions_are_named_with_when_they_were_found_and_from_when_on_they_count() {
+        let found_at = EventTime::from_millis(1_893_456_000_000);
+        let new = |numbers: &[u32], counts_from| Notice::NewPartitions {
+            partitions: numbers.iter().map(|number| Partition(*number)).collect(),
+            found_at,
+            counts_from,
+        };
+        let one = new(&[3], Some(EventTime::from_millis(1_893_455_990_000)));
+        assert_eq!(
+            one.to_string(),
+            "partition 3 is new, found at 2030-01-01 00:00:00 UTC, and read from the beginning; records \
+             count from event time 2029-12-31 23:59:50 UTC on; earlier ones are late, because their \
+             windows are closed"
+        );
+        let two = new(&[4, 5], None).to_string();
+        assert!(two.starts_with("partitions 4, 5 are new") && two.contains("all records count"));
     }
 }

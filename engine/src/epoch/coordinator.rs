@@ -37,7 +37,7 @@ use crate::partition::PartitionView;
 /// The first turn says how far the partitions are, the second lifts the idle ones to there.
 const TURNS_TO_LIFT: u32 = 2;
 
-/// Notices of sources that are said, a number of them: a person who has not acted on these will not
+/// Notices of wrong times that are said, a number of them: a person who has not acted on these will not
 /// act on more.
 const NOTICES_MAX: usize = 16;
 
@@ -317,7 +317,9 @@ impl State {
             }
             Report::Noticed(notice) => {
                 let is_news = !self.notices.iter().any(|other| other.is_like(notice));
-                if is_news && self.notices.len() < NOTICES_MAX {
+                let of_senders =
+                    self.notices.iter().filter(|notice| notice.is_about_senders()).count();
+                if is_news && (!notice.is_about_senders() || of_senders < NOTICES_MAX) {
                     self.notices.push(notice.clone());
                 }
                 return;

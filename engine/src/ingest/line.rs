@@ -44,6 +44,11 @@ impl Now {
         Now { elapsed: clock.elapsed(), wall: clock.wall() }
     }
 
+    /// By the clock on the wall.
+    pub(super) fn wall(self) -> EventTime {
+        self.wall
+    }
+
     /// By the monotonic clock.
     pub(super) fn elapsed(self) -> Duration {
         self.elapsed

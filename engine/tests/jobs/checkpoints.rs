@@ -391,6 +391,12 @@ fn a_partition_whose_discovery_died_before_the_first_cut_meets_no_closed_window(
     let windows: BTreeSet<_> = rows.iter().map(|row| (&row.0, row.1)).collect();
     assert_eq!(windows.len(), rows.len(), "a window is final once");
     assert!(before.is_subset(&rows) && 250 < summary.ledger.late, "{summary:?}");
+    let said = place.said();
+    let named = |line: &String| {
+        line.contains(&format!("partition {} is new", new.0))
+            && line.contains("earlier ones are late")
+    };
+    assert!(said.iter().any(named), "{said:?}");
 }
 
 #[test]

@@ -301,6 +301,29 @@ fn a_partition_added_while_running_is_read_from_its_beginning() {
     running.stop().1.unwrap();
 }
 
+/// Event time did not wait for it: what it brings for closed windows is late, and that is said beforehand.
+#[test]
+fn a_partition_added_behind_closed_windows_is_named_with_the_time_from_which_it_counts() {
+    let log = SimulatedLog::new("toy", 1);
+    let running = Running::start(log.clone(), 2, JobOptions { idle_after: NEVER, ..options() });
+    text(&log, 0, "a 1000");
+    text(&log, 0, "a 28000"); // watermark 23 000: two windows are closed
+    running.wait("the first window closed", |s| s.final_rows == 1);
+    assert!(running.kept.said.lock().unwrap().is_empty(), "there from the start");
+    let new = log.add_partition();
+    text(&log, new.0, "b 19999");
+    text(&log, new.0, "b 20000");
+    let seen = running.wait("the new ones were read", |s| s.ledger.read == 4);
+    let found = &seen.partitions[1].ledger;
+    assert_eq!((found.read, found.late, found.windowed), (2, 1, 1));
+    let (kept, summary) = running.stop();
+    assert!(summary.unwrap().ledger.balances());
+    assert_eq!(kept.rejected_codes(), [((1, 0), "late")].into());
+    let said = kept.said.lock().unwrap();
+    let line = said.iter().find(|line| line.starts_with("partition 1 is new, found at ")).unwrap();
+    assert!(line.contains("count from event time 1970-01-01 00:00:20 UTC on"), "{line}");
+}
+
 #[test]
 fn live_rows_show_the_newest_window_that_holds_the_fleet() {
     let log = SimulatedLog::new("toy", 2);

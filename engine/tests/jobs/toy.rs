@@ -7,6 +7,7 @@ use std::time::Duration;
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{Job, JobError, JobOptions, Stop, Summary};
 use strandline_engine::outputs::{OpenOutputs, Output, Outputs, Trouble, Visibility};
+use strandline_engine::report::Report;
 use strandline_engine::source::Source;
 use strandline_engine::source::simulated::SimulatedLog;
 use strandline_engine::table::Table;
@@ -56,6 +57,8 @@ impl Aggregate<()> for Count {
 pub(crate) struct Kept {
     pub(crate) rows: Arc<Mutex<Vec<Row<(u64,)>>>>,
     pub(crate) rejected: Arc<Mutex<Vec<Rejected>>>,
+    /// The lines for a person.
+    pub(crate) said: Arc<Mutex<Vec<String>>>,
 }
 
 struct Keep<R>(Arc<Mutex<Vec<R>>>);
@@ -136,7 +139,9 @@ pub(crate) fn run<S: Source>(
 ) -> Result<Summary, JobError> {
     let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
     let outputs = kept.clone();
-    let job = Job::new(source, Words, Count, table, outputs, options);
+    let said = Arc::clone(&kept.said);
+    let report = Report::new(move |line| said.lock().unwrap().push(line.to_owned()));
+    let job = Job::new(source, Words, Count, table, outputs, options).with_report(report);
     job.run(timely::Config::process(workers), &Clock::system(), view, stop)
 }
 

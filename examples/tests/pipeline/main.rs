@@ -8,6 +8,7 @@ mod broker;
 mod condition;
 mod crashes;
 mod doctor;
+mod new_partitions;
 mod places;
 mod process;
 mod program;

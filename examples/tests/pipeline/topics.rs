@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -43,6 +43,15 @@ pub(crate) fn create_topic_with(
     let created = block_on(admin.create_topics([&new], &options)).unwrap();
     assert!(created.iter().all(Result::is_ok), "{created:?}");
     topic
+}
+
+/// The topic has this many partitions from now on.
+pub(crate) fn add_partitions(bootstrap: &str, topic: &str, partitions: usize) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().unwrap();
+    let grown = NewPartitions::new(topic, partitions);
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    let grown = block_on(admin.create_partitions([&grown], &options)).unwrap();
+    assert!(grown.iter().all(Result::is_ok), "{grown:?}");
 }
 
 /// Waits for a future that another thread completes.
