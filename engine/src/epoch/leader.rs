@@ -155,6 +155,7 @@ impl Leader {
             idle_after: options.job.idle_after,
             epoch_every: options.job.epoch_every,
             checkpoint_every: checkpointer.as_ref().map_or(Duration::ZERO, Checkpointer::every),
+            look_every: options.job.publish_every,
         };
         let observer = Observer::new(patience, report.clone());
         let shown = Shown {

@@ -1,6 +1,7 @@
 //! Finds out what only shows over time: that nothing moves any more, and because of what.
 //!
-//! The leader lets it look at every snapshot. It is given the clock, so that a test can move it.
+//! The leader lets it look at every snapshot. It is given the clock, so that a test can move it. Time in
+//! which it did not look does not count: see [`watched_time`](super::watched_time).
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use strandline_operators::time::EventTime;
 use crate::clock::date_time;
 use crate::condition::Phase;
 use crate::condition::{ConditionKind, JobCondition};
+use crate::monitor::watched_time::{Standing, WatchedTime};
 use crate::partition::{PartitionState, PartitionView};
 use crate::report::Report;
 
@@ -36,6 +38,10 @@ const CATCHING_UP_FROM: Duration = Duration::from_secs(5);
 const CAUGHT_UP_BELOW: Duration = Duration::from_secs(2);
 /// A lag of fewer records than this is none to catch up with.
 const CATCHING_UP_RECORDS_MIN: u64 = 1000;
+/// How much counts of the time between two looks, at least, ...
+const BETWEEN_LOOKS_MIN: Duration = Duration::from_secs(2);
+/// ... and in intervals at which it is to look.
+const BETWEEN_LOOKS_INTERVALS: u32 = 2;
 /// Over what time it is measured how fast the lag shrinks.
 const LAG_MEASURED_OVER: Duration = Duration::from_secs(10);
 
@@ -66,26 +72,8 @@ pub(crate) struct Patience {
     pub(crate) idle_after: Duration,
     pub(crate) epoch_every: Duration,
     pub(crate) checkpoint_every: Duration,
-}
-
-/// Something that should move, and since when it does not.
-#[derive(Debug)]
-struct Standing<T> {
-    value: T,
-    since: Duration,
-}
-
-impl<T: PartialEq> Standing<T> {
-    /// How long it has been the same.
-    fn for_how_long(slot: &mut Option<Standing<T>>, value: T, now: Duration) -> Duration {
-        match slot {
-            Some(standing) if standing.value == value => now.saturating_sub(standing.since),
-            _ => {
-                *slot = Some(Standing { value, since: now });
-                Duration::ZERO
-            }
-        }
-    }
+    /// How often it looks.
+    pub(crate) look_every: Duration,
 }
 
 /// See the module.
@@ -93,6 +81,7 @@ impl<T: PartialEq> Standing<T> {
 pub(crate) struct Observer {
     patience: Patience,
     report: Report,
+    watched: WatchedTime,
     holder: Option<Standing<(Partition, EventTime)>>,
     /// Records read of all partitions when the holder began to stand.
     read_then: u64,
@@ -108,9 +97,11 @@ pub(crate) struct Observer {
 impl Observer {
     /// Troubles that come and go are reported to `report`.
     pub(crate) fn new(patience: Patience, report: Report) -> Observer {
+        let intervals = patience.look_every.saturating_mul(BETWEEN_LOOKS_INTERVALS);
         Observer {
             patience,
             report,
+            watched: WatchedTime::new(BETWEEN_LOOKS_MIN.max(intervals)),
             holder: None,
             read_then: 0,
             epoch: None,
@@ -123,9 +114,14 @@ impl Observer {
 
     /// What holds now: exactly one condition that is no trouble, and the troubles.
     pub(crate) fn observe(&mut self, seen: &Seen<'_>) -> Vec<JobCondition> {
+        let watched = self.watched.look(seen.now);
         let mut found = vec![self.progress(seen)];
         if seen.phase == Phase::Running {
-            let troubles = [self.stalled(seen), self.checkpoints_late(seen), self.held_back(seen)];
+            let troubles = [
+                self.stalled(seen, watched),
+                self.checkpoints_late(seen, watched),
+                self.held_back(seen, watched),
+            ];
             found.extend(troubles.into_iter().flatten());
         }
         for condition in &mut found {
@@ -138,7 +134,7 @@ impl Observer {
         }
         for before in self.before.iter().filter(|before| before.kind.is_trouble()) {
             if !found.iter().any(|condition| condition.is_same_as(before)) {
-                self.report.say(&format!("no longer {before}"));
+                self.report.say(&over(before, seen.wall));
             }
         }
         self.before.clone_from(&found);
@@ -207,21 +203,21 @@ impl Observer {
         Duration::try_from_secs_f64(lag as f64 * seconds / shrunk as f64).ok()
     }
 
-    fn stalled(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
-        let long = Standing::for_how_long(&mut self.epoch, seen.complete_epoch, seen.now);
+    fn stalled(&mut self, seen: &Seen<'_>, watched: Duration) -> Option<JobCondition> {
+        let long = Standing::for_how_long(&mut self.epoch, seen.complete_epoch, watched);
         let epoch = seen.complete_epoch?;
         (self.patience.epoch_every.saturating_add(STALLED_AFTER) <= long).then(|| JobCondition {
             detail: format!(
                 "no epoch was completed after epoch {epoch}: a worker waits for an output, or \
                  another process does not answer"
             ),
-            ..JobCondition::plain(ConditionKind::Stalled, seen.wall)
+            ..JobCondition::plain(ConditionKind::Stalled, seen.wall - long)
         })
     }
 
-    fn checkpoints_late(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
+    fn checkpoints_late(&mut self, seen: &Seen<'_>, watched: Duration) -> Option<JobCondition> {
         let count = seen.checkpoints?;
-        let long = Standing::for_how_long(&mut self.checkpoints, count, seen.now);
+        let long = Standing::for_how_long(&mut self.checkpoints, count, watched);
         let every = self.patience.checkpoint_every;
         let limit = CHECKPOINT_LATE_AFTER.max(every.saturating_mul(CHECKPOINT_LATE_INTERVALS));
         (limit <= long).then(|| JobCondition {
@@ -229,11 +225,11 @@ impl Observer {
                 "none was completed for {}: a process, a disk or the store is slow",
                 in_words(limit)
             ),
-            ..JobCondition::plain(ConditionKind::CheckpointingSuspended, seen.wall)
+            ..JobCondition::plain(ConditionKind::CheckpointingSuspended, seen.wall - long)
         })
     }
 
-    fn held_back(&mut self, seen: &Seen<'_>) -> Option<JobCondition> {
+    fn held_back(&mut self, seen: &Seen<'_>, watched: Duration) -> Option<JobCondition> {
         let holder = holding_back(seen.partitions).filter(|_| !seen.cannot_read);
         let Some(holder) = holder else {
             self.holder = None;
@@ -248,12 +244,12 @@ impl Observer {
             && is_old
             && paused > 0
             && then.value.0 == holder.partition
-            && !gains(then, holder.watermark, seen.now)
+            && !gains(then, holder.watermark, watched)
         {
             // A clock that was set to 1970 goes on from there, and never comes to where the others are.
             standing = then.value;
         }
-        let long = Standing::for_how_long(&mut self.holder, standing, seen.now);
+        let long = Standing::for_how_long(&mut self.holder, standing, watched);
         if long.is_zero() {
             self.read_then = read;
         }
@@ -285,14 +281,20 @@ impl Observer {
         Some(JobCondition {
             subject: holder.partition.0.to_string(),
             detail: format!("by partition {}: {stands}{key}{others}{hint}", holder.partition.0),
-            ..JobCondition::plain(ConditionKind::HeldBack, seen.wall)
+            ..JobCondition::plain(ConditionKind::HeldBack, seen.wall - long)
         })
     }
 }
 
+/// That a trouble is over, and how long it lasted: `no longer held back, after 42 s: by partition 1: …`.
+fn over(before: &JobCondition, now: EventTime) -> String {
+    let lasted = in_words(now.since(before.since));
+    format!("no longer {}, after {lasted}: {}", before.kind.title(), before.detail)
+}
+
 /// Whether a holder has come closer to those that keep pace with the clock.
-fn gains(then: &Standing<(Partition, EventTime)>, watermark: EventTime, now: Duration) -> bool {
-    let passed = i64::try_from(now.saturating_sub(then.since).as_millis()).unwrap_or(i64::MAX);
+fn gains(then: &Standing<(Partition, EventTime)>, watermark: EventTime, watched: Duration) -> bool {
+    let passed = i64::try_from(watched.saturating_sub(then.since).as_millis()).unwrap_or(i64::MAX);
     let advanced = watermark.as_millis().saturating_sub(then.value.1.as_millis());
     passed.saturating_mul(GAINS_FROM).saturating_add(GAINS_BEYOND_MS) < advanced
 }

@@ -9,6 +9,7 @@ const PATIENCE: Patience = Patience {
     idle_after: Duration::from_secs(5),
     epoch_every: Duration::from_secs(1),
     checkpoint_every: Duration::from_secs(5),
+    look_every: Duration::from_millis(250),
 };
 
 fn partition(number: u32, state: PartitionState, watermark_ms: i64) -> PartitionView {
@@ -108,7 +109,30 @@ fn a_partition_whose_watermark_stands_while_another_is_ahead_holds_back() {
     job.partitions[0].watermark = EventTime::from_millis(18_000);
     assert_eq!(job.kinds(), [ConditionKind::Running]);
     let said = job.said.lock().unwrap();
-    assert_eq!(*said, [held.to_string(), format!("no longer {held}")]);
+    assert_eq!(held.since, EventTime::from_millis(1000), "when its watermark was seen there first");
+    let over = format!("no longer held back, after 11 s: {}", held.detail);
+    assert_eq!(*said, [held.to_string(), over]);
+}
+
+/// A process that got no processor time has not seen that nothing moved.
+#[test]
+fn nothing_is_blamed_for_time_that_went_by_unwatched() {
+    let mut job = Job::of(vec![
+        partition(0, PartitionState::Active, 17_000),
+        partition(1, PartitionState::Paused, 90_000),
+    ]);
+    job.checkpoints = Some(7);
+    for number in 0..60 {
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+        if number % 4 == 3 {
+            job.second += 3600;
+            // It has not moved when it is looked at again, and does a moment later.
+            assert_eq!(job.kinds(), [ConditionKind::Running]);
+            job.partitions[0].watermark = EventTime::from_millis(18_000 + number);
+            (job.epoch, job.checkpoints) = (job.epoch + 1, job.checkpoints.map(|count| count + 1));
+        }
+    }
+    assert!(job.said.lock().unwrap().is_empty(), "nothing was said, and nothing taken back");
 }
 
 /// One device whose clock stays at 1970.
@@ -279,7 +303,9 @@ fn a_job_that_stops_is_not_blamed() {
 fn patience_without_an_end_finds_no_trouble_and_overflows_nothing() {
     let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
     let (idle_after, epoch_every, checkpoint_every) = (Duration::MAX, Duration::MAX, Duration::MAX);
-    job.observer.patience = Patience { idle_after, epoch_every, checkpoint_every };
+    let look_every = Duration::MAX;
+    let patience = Patience { idle_after, epoch_every, checkpoint_every, look_every };
+    job.observer = Observer::new(patience, Report::silent());
     job.checkpoints = Some(0);
     for _ in 0..100 {
         assert_eq!(job.kinds(), [ConditionKind::Running]);
