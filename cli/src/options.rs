@@ -172,7 +172,7 @@ pub struct Options {
     /// A name of a host that the page answers to, besides those that it knows; repeatable
     #[arg(long, value_name = "NAME", value_parser = host_name, action = ArgAction::Append)]
     pub allow_host: Vec<String>,
-    /// Say nothing but errors and the last line of a bounded run
+    /// Say only what is wrong, or no longer is, and the last line of a bounded run
     #[arg(long)]
     pub quiet: bool,
     /// A TOML file with any of these options by their long names

@@ -30,6 +30,11 @@ impl Voice {
         Voice { quiet, log: Log::stderr().clone() }
     }
 
+    /// Whether the program is to be quiet.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Says something that a quiet program does not say.
     pub(crate) fn say(&self, line: &str) {
         if !self.quiet {

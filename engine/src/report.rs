@@ -12,12 +12,20 @@ use std::time::Duration;
 
 /// Says something to the user.
 #[derive(Clone)]
-pub struct Report(Arc<dyn Fn(&str) + Send + Sync>);
+pub struct Report {
+    say: Arc<dyn Fn(&str) + Send + Sync>,
+    is_without_news: bool,
+}
 
 impl Report {
     /// Says it by calling `say`, from any thread. It must not block.
     pub fn new(say: impl Fn(&str) + Send + Sync + 'static) -> Report {
-        Report(Arc::new(say))
+        Report { say: Arc::new(say), is_without_news: false }
+    }
+
+    /// The same, which says only what is wrong, or no longer is.
+    pub fn without_news(self) -> Report {
+        Report { is_without_news: true, ..self }
     }
 
     /// Says it to nobody.
@@ -32,7 +40,14 @@ impl Report {
     }
 
     pub(crate) fn say(&self, line: &str) {
-        (self.0)(line);
+        (self.say)(line);
+    }
+
+    /// Says something of a job with which nothing is wrong.
+    pub(crate) fn news(&self, line: &str) {
+        if !self.is_without_news {
+            self.say(line);
+        }
     }
 }
 

@@ -78,9 +78,10 @@ pub(super) fn terms(options: &Options) -> BTreeMap<String, String> {
 
 /// Where notices go: behind what the program says of itself.
 pub(super) fn report(voice: &Voice, introduction: &Introduction) -> Report {
-    let (voice, introduction) = (voice.clone(), introduction.clone());
-    Report::new(move |line| {
+    let (is_quiet, introduction, said_by) = (voice.is_quiet(), introduction.clone(), voice.clone());
+    let report = Report::new(move |line| {
         introduction.say();
-        voice.warn(line);
-    })
+        said_by.warn(line);
+    });
+    if is_quiet { report.without_news() } else { report }
 }

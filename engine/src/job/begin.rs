@@ -181,7 +181,7 @@ where
                 )
             });
             let number = newest.number;
-            self.report.say(&format!(
+            self.report.news(&format!(
                 "starting over: checkpoint {number} in {place}{left} is left behind, and so are \
                  the rows that were written by it"
             ));
@@ -211,7 +211,7 @@ where
         }
         self.lower_event_times(&mut continued);
         if is_finished(&continued) && self.source.is_bounded() {
-            self.report.say(&format!(
+            self.report.news(&format!(
                 "{place}: this bounded run is finished; what it came to is said again. To read what \
                  has come since, start over with --fresh"
             ));
