@@ -127,9 +127,7 @@ impl Connection {
                 }
                 Err(Trouble::NotYet(reason)) => {
                     absent = 0;
-                    if NO_ANSWER_FOR < clock.elapsed() {
-                        self.say_away(&reason);
-                    }
+                    self.say_not_yet(&reason, clock.elapsed());
                 }
                 Err(trouble) => return Err(self.error(trouble)),
             }

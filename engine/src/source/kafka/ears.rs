@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::clock::Clock;
 use crate::report::Report;
 use crate::source::kafka::in_flight::InFlight;
+use crate::source::kafka::not_kafka;
 use crate::source::kafka::security;
 use crate::source::kafka::settings::{Fetch, KafkaSettings};
 use crate::source::kafka::statistics;
@@ -120,6 +121,8 @@ impl ClientContext for Ears {
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::SSL,
             ) => heard.refused = Some(without_prefix(reason)),
+            // Another try may meet Kafka.
+            _ if let Some(stranger) = not_kafka::of_client(reason) => heard.reason = Some(stranger),
             // The only word about it; no message or error of a partition comes.
             Some(RDKafkaErrorCode::BadMessage) if reason.contains("receive.message.max.bytes") => {
                 heard.oversized = Some(without_prefix(reason));

@@ -13,8 +13,8 @@ use strandline_operators::record::{Offset, Partition};
 
 use crate::clock::Clock;
 use crate::source::kafka::connection::{
-    ABSENT_ANSWERS, ANSWER_WITHIN_FIRST, ANSWER_WITHIN_MAX, ASK_EVERY, Connection, NO_ANSWER_FOR,
-    Verdict, topic_gone,
+    ABSENT_ANSWERS, ANSWER_WITHIN_FIRST, ANSWER_WITHIN_MAX, ASK_EVERY, Connection, Verdict,
+    topic_gone,
 };
 use crate::source::kafka::lookup::{At, Trouble};
 use crate::source::{START_OVER, Wake};
@@ -73,9 +73,7 @@ impl Connection {
                 }
                 Err(Trouble::NotYet(reason)) => {
                     absent = 0;
-                    if NO_ANSWER_FOR < clock.elapsed() {
-                        connection.say_away(&reason);
-                    }
+                    connection.say_not_yet(&reason, clock.elapsed());
                     within = (within * 2).min(ANSWER_WITHIN_MAX);
                 }
             }

@@ -30,6 +30,9 @@ pub(super) struct Lookup {
     embedded: bool,
 }
 
+/// What is said where a question was not answered in time.
+pub(super) const NO_ANSWER: &str = "no answer";
+
 /// Which offset of a partition.
 #[derive(Copy, Clone, Debug)]
 pub(super) enum At {
@@ -262,7 +265,7 @@ impl Lookup {
 fn plain(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure) => {
-            "no answer".into()
+            NO_ANSWER.into()
         }
         Some(code) => {
             let code = code.to_string();

@@ -43,6 +43,7 @@ mod inquiry;
 mod left_out;
 mod lookup;
 mod native;
+mod not_kafka;
 mod options;
 mod out_of_range;
 mod partitions;

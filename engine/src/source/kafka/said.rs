@@ -1,11 +1,14 @@
 //! What a person is told of a cluster: each thing once for all readers, and once when it is over.
 
+use std::time::Duration;
+
 use strandline_operators::record::{Offset, Partition};
 
 use crate::clock::Clock;
 use crate::condition::ConditionKind;
-use crate::source::kafka::connection::Connection;
+use crate::source::kafka::connection::{Connection, NO_ANSWER_FOR};
 use crate::source::kafka::left_out::LeftOut;
+use crate::source::kafka::lookup::NO_ANSWER;
 
 impl Connection {
     /// A bounded run leaves this out; says so, unless it was said.
@@ -77,6 +80,20 @@ impl Connection {
         if let Some(address) = mended {
             self.settings.telemetry.clear(ConditionKind::WaitingForKafka, &address);
             self.settings.report.say(&format!("fetching from {address} goes on"));
+        }
+    }
+
+    /// There has been no answer of use for so long: says so where that is too long for an election.
+    pub(super) fn say_not_yet(&self, reason: &str, for_so_long: Duration) {
+        if NO_ANSWER_FOR < for_so_long {
+            self.say_away(&match reason {
+                NO_ANSWER => format!(
+                    "no answer for {} s: check that Kafka, and nothing else, listens there, and that no \
+                     firewall is in between",
+                    for_so_long.as_secs()
+                ),
+                reason => reason.to_owned(),
+            });
         }
     }
 

@@ -16,6 +16,7 @@ use kafka_protocol::protocol::{
 use super::buffers::Buffers;
 use super::options::{AddressFamily, DirectOptions};
 use super::shape::{self, Shaped};
+use crate::source::kafka::not_kafka;
 
 /// How long a try to connect may go on though nobody wants the connection any more. The system asks
 /// three times in that time; a try that takes longer begins anew.
@@ -162,9 +163,11 @@ impl Wire {
     pub(super) fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, WireError> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
-        let Ok(length) = usize::try_from(i32::from_be_bytes(length)) else {
-            return Err(self.unreadable("it has a negative length"));
-        };
+        if let Some(stranger) = not_kafka::said_by_another(length) {
+            // Another try may meet Kafka.
+            return Err(io::Error::other(stranger).into());
+        }
+        let length = u32::from_be_bytes(length) as usize; // No negative one is left.
         if self.response_bytes_max < length {
             return Err(WireError::Unusable(format!(
                 "an answer of the broker at {} has {length} bytes, and receive.message.max.bytes \
@@ -301,11 +304,6 @@ mod tests {
     fn what_trying_again_does_not_mend_says_what_to_do() {
         let large = unusable(dial(vec![0x7f, 0xff, 0xff, 0xff]));
         assert!(large.contains("2147483647") && large.contains("receive.message.max.bytes"));
-        // What a server of TLS says to those who do not speak it.
-        let tls = unusable(dial(vec![0x15, 3, 3, 0, 2, 2, 0x28]));
-        assert!(tls.contains("TLS") && tls.contains("127.0.0.1:"), "{tls}");
-        let negative = unusable(dial(vec![0xff; 4]));
-        assert!(negative.contains("cannot be read"), "{negative}");
         let other_question = unusable(dial(vec![0, 0, 0, 4, 0, 0, 0, 9]));
         assert!(other_question.contains("cannot be read"), "{other_question}");
         let cut = unusable(dial(vec![0, 0, 0, 5, 0, 0, 0, 1, 0]));
@@ -334,6 +332,20 @@ mod tests {
     fn a_connection_that_breaks_is_tried_again() {
         for answer in [vec![], vec![0, 0], vec![0, 0, 0, 16, 0, 0, 0, 1, 0]] {
             assert!(matches!(dial(answer), Err(WireError::Broken(_))));
+        }
+    }
+
+    #[test]
+    fn what_speaks_another_protocol_is_named_and_tried_again() {
+        // The first is what a server of TLS says to those who do not speak it.
+        let cases = [(vec![0x15, 3, 3, 0, 2, 2, 0x28], "TLS"), (b"HTTP/1.1".to_vec(), "`HTTP`")];
+        for (answer, part) in cases.into_iter().chain([(vec![0xff; 4], "not Kafka")]) {
+            match dial(answer) {
+                Err(WireError::Broken(reason)) => {
+                    assert!(reason.to_string().contains(part), "{reason}");
+                }
+                other => panic!("{:?}", other.err()),
+            }
         }
     }
 }
