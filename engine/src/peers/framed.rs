@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::JobError;
+
 /// What is said begins with one, which says what it is.
 pub(super) type Marker = [u8; 16];
 
@@ -17,10 +19,21 @@ const SAID_BYTES_MAX: usize = 64 * 1024;
 pub(super) const MEET_POLL: Duration = Duration::from_millis(50);
 
 /// The bytes of something that is said.
-pub(super) fn bytes(marker: Marker, said: &impl Serialize) -> Vec<u8> {
-    let said = serde_json::to_vec(said).expect("plain data can be encoded");
-    let length = u32::try_from(said.len()).expect("options are no gigabytes");
-    [marker.as_slice(), &length.to_le_bytes(), &said].concat()
+///
+/// # Errors
+///
+/// [`JobError::Start`] where they are more than another process would take: it would hear a stranger.
+pub(super) fn bytes(marker: Marker, said: &impl Serialize) -> Result<Vec<u8>, JobError> {
+    let said = serde_json::to_vec(said).map_err(|error| JobError::Start(error.to_string()))?;
+    let length = u32::try_from(said.len()).ok().filter(|_| said.len() <= SAID_BYTES_MAX);
+    let Some(length) = length else {
+        return Err(JobError::Start(format!(
+            "its options and names have {} bytes together, and the processes of a job tell each other \
+             {SAID_BYTES_MAX} at most: use shorter names and paths",
+            said.len()
+        )));
+    };
+    Ok([marker.as_slice(), &length.to_le_bytes(), &said].concat())
 }
 
 /// Waits for something with this marker, until it is time to give up. Nothing behind it is taken from

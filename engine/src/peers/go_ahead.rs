@@ -60,7 +60,7 @@ impl Met {
             refused = refused.or(heard.map(|refusal| (process, refusal)));
         }
         let Some((process, refusal)) = refused else { return Ok(()) };
-        let said = framed::bytes(GO_AHEAD, &Said::Refused(process, refusal.clone()));
+        let said = framed::bytes(GO_AHEAD, &Said::Refused(process, refusal.clone()))?;
         // One that is gone by now does not begin either.
         let _ = self.tell_all(&said);
         Err(place_refused(process, refusal))
@@ -72,7 +72,7 @@ impl Met {
     ///
     /// [`JobError::PeerGone`].
     pub(crate) fn tell_place(&mut self, taken: &Result<(), PlaceRefusal>) -> Result<(), JobError> {
-        let said = framed::bytes(PLACE, &taken.as_ref().err());
+        let said = framed::bytes(PLACE, &taken.as_ref().err())?;
         let leader = self.sockets.get_mut(LEADER).and_then(Option::as_mut);
         let leader = leader.ok_or_else(|| gone(LEADER, "there is no connection with it"))?;
         leader.write_all(&said).map_err(|error| gone(LEADER, &error.to_string()))
@@ -84,15 +84,18 @@ impl Met {
     ///
     /// [`JobError::PeerGone`].
     pub(crate) fn tell(&mut self, go_ahead: &GoAhead) -> Result<(), JobError> {
-        self.tell_all(&framed::bytes(GO_AHEAD, &Said::Begin(go_ahead.clone())))
+        self.tell_all(&framed::bytes(GO_AHEAD, &Said::Begin(go_ahead.clone()))?)
     }
 
+    /// Tells each that is there. One that is gone keeps it from none of those behind it.
     fn tell_all(&mut self, said: &[u8]) -> Result<(), JobError> {
+        let mut told = Ok(());
         for (process, stream) in self.sockets.iter_mut().enumerate() {
             let Some(stream) = stream else { continue };
-            stream.write_all(said).map_err(|error| gone(process, &error.to_string()))?;
+            let written = stream.write_all(said);
+            told = told.and(written.map_err(|error| gone(process, &error.to_string())));
         }
-        Ok(())
+        told
     }
 
     /// Waits for the process that leads: for all others.
@@ -175,6 +178,20 @@ mod tests {
         stop.request();
         let error = follower.hear(&stop).unwrap_err();
         assert!(matches!(error, JobError::Source(SourceError::Stopped)), "{error}");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_keeps_the_word_from_none_of_those_behind_it() {
+        let (mut leader, follower) = two();
+        drop(follower);
+        let (mut other, mut last) = two();
+        leader.sockets.push(other.sockets.remove(1));
+        let said = GoAhead { is_anew: true, job: None };
+        // The first may still be told: its system has not answered yet that nobody listens.
+        while leader.tell(&said).is_ok() {}
+        let error = leader.tell(&said).unwrap_err();
+        assert!(matches!(error, JobError::PeerGone { process: 1, .. }), "{error}");
+        assert_eq!(last.hear(&Stop::default()).unwrap(), said);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 
 use super::framed::{self, MEET_POLL, Marker, Received};
@@ -34,6 +35,12 @@ const HELLO_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// How long the computer of another process may be silent before the connection with it is given up.
+/// Longer than a process is usually stopped or moved: while its system has no room for more, that
+/// counts too.
+const GONE_AFTER: Duration = Duration::from_secs(120);
+/// How many times its computer is asked within that whether it is there.
+const PROBES: u32 = 5;
 /// How long the others may be away before a word is said.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -127,7 +134,7 @@ impl Meeting<'_> {
                 place: self.place.take(),
                 runs: self.runs.clone(),
             },
-        );
+        )?;
         let listener = listen(self.process, self.addresses)?;
         let (clock, mut said) = (Clock::system(), String::new());
         let mut unresolved: Vec<Option<String>> = vec![None; processes];
@@ -297,6 +304,7 @@ impl Caller {
     fn new(stream: TcpStream) -> io::Result<Caller> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
+        notice_silence(&stream)?;
         Ok(Caller { stream, received: Received::new(GREETING), since: Clock::system() })
     }
 
@@ -322,6 +330,24 @@ impl Caller {
             Ok(None) | Err(_) => Heard::Stranger,
         }
     }
+}
+
+/// Has the system break the connection once nothing has come from the other computer for
+/// [`GONE_AFTER`], whether anything is on its way to it or not. Without that, one that loses its power
+/// or its network is waited for until TCP gives up what it sends, a quarter of an hour. One that is only
+/// busy or stopped is answered for by its system, as long as that has room for what is sent.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    let probe_every = GONE_AFTER / (PROBES + 1);
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, probe_every)?;
+    sockopt::set_tcp_keepintvl(stream, probe_every)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(
+        stream,
+        u32::try_from(GONE_AFTER.as_millis()).unwrap_or(u32::MAX),
+    )?;
+    Ok(())
 }
 
 /// Answers a process with a greater number that has said who it is.
@@ -378,6 +404,34 @@ mod tests {
         let listeners: Vec<TcpListener> =
             (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         listeners.iter().map(|free| free.local_addr().unwrap().to_string()).collect()
+    }
+
+    /// After how much silence the system breaks a connection over which nothing is on its way.
+    fn given_up_after(stream: &TcpStream) -> Duration {
+        assert!(sockopt::socket_keepalive(stream).unwrap());
+        let probes =
+            sockopt::tcp_keepintvl(stream).unwrap() * sockopt::tcp_keepcnt(stream).unwrap();
+        let idle = sockopt::tcp_keepidle(stream).unwrap() + probes;
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(stream).unwrap() as u128, idle.as_millis());
+        idle
+    }
+
+    #[test]
+    fn a_process_that_would_say_too_much_ends_with_a_reason() {
+        let addresses = addresses(2);
+        let meeting = Meeting {
+            process: 1,
+            addresses: &addresses,
+            terms: terms(&"x".repeat(64 << 10)),
+            place: None,
+            runs: Vec::new(),
+            stop: &Stop::default(),
+            report: &Report::silent(),
+            telemetry: &Telemetry::default(),
+        };
+        let refused = meeting.hold().unwrap_err().to_string();
+        assert!(refused.contains("use shorter names and paths"), "{refused}");
     }
 
     fn terms(window: &str) -> Terms {
@@ -573,6 +627,8 @@ mod tests {
             // One after another, they would have taken two seconds each.
             assert!(clock.elapsed() < HELLO_WITHIN * 5, "{:?}", clock.elapsed());
             assert!(strangers.len() > CALLERS_MAX, "{}", strangers.len());
+            let ends = [others[0].as_ref().unwrap(), sockets[1].as_ref().unwrap()];
+            assert_eq!(ends.map(given_up_after), [GONE_AFTER; 2]);
             others[0].as_mut().unwrap().write_all(b"here").unwrap();
             let mut here = [0; 4];
             sockets[1].as_mut().unwrap().read_exact(&mut here).unwrap();
