@@ -20,7 +20,10 @@ use crate::status::{Following, Voice};
 /// it is replaced, and a job that has little to do would do little else.
 const LATEST_JSON_EVERY_MIN: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// How long the last document of a job that failed is waited for.
+const LAST_DOCUMENT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What runs beside a job, until it is ended after the job.
 pub(super) struct Beside {
     latest_json: Option<LatestJson>,
     simulation: Option<Simulation>,
@@ -66,6 +69,15 @@ impl Beside {
         };
         let status = voice.follow(view, clock, true);
         Ok(Some(Beside { latest_json: Some(latest_json), simulation, status, over }))
+    }
+
+    /// Ends it after the job has failed.
+    pub(super) fn abandon(self) {
+        self.over.request();
+        drop((self.status, self.simulation));
+        if let Some(latest) = &self.latest_json {
+            latest.abandon(LAST_DOCUMENT_WITHIN);
+        }
     }
 
     /// Ends it, after the job.

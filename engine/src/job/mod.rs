@@ -242,7 +242,8 @@ where
         let mut started = self.start_among(place, met.as_mut(), clock, view, stop)?;
         let discovery = started
             .known_partitions()
-            .map(|known| Discovery::start(&started.job.source, known, discover_every));
+            .map(|known| Discovery::start(&started.job.source, known, discover_every))
+            .transpose()?;
         let _discovery = discovery.map(|(discovered, discovery)| {
             started.discover_by(discovered);
             discovery
@@ -369,15 +370,18 @@ struct Discovery {
 }
 
 impl Discovery {
+    /// # Errors
+    ///
+    /// [`JobError::Start`] where there is no thread for it: new partitions would be left out for ever.
     fn start<S: Source>(
         source: &S,
         known: usize,
         every: Duration,
-    ) -> (Receiver<Vec<PartitionStart>>, Discovery) {
+    ) -> Result<(Receiver<Vec<PartitionStart>>, Discovery), JobError> {
         let (stop, stopped) = sync_channel::<()>(0);
         let (found, discovered) = sync_channel(1);
         let source = source.clone();
-        std::thread::spawn(move || {
+        let look = move || {
             let mut known = u32::try_from(known).unwrap_or(u32::MAX);
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 // A log that does not answer now is asked again later.
@@ -389,7 +393,10 @@ impl Discovery {
                     }
                 }
             }
-        });
-        (discovered, Discovery { _stop: stop })
+        };
+        std::thread::Builder::new().name("discovery".to_owned()).spawn(look).map_err(|error| {
+            JobError::Start(format!("no thread to look for partitions: {error}"))
+        })?;
+        Ok((discovered, Discovery { _stop: stop }))
     }
 }

@@ -24,6 +24,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// less often rather than taking a core.
 const REST_FACTOR: u32 = 9;
 
+/// How often it is looked whether the last document is written, where that is not waited for at any price.
+const END_POLL: Duration = Duration::from_millis(10);
+
 /// The bytes of a document.
 pub(super) fn document(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(value).expect("plain data with strings for keys");
@@ -148,6 +151,18 @@ impl LatestJson {
                 written.map_err(|cause| SinkError::Latest(Arc::new(cause)))
             }
             _ => Err(SinkError::Ended { path: self.out.path().join(LATEST_JSON) }),
+        }
+    }
+
+    /// Ends after something else has failed: writes what the view shows now, and waits for that no
+    /// longer than `limit`. A disk that does not answer holds up no end.
+    pub fn abandon(&self, limit: Duration) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(task) = task else { return };
+        self.end(Ending::Write);
+        let clock = Clock::system();
+        while !task.is_done() && clock.elapsed() < limit {
+            std::thread::park_timeout(END_POLL);
         }
     }
 

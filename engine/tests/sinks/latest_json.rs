@@ -1,12 +1,13 @@
 //! `OUT/latest.json`.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use strandline_engine::background::{Background, Bell, Join, Spawn, Task};
 use strandline_engine::clock::Clock;
 use strandline_engine::sink::{Existing, LatestJson, SinkError, SinkOptions};
 use strandline_engine::store::Operation;
@@ -62,6 +63,49 @@ fn latest_json_is_replaced_at_most_once_in_publish_every() {
     // Only the end does not wait for an hour.
     sink.close().unwrap();
     assert_eq!(latest_in_flight(&bench), Some(9));
+}
+
+/// Runs no task: a disk that never answers.
+struct Stuck;
+
+impl Spawn for Stuck {
+    fn spawn(&self, _: &str, _: Bell, _: Box<dyn Task>) -> io::Result<Box<dyn Join>> {
+        Ok(Box::new(Stuck))
+    }
+}
+
+impl Join for Stuck {
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    fn join(self: Box<Self>) -> bool {
+        unreachable!("it would be waited for without a limit")
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_answer_holds_up_no_end_of_a_job_that_failed() {
+    let bench = Bench::new();
+    let SinkOptions { out, report, .. } = &bench.options;
+    let (view, every, clock) = (View::new(snapshot(0, 0)), Duration::from_secs(1), Clock::system());
+    let stuck = Background::by(Stuck);
+    let sink =
+        LatestJson::spawn_by(&stuck, out, &view, every, &clock, report, Existing::Append).unwrap();
+    sink.abandon(Duration::from_millis(20));
+    drop(sink);
+    assert_eq!(latest(&bench), None);
+}
+
+#[test]
+fn a_job_that_failed_says_so_in_latest_json() {
+    let bench = Bench::new();
+    let view = View::new(snapshot(0, 0));
+    let sink = spawn_latest(&bench, &view, Duration::from_secs(3600));
+    until("the first was not written", || latest_in_flight(&bench) == Some(0));
+    view.publish(snapshot(1, 1));
+    sink.abandon(Duration::from_secs(60));
+    assert_eq!(latest_in_flight(&bench), Some(1));
 }
 
 #[test]
