@@ -94,7 +94,7 @@ where
         let mut world =
             World::start(options, fleet).map_err(|error| unusable(&format!("{error:#}")))?;
         let first_words = Introduction::new(voice);
-        let report = report(voice, &first_words);
+        let report = report(voice, &first_words, clock);
         let settings = KafkaSettings {
             telemetry: view.telemetry().clone(),
             ..kafka_settings(options, kafka_options, &world.bootstrap, report.clone())
@@ -102,9 +102,10 @@ where
         let source = KafkaSource::new(settings).map_err(|error| trouble(&error.into()))?;
         let planned = source.clone();
         let page = page::serve(options, &hosts, &view, self.page.clone());
-        let page = page.map_err(|error| no_page(&error))?;
         let (run, begins) = (RunId::fresh(clock), first_words.clone());
-        let mut place = Place::take(options, run, clock, voice)?;
+        // Another start of this job has the port too: who has the job is the better reason.
+        let place = Place::take(options, run, clock, voice);
+        let (mut place, page) = (place?, page.map_err(|error| no_page(&error))?);
         let parts = Parts {
             windows,
             decoder,
@@ -145,10 +146,10 @@ where
             Ok(summary) => summary,
             Err(JobError::Source(SourceError::Stopped)) => Summary::default(),
             Err(error) => {
-                // The first error is the cause.
-                drop(beside.end());
                 let failed = ConditionKind::Failed;
                 view.telemetry().raise(failed, "", &error.to_string(), clock.wall());
+                // The first error is the cause: what goes wrong in ending is no news.
+                beside.abandon();
                 return Err(trouble(&error));
             }
         };

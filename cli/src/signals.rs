@@ -45,7 +45,10 @@ pub(crate) fn stop_on_signals(stop: &Stop, voice: &Voice) -> io::Result<()> {
                 }
                 Wish::Stop => {
                     stop.request();
-                    voice.say("stopping: completing the outputs (once more ends at once)");
+                    let line = "stopping: completing the outputs (once more ends at once)";
+                    if !voice.is_quiet() {
+                        voice.tell(line, &clock);
+                    }
                     let late = voice.clone();
                     let watch = std::thread::Builder::new().name("end".to_owned());
                     // Without a thread for it, a stop takes as long as what it waits for.

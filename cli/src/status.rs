@@ -30,7 +30,7 @@ impl Voice {
         Voice { quiet, log: Log::stderr().clone() }
     }
 
-    /// Whether the program is to be quiet.
+    /// Whether only what has to be said is said.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
@@ -47,6 +47,12 @@ impl Voice {
         self.log.line(line);
     }
 
+    /// Says what has just happened to a job, with the time: who reads a log wants to know when.
+    pub(crate) fn tell(&self, line: &str, clock: &Clock) {
+        let time = date_time(clock.wall()).unwrap_or_default();
+        self.log.line(&format!("{time}: {line}"));
+    }
+
     /// Gives what was said a moment to be written, before the process ends. Whether it was.
     pub(crate) fn flush(&self) -> bool {
         self.log.flush(FLUSH_LIMIT)
@@ -58,7 +64,7 @@ impl Voice {
         let over = Arc::new(AtomicBool::new(self.quiet));
         let (voice, view, clock, ends) =
             (self.clone(), view.clone(), clock.clone(), Arc::clone(&over));
-        let thread = std::thread::spawn(move || {
+        let follow = move || {
             let terminal = std::io::stderr().is_terminal();
             let every = if terminal { TERMINAL_EVERY } else { LOG_EVERY };
             let (mut seen, mut next) = (view.latest().number, clock.elapsed() + every);
@@ -71,11 +77,12 @@ impl Voice {
                     && !said_untimed
                 {
                     said_untimed = true;
-                    voice.log.line(&format!(
+                    let line = format!(
                         "partition {} has messages without a Kafka timestamp: --max-future cannot \
                          be applied to such messages",
                         partition.partition.0
-                    ));
+                    );
+                    voice.tell(&line, &clock);
                 }
                 if next <= clock.elapsed() {
                     next += every;
@@ -83,11 +90,13 @@ impl Voice {
                         true => line(&snapshot, &clock),
                         false => condition(&snapshot),
                     };
-                    if terminal { voice.log.status(&line) } else { voice.log.line(&line) }
+                    if terminal { voice.log.status(&line) } else { voice.tell(&line, &clock) }
                 }
             }
-        });
-        Following { over, thread: Some(thread) }
+        };
+        // Without a thread for it there is no status line; the job is the same.
+        let thread = std::thread::Builder::new().name("status".to_owned()).spawn(follow).ok();
+        Following { over, thread }
     }
 }
 

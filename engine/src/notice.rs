@@ -61,8 +61,8 @@ impl fmt::Display for Notice {
             Notice::OtherUnit { partition, unit } => write!(
                 f,
                 "the times of the records of partition {} look like {}, which is not what they are read \
-                 as: if that is what they are, start again with --time-unit {unit} (and --fresh, \
-                 because what was read at wrong times cannot be continued)",
+                 as: if that is what they are, start again with --time-unit {unit}, and with --fresh and --replace, because \
+                 what was read at wrong times cannot be continued and its rows are wrong",
                 partition.0,
                 unit.words(),
             ),
@@ -131,7 +131,7 @@ mod tests {
             assert!(said.contains(part), "{part}: {said}");
         }
         let unit = Notice::OtherUnit { partition: Partition(1), unit: TimeUnit::Seconds };
-        assert!(unit.to_string().contains("--time-unit s "), "{unit}");
+        assert!(unit.to_string().contains("--time-unit s, and with --fresh"), "{unit}");
         assert!(!unit.is_like(&ahead) && unit.is_like(&unit.clone()));
     }
 

@@ -95,9 +95,9 @@ impl Findings {
         let (warnings, failures) = (count(Outcome::Warn), count(Outcome::Fail));
         let line = match (self.shows, self.is_fine()) {
             (false, _) => self.json().to_string(),
-            (true, true) => format!("a job would run ({warnings} warnings)"),
+            (true, true) => format!("a job would run ({})", counted(warnings, "warning")),
             (true, false) => {
-                format!("a job would not run ({failures} failed, {warnings} warnings)")
+                format!("a job would not run ({failures} failed, {})", counted(warnings, "warning"))
             }
         };
         let _ = writeln!(io::stdout(), "{line}");
@@ -114,6 +114,11 @@ impl Findings {
         });
         json!({ "would_run": self.is_fine(), "checks": findings.collect::<Vec<_>>() })
     }
+}
+
+/// So many of a thing.
+pub(super) fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

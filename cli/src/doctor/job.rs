@@ -112,5 +112,5 @@ fn checkpoints(
     let continues = keeping::continues(options, &blobs, out)?;
     let checkpoints = keeping::checkpoints(options, blobs, out, clock);
     let checkpoints = checkpoints.map_err(|error| unusable(&error))?;
-    Ok(Some((checkpoints, continues)))
+    Ok(Some((checkpoints, continues.is_some())))
 }

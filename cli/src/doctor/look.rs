@@ -98,8 +98,8 @@ impl<'a> Look<'a> {
             return findings.fail(
                 "records",
                 format!("event times of all {readable} readable records are in 1970"),
-                "they look like seconds, and this job reads milliseconds: send milliseconds, or \
-                 give the job's decoder the unit",
+                "they look like seconds, and this job reads milliseconds: start it with \
+                 --time-unit s, or send milliseconds",
             );
         }
         let Some(dead) = &self.first_dead else {
@@ -133,12 +133,18 @@ fn generic(payload: &[u8]) -> Result<(), DeadReason> {
 /// The beginning of a payload, in one line.
 fn shown(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
-    let mut line: String =
-        text.chars().take(SHOWN_CHARS_MAX).flat_map(char::escape_debug).collect();
+    let mut line: String = text.chars().take(SHOWN_CHARS_MAX).flat_map(escaped).collect();
     if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
         line.push('…');
     }
     line
+}
+
+/// A character of a payload; one that a terminal would act upon, or not show, by its code.
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let plain = matches!(c, '"' | '\'' | '\\').then_some(c);
+    let escape = plain.is_none().then(|| c.escape_debug());
+    plain.into_iter().chain(escape.into_iter().flatten())
 }
 
 /// What a payload that cannot be read may be, and what to do.
@@ -166,11 +172,11 @@ fn looks_like(payload: &[u8], code: &str) -> String {
             match (code, nested) {
                 ("future", _) => {
                     "its time is far ahead: it looks like microseconds or nanoseconds \
-                                  instead of milliseconds, or a clock is wrong"
+                                  instead of milliseconds (--time-unit us, ns), or a clock is wrong"
                         .to_owned()
                 }
                 ("bad_time", _) => "its time looks like text, and this job reads integral \
-                                    milliseconds since 1970"
+                                    milliseconds since 1970 (for RFC 3339: --time-unit rfc3339)"
                     .to_owned(),
                 ("missing_key" | "missing_time", Some((name, _))) => format!(
                     "it looks nested: the fields may be inside of `{name}`, and this job reads the \

@@ -43,7 +43,7 @@ pub(super) fn introduction(
         ));
     }
     lines.push(format!(
-        "job      {} worker{}, windows of {}, watermark {}",
+        "job      {} worker{}, windows of {}, records up to {} late (--watermark)",
         options.workers(),
         if options.workers() == 1 { "" } else { "s" },
         duration::text(options.window),
@@ -54,8 +54,8 @@ pub(super) fn introduction(
         options.out.display()
     ));
     match keeping {
-        Some(Keeping { place, continues: true, .. }) => {
-            lines.push(format!("keeping  checkpoints in {place}: goes on from the newest"));
+        Some(Keeping { place, continues: Some(continued), .. }) => {
+            lines.push(format!("keeping  checkpoints in {place}: resumes from {continued}"));
         }
         Some(Keeping { place, .. }) => lines.push(format!("keeping  checkpoints in {place}")),
         None if world.is_embedded() => {
@@ -76,7 +76,7 @@ pub(super) fn introduction(
     lines.push("         Ctrl-C stops".to_owned());
     if options.process == 0 {
         lines.append(&mut options.without_effect());
-        if keeping.is_some_and(|keeping| keeping.continues) {
+        if keeping.is_some_and(|keeping| keeping.continues.is_some()) {
             lines.append(&mut options.without_effect_on_a_checkpoint());
         }
     }
@@ -144,6 +144,7 @@ fn summarize(
     if options.bounded && summary.finished {
         let line = json!({
             "records": ledger.read,
+            "records_of_this_run": ledger.read - summary.read_before,
             "late": ledger.late,
             "dead_letters": ledger.dead_letters(),
             "final_rows": summary.final_rows,

@@ -78,7 +78,7 @@ impl FollowingPlace {
             Checkpoint::At(place) => {
                 let blobs = ObjectBlobs::open(place);
                 let blobs = blobs.map_err(|error| Trouble::Unusable(error.to_string()))?;
-                continues(options, &blobs, &out)?
+                continues(options, &blobs, &out)?.is_some()
             }
             Checkpoint::Nowhere => false,
         };

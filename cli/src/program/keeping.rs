@@ -1,13 +1,15 @@
 //! What a job keeps for the next start: its checkpoints, which nobody else may touch meanwhile.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use strandline_engine::checkpoint::object::ObjectBlobs;
 use strandline_engine::checkpoint::{Checkpoints, catalog, own_place};
-use strandline_engine::clock::Clock;
+use strandline_engine::clock::{Clock, date_time};
 use strandline_engine::sink::{self, RunId};
 use strandline_engine::store::{Directory, StoreError};
+use strandline_operators::time::EventTime;
 
 use super::trouble::{Trouble, away, locked};
 use crate::options::{Checkpoint, Options};
@@ -18,8 +20,8 @@ pub(super) struct Keeping {
     /// Until the job takes them.
     pub(super) checkpoints: Option<Checkpoints>,
     pub(super) place: String,
-    /// Whether there is one that this run continues.
-    pub(super) continues: bool,
+    /// The one that this run continues, if there is one.
+    pub(super) continues: Option<Continued>,
 }
 
 /// What is said of a place whose file system does not sync directories.
@@ -50,7 +52,7 @@ impl Keeping {
             }
             blobs.remove_leftovers().map_err(|error| away(error.into()))?;
         }
-        let continues = continues(options, &blobs, out)? && leads;
+        let continues = continues(options, &blobs, out)?.filter(|_| leads);
         let checkpoints =
             checkpoints(options, blobs, out, clock).map_err(|error| unusable(&error))?;
         let (checkpoints, place) = (Some(checkpoints), place.clone());
@@ -80,7 +82,24 @@ pub(crate) fn checkpoints(
     })
 }
 
-/// Whether there is a checkpoint that this start continues. Nothing is touched.
+/// The checkpoint that a start continues.
+pub(crate) struct Continued {
+    number: u64,
+    written_at: EventTime,
+    records: u64,
+}
+
+impl fmt::Display for Continued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "checkpoint {}", self.number)?;
+        if let Some(time) = date_time(self.written_at) {
+            write!(f, " of {time}")?;
+        }
+        write!(f, ", after {} records", self.records)
+    }
+}
+
+/// The checkpoint that this start continues, if there is one. Nothing is touched.
 ///
 /// # Errors
 ///
@@ -89,20 +108,20 @@ pub(crate) fn continues(
     options: &Options,
     blobs: &ObjectBlobs,
     out: &Directory,
-) -> Result<bool, Trouble> {
+) -> Result<Option<Continued>, Trouble> {
     if options.fresh {
-        return Ok(false);
+        return Ok(None);
     }
     let Some(manifest) = catalog::newest(blobs).map_err(away)? else {
         // Where there are some that cannot be read, its rows are none of an earlier run.
         catalog::find(blobs).map_err(away)?;
-        return Ok(false);
+        return Ok(None);
     };
-    if manifest.cut.is_none() {
-        return Ok(false);
-    }
+    let Some(cut) = &manifest.cut else { return Ok(None) };
+    let records = cut.partitions.iter().map(|partition| partition.ledger.read).sum();
+    let continued = Continued { number: manifest.number, written_at: manifest.written_at, records };
     let here = sink::identity(out).map_err(|error| Trouble::Unusable(error.to_string()))?;
     own_place::check(blobs, &manifest, options.process, &here, &options.abandon_place)
         .map_err(away)?;
-    Ok(true)
+    Ok(Some(continued))
 }

@@ -49,7 +49,7 @@ impl Place {
             true => None,
             false => Keeping::open(options, &out, clock, voice)?,
         };
-        let continues = keeping.as_ref().is_some_and(|keeping| keeping.continues);
+        let continues = keeping.as_ref().is_some_and(|keeping| keeping.continues.is_some());
         let existing = existing(options, continues);
         if leads {
             refuse_rows(options, &out, existing)?;

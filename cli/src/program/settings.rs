@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use strandline_engine::clock::Clock;
 use strandline_engine::job::JobOptions;
 use strandline_engine::report::Report;
 use strandline_engine::sink::Roll;
@@ -77,11 +78,12 @@ pub(super) fn terms(options: &Options) -> BTreeMap<String, String> {
 }
 
 /// Where notices go: behind what the program says of itself.
-pub(super) fn report(voice: &Voice, introduction: &Introduction) -> Report {
-    let (is_quiet, introduction, said_by) = (voice.is_quiet(), introduction.clone(), voice.clone());
+pub(super) fn report(voice: &Voice, introduction: &Introduction, clock: &Clock) -> Report {
+    let (is_quiet, introduction) = (voice.is_quiet(), introduction.clone());
+    let (said_by, clock) = (voice.clone(), clock.clone());
     let report = Report::new(move |line| {
         introduction.say();
-        said_by.warn(line);
+        said_by.tell(line, &clock);
     });
     if is_quiet { report.without_news() } else { report }
 }

@@ -119,7 +119,7 @@ fn rows_are_the_oracles_after_kills_of_the_job_and_its_broker() {
         let said = running.kill();
         let words = ["error", "panicked", "damaged"];
         assert!(!words.iter().any(|word| said.contains(word)), "kill {kill}: {said}");
-        continued += u32::from(said.contains("goes on from the newest"));
+        continued += u32::from(said.contains("resumes from checkpoint"));
         broker.run("start");
     }
     // What is committed is seen; what is not is not.

@@ -136,7 +136,7 @@ fn a_device_at_1970_is_named_and_with_max_past_holds_nothing_back() {
     });
     for (running, job) in waits.iter().zip(&held) {
         let said = running.said();
-        let line = said.lines().find(|line| line.starts_with("held back since ")).unwrap();
+        let line = said.lines().find(|line| line.contains(" UTC: held back since ")).unwrap();
         for part in
             ["by partition 1: ", " 1970-01-01 00:00:1", "by key `wrong`", "again with --max-past"]
         {
