@@ -9,6 +9,8 @@ use strandline::engine::store::{Directory, EntryKind};
 pub(crate) struct Constant {
     pub(crate) name: String,
     pub(crate) file: String,
+    /// Its type.
+    pub(crate) of: String,
     /// The right side of its definition.
     pub(crate) definition: String,
 }
@@ -47,7 +49,7 @@ fn read_text(text: &str, file: &str, constants: &mut Vec<Constant>) {
         let is_name = name
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        let Some((_, definition)) = rest.split_once(" = ").filter(|_| is_name && !name.is_empty())
+        let Some((of, definition)) = rest.split_once(" = ").filter(|_| is_name && !name.is_empty())
         else {
             continue;
         };
@@ -55,6 +57,7 @@ fn read_text(text: &str, file: &str, constants: &mut Vec<Constant>) {
         constants.push(Constant {
             name: name.to_owned(),
             file: file.to_owned(),
+            of: of.to_owned(),
             definition: definition.split_whitespace().collect::<Vec<_>>().join(" "),
         });
     }

@@ -122,6 +122,7 @@ fn a_number_is_found_as_it_is_written_and_not_in_another() {
         let constant = Constant {
             name: "X".to_owned(),
             file: String::new(),
+            of: String::new(),
             definition: definition.to_owned(),
         };
         assert_eq!(is_said(&constant, text), is_there, "{definition}: {text}");
