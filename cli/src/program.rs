@@ -103,9 +103,13 @@ where
         let planned = source.clone();
         let page = page::serve(options, &hosts, &view, self.page.clone());
         let (run, begins) = (RunId::fresh(clock), first_words.clone());
-        // Another start of this job has the port too: who has the job is the better reason.
-        let place = Place::take(options, run, clock, voice);
-        let (mut place, page) = (place?, page.map_err(|error| no_page(&error))?);
+        if page.is_err() && options.out.exists() {
+            // If this very job runs, it has the port too: that it runs is the better reason. Without
+            // its directory it does not, and nothing is made.
+            drop(Place::take(options, run, clock, voice)?);
+        }
+        let page = page.map_err(|error| no_page(&error))?;
+        let mut place = Place::take(options, run, clock, voice)?;
         let parts = Parts {
             windows,
             decoder,

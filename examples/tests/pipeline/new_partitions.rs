@@ -49,7 +49,7 @@ fn an_added_partition_is_named_and_its_records_with_current_times_count() {
     send(&producer(&bootstrap), &topic, &[vec![], records]);
     for (address, running, _) in &jobs {
         let said = running.wait_said("partition 1 is new, found at ");
-        let line = said.lines().find(|line| line.starts_with("partition 1 is new")).unwrap();
+        let line = said.lines().find(|line| line.contains(" UTC: partition 1 is new")).unwrap();
         assert!(line.contains("records count from event time 20"), "{line}");
         wait("everything of it is counted", || {
             let of = |what: &str| {

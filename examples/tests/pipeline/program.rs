@@ -79,6 +79,21 @@ fn a_port_that_is_taken_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_second_start_of_a_job_hears_that_it_runs_and_not_that_its_port_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let options = |listen: &str| {
+        command(&["--bootstrap", "127.0.0.1:1", "--listen", listen, "--out", out.to_str().unwrap()])
+    };
+    let running = Running::start(options("127.0.0.1:0"));
+    let address = running.page();
+    running.wait_said("cannot reach Kafka");
+    let (code, _, stderr) = finish(options(&address));
+    assert_eq!(code, Some(75), "it may pass");
+    assert!(stderr.contains("in use by process") && !stderr.contains("--listen"), "{stderr}");
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let parent = Directory::local(directory.path());
