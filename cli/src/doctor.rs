@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use strandline_dashboard::PageOptions;
 use strandline_engine::clock::Clock;
+use strandline_engine::reason_words::ReasonWords;
 use strandline_engine::table::{Cells, Table};
 use strandline_operators::aggregate::{Aggregate, Count};
 use strandline_operators::decode::{DeadReason, Decode, JsonFields};
@@ -61,17 +62,25 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The exit code where the job would not run.
 const WOULD_NOT_RUN: u8 = 1;
 
-/// How a job reads a payload: its event time, or why it is a dead letter.
-type Read<'a> = Box<dyn FnMut(&[u8]) -> Result<EventTime, DeadReason> + 'a>;
+type ReadPayload<'a> = Box<dyn FnMut(&[u8]) -> Result<EventTime, DeadReason> + 'a>;
+
+/// How a job reads its records.
+struct Read<'a> {
+    /// A payload: its event time, or why it is a dead letter.
+    payload: ReadPayload<'a>,
+    /// What that means.
+    words: ReasonWords,
+}
 
 /// How a job with this decoder reads a payload.
 fn read_by<'a, D: Decode>(decoder: &'a D) -> Read<'a> {
-    let mut decoder = decoder.clone();
-    Box::new(move |payload| match payload {
+    let (words, mut decoder) = (ReasonWords::of(decoder), decoder.clone());
+    let payload = move |payload: &[u8]| match payload {
         // Ingestion does not ask a decoder for these.
         [] => Err(DeadReason::Empty),
         _ => decoder.decode(payload).map(|decoded| decoded.time),
-    })
+    };
+    Read { payload: Box::new(payload), words }
 }
 
 /// Examines what a program would meet with the arguments after the word `doctor`, and says it on the

@@ -18,6 +18,7 @@ use strandline_dashboard::PageOptions;
 use strandline_engine::clock::Clock;
 use strandline_engine::condition::ConditionKind;
 use strandline_engine::job::{JobError, Outlook, Stop, Summary};
+use strandline_engine::reason_words::ReasonWords;
 use strandline_engine::sink::RunId;
 use strandline_engine::source::SourceError;
 use strandline_engine::source::kafka::{KafkaSettings, KafkaSource};
@@ -88,7 +89,11 @@ where
             voice.warn(&kafka_options::warning(secret));
         }
         let table = Arc::new(self.table.clone());
-        let first = Snapshot::empty(&options.topic, table, clock.wall());
+        let reason_words = ReasonWords::of(&decoder);
+        let first = Snapshot {
+            reason_words: reason_words.clone(),
+            ..Snapshot::empty(&options.topic, table, clock.wall())
+        };
         let latest = first.to_json();
         let view = View::new(first);
         let mut world =
@@ -161,7 +166,10 @@ where
         if let Some(page) = page {
             page.shutdown(PAGE_SHUTDOWN_LIMIT);
         }
-        if leads { conclude(options, &summary, &planned.left_out(), clock, voice) } else { Ok(()) }
+        if !leads {
+            return Ok(());
+        }
+        conclude(options, &summary, &planned.left_out(), &reason_words, clock, voice)
     }
 }
 

@@ -250,14 +250,17 @@ export class Panels {
 
     const list = element("reasons");
     const reasons = ledger.reasons;
-    const lines = reasons.map(([reason, count]) => `${reason} ${text.count(count)}`).join();
+    const lines = reasons.map(({ code, words, count }) => `${code} ${words} ${text.count(count)}`).join();
     if (list.dataset.lines === lines) return;
     list.dataset.lines = lines;
-    const items = reasons.map(([reason, count]) => {
-      const [item, code, number] = ["li", "code", "span"].map((name) => document.createElement(name));
-      code.textContent = reason;
-      number.textContent = text.count(count);
-      item.append(code, " ", number);
+    const items = reasons.map((reason) => {
+      const [item, code, words, number] =
+        ["li", "code", "span", "span"].map((name) => document.createElement(name));
+      code.textContent = reason.code;
+      words.className = "reason-words";
+      words.textContent = reason.words;
+      number.textContent = text.count(reason.count);
+      item.append(code, " ", words, " ", number);
       return item;
     });
     const none = document.createElement("li");

@@ -45,7 +45,7 @@
  * @property {number | null} watermark
  * @property {string} watermark_note
  * @property {{read: number, windowed: number, late: number, dead_letters: number,
- *   reasons: [string, number][], alarm: string | null,
+ *   reasons: {code: string, words: string, count: number}[], alarm: string | null,
  *   balance: string, doubtful: boolean}} ledger
  * @property {number} in_flight
  * @property {number} epoch

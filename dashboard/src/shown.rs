@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 use strandline_engine::condition::ConditionKind;
+use strandline_engine::reason_words::ReasonWords;
 use strandline_engine::table::Cell;
 use strandline_engine::view::{Ledger, PartitionState, PartitionView, Phase, Snapshot};
 use strandline_operators::decode::DeadReason;
@@ -70,13 +71,22 @@ pub(crate) struct ShownLedger {
     pub(crate) late: u64,
     pub(crate) dead_letters: u64,
     /// The reasons that occurred, with their counts, in the order of [`DeadReason::ALL`].
-    pub(crate) reasons: Vec<(&'static str, u64)>,
+    pub(crate) reasons: Vec<ShownReason>,
     /// What is wrong, where it does not balance.
     pub(crate) alarm: Option<String>,
     /// Whether it balances and where the records went, as a sentence.
     pub(crate) balance: String,
     /// Whether somebody should look where they went, although it balances.
     pub(crate) doubtful: bool,
+}
+
+/// A reason why records are dead letters.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShownReason {
+    pub(crate) code: &'static str,
+    /// What it means for this job's records.
+    pub(crate) words: String,
+    pub(crate) count: u64,
 }
 
 /// One partition.
@@ -152,7 +162,7 @@ impl<'a> Shown<'a> {
             is_final: snapshot.window.as_ref().is_some_and(|view| view.is_final),
             watermark: snapshot.watermark.and_then(known),
             watermark_note: watermark_note(snapshot, culprit),
-            ledger: ShownLedger::of(&snapshot.ledger),
+            ledger: ShownLedger::of(&snapshot.ledger, &snapshot.reason_words),
             in_flight: snapshot.in_flight,
             epoch: snapshot.epoch,
             final_rows: snapshot.final_rows,
@@ -172,7 +182,7 @@ impl<'a> Shown<'a> {
 }
 
 impl ShownLedger {
-    fn of(ledger: &Ledger) -> ShownLedger {
+    fn of(ledger: &Ledger, words: &ReasonWords) -> ShownLedger {
         let counts = DeadReason::ALL.iter().zip(ledger.dead);
         ShownLedger {
             read: ledger.read,
@@ -181,7 +191,11 @@ impl ShownLedger {
             dead_letters: ledger.dead_letters(),
             reasons: counts
                 .filter(|(_, count)| 0 < *count)
-                .map(|(reason, count)| (reason.code(), count))
+                .map(|(reason, count)| ShownReason {
+                    code: reason.code(),
+                    words: words.words(*reason).to_owned(),
+                    count,
+                })
                 .collect(),
             balance: imbalance(ledger).unwrap_or_else(|| balance(ledger)),
             doubtful: ledger.read > 0 && ledger.read <= 2 * ledger.dead_letters(),
@@ -286,6 +300,7 @@ fn watermark_note(snapshot: &Snapshot, culprit: Option<Partition>) -> String {
             | ConditionKind::WaitingForProcesses
             | ConditionKind::WaitingForKafka
             | ConditionKind::WaitsBehindTransaction
+            | ConditionKind::NothingCanBeRead
             | ConditionKind::AllIdle,
             _,
         ) => headline.kind.title().to_owned(),
@@ -366,7 +381,8 @@ fn notice(snapshot: &Snapshot) -> Option<String> {
     if snapshot.window.as_ref().is_some_and(|view| !view.rows.is_empty()) {
         None
     } else if snapshot.conditions.headline().kind.is_trouble() {
-        Some(text::sentence(&snapshot.conditions.headline().to_string()))
+        // More about it is among the troubles.
+        Some(format!("No rows yet: {}", snapshot.conditions.headline().kind.title()))
     } else if snapshot.phase == Phase::Finished {
         Some("The run is finished, and no window has a row".to_owned())
     } else if seen == 0 {

@@ -41,6 +41,8 @@ pub enum ConditionKind {
     CheckpointingSuspended,
     /// Reading cannot go beyond a transaction that is neither committed nor aborted.
     WaitsBehindTransaction,
+    /// All records that come are dead letters.
+    NothingCanBeRead,
     /// Event time does not advance because of one partition.
     HeldBack,
     /// It was asked to stop and completes its outputs.
@@ -59,7 +61,7 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// All kinds, the most serious first.
-    pub const ALL: [ConditionKind; 14] = [
+    pub const ALL: [ConditionKind; 15] = [
         ConditionKind::Failed,
         ConditionKind::Stalled,
         ConditionKind::WaitingForProcesses,
@@ -67,6 +69,7 @@ impl ConditionKind {
         ConditionKind::OutputWaits,
         ConditionKind::CheckpointingSuspended,
         ConditionKind::WaitsBehindTransaction,
+        ConditionKind::NothingCanBeRead,
         ConditionKind::HeldBack,
         ConditionKind::Stopping,
         ConditionKind::Starting,
@@ -86,6 +89,7 @@ impl ConditionKind {
             ConditionKind::OutputWaits => "output_waits",
             ConditionKind::CheckpointingSuspended => "checkpointing_suspended",
             ConditionKind::WaitsBehindTransaction => "waits_behind_transaction",
+            ConditionKind::NothingCanBeRead => "nothing_can_be_read",
             ConditionKind::HeldBack => "held_back",
             ConditionKind::Stopping => "stopping",
             ConditionKind::Starting => "starting",
@@ -106,6 +110,7 @@ impl ConditionKind {
             ConditionKind::OutputWaits => "output waits",
             ConditionKind::CheckpointingSuspended => "checkpointing is suspended",
             ConditionKind::WaitsBehindTransaction => "waits behind an open transaction",
+            ConditionKind::NothingCanBeRead => "nothing can be read",
             ConditionKind::HeldBack => "held back",
             ConditionKind::Stopping => "stopping",
             ConditionKind::Starting => "starting",

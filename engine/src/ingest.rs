@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use strandline_operators::aggregate::Aggregate;
-use strandline_operators::decode::Decode;
+use strandline_operators::decode::{DeadReason, Decode};
 use strandline_operators::rejected::Rejected;
 use strandline_operators::time::{EventTime, Time};
 use strandline_operators::window::{Fold, MergeInput, PlacementSeed, Tumbling, Unmerged};
@@ -145,7 +145,8 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
         let fold = Fold::new(worker, options.windows, aggregate);
         let fold = fold.with_placement(options.placement);
         let (rejected, notices) = (Vec::new(), Vec::new());
-        let mut intake = Intake { options, decoder, fold, rejected, notices };
+        let told_reasons = [false; DeadReason::ALL.len()];
+        let mut intake = Intake { options, decoder, fold, rejected, notices, told_reasons };
         let mut reader = match reader {
             Ok(reader) => Some(reader),
             Err(error) => {

@@ -13,6 +13,7 @@
 //! | [`text_file`] | small files and pipes that options name |
 //! | [`clock`] | every look at the time |
 //! | [`peers`] | the other processes of a job |
+//! | [`reason_words`] | what the reasons for dead letters mean, in words |
 //! | [`telemetry`] | what the parts of a job report of themselves |
 //! | [`condition`] | in what condition a job is: one value, which everything shows |
 //! | [`view`] | snapshots of a running job, and its final rows as they come: its only outward face |
@@ -37,6 +38,7 @@ mod notice;
 pub mod outputs;
 mod partition;
 pub mod peers;
+pub mod reason_words;
 pub mod report;
 mod run_id;
 pub mod sink;

@@ -1,13 +1,14 @@
-//! What a source notices about event times, and a person should hear: times of records that were probably
-//! not meant so, and from which time on the records of a new partition count.
+//! What a source notices about records, and a person should hear: event times that were probably not
+//! meant so, the first dead letter of each reason, and from which time on the records of a new partition
+//! count.
 //!
 //! Nothing is decided by it. A worker sends it to the process that leads, which says it once.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use strandline_operators::decode::TimeUnit;
-use strandline_operators::record::{Partition, SmolStr};
+use strandline_operators::decode::{DeadReason, TimeUnit};
+use strandline_operators::record::{Offset, Partition, SmolStr};
 use strandline_operators::time::EventTime;
 
 use crate::clock::date_time;
@@ -28,6 +29,8 @@ pub(crate) enum Notice {
         found_at: EventTime,
         counts_from: Option<EventTime>,
     },
+    /// The first record in this run that is a dead letter for this reason.
+    DeadLetter { partition: Partition, offset: Offset, reason: DeadReason, words: String },
 }
 
 impl Notice {
@@ -45,6 +48,9 @@ impl Notice {
                 Notice::NewPartitions { partitions, .. },
                 Notice::NewPartitions { partitions: other, .. },
             ) => partitions == other,
+            (Notice::DeadLetter { reason, .. }, Notice::DeadLetter { reason: other, .. }) => {
+                reason == other
+            }
             _ => false,
         }
     }
@@ -65,6 +71,14 @@ impl fmt::Display for Notice {
                  what was read at wrong times cannot be continued and its rows are wrong",
                 partition.0,
                 unit.words(),
+            ),
+            Notice::DeadLetter { partition, offset, reason, words } => write!(
+                f,
+                "the record of partition {} at offset {} is a dead letter: {} ({words}); further ones \
+                 for this reason are counted and not reported",
+                partition.0,
+                offset.0,
+                reason.code(),
             ),
             Notice::AheadOfClock { partition, key, time, is_refused } => {
                 write!(
@@ -133,6 +147,18 @@ mod tests {
         let unit = Notice::OtherUnit { partition: Partition(1), unit: TimeUnit::Seconds };
         assert!(unit.to_string().contains("--time-unit s, and with --fresh"), "{unit}");
         assert!(!unit.is_like(&ahead) && unit.is_like(&unit.clone()));
+        let dead = |offset, reason| Notice::DeadLetter {
+            partition: Partition(4),
+            offset: Offset(offset),
+            reason,
+            words: "no field `id`".to_owned(),
+        };
+        let first = dead(17, DeadReason::MissingKey);
+        let said = first.to_string();
+        assert!(said.contains("partition 4 at offset 17"), "{said}");
+        assert!(said.contains("missing_key (no field `id`)"), "{said}");
+        assert!(first.is_like(&dead(18, DeadReason::MissingKey)), "one is enough");
+        assert!(!first.is_like(&dead(17, DeadReason::NotJson)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a job knows of each partition, at one moment.
 
 use serde::{Deserialize, Serialize};
+use strandline_operators::decode::DeadReason;
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 
@@ -17,6 +18,15 @@ pub enum PartitionState {
     Paused,
     /// The end of a bounded run.
     Finished,
+}
+
+/// A record that could not be read.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Where it is in its partition.
+    pub offset: Offset,
+    /// Why it is a dead letter.
+    pub reason: DeadReason,
 }
 
 /// One partition of the topic.
@@ -38,6 +48,10 @@ pub struct PartitionView {
     pub state: PartitionState,
     /// When its last record was read, in civil time, if it had one in this run.
     pub last_record_at: Option<EventTime>,
+    /// When its last record was read that is no dead letter, if it had one in this run.
+    pub last_readable_at: Option<EventTime>,
+    /// The first dead letter that was read since, if there was one in this run.
+    pub first_unreadable: Option<Unreadable>,
     /// Bytes of the payloads that were read in this run.
     pub bytes_read: u64,
     /// Its part of the ledger.

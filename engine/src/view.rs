@@ -22,7 +22,8 @@ use crate::feed::Feed;
 pub use crate::feed::{FEED_ROWS_MAX, FinalRow, Follower, Heard};
 pub use crate::ledger::Ledger;
 use crate::monitor::observer;
-pub use crate::partition::{PartitionState, PartitionView};
+pub use crate::partition::{PartitionState, PartitionView, Unreadable};
+use crate::reason_words::ReasonWords;
 use crate::table::{CellRow, Table};
 use crate::telemetry::Telemetry;
 
@@ -63,6 +64,8 @@ pub struct Snapshot {
     pub topic: String,
     /// The names of the columns.
     pub table: Arc<Table>,
+    /// What the reasons for dead letters mean.
+    pub reason_words: ReasonWords,
     /// The window to show, once there is one.
     pub window: Option<Arc<WindowView>>,
     /// The frontier watermark: the least partition watermark. `None` while it is unknown, and
@@ -105,6 +108,7 @@ impl Snapshot {
             conditions: Conditions::of(vec![JobCondition::plain(ConditionKind::Starting, at)]),
             topic: topic.to_owned(),
             table,
+            reason_words: ReasonWords::default(),
             window: None,
             watermark: None,
             ledger: Ledger::default(),

@@ -31,7 +31,7 @@ pub(super) struct Look<'a> {
 #[derive(Debug)]
 struct Dead {
     place: (Partition, Offset),
-    code: &'static str,
+    reason: DeadReason,
     payload: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Look<'a> {
         self.newest = self.newest.max(message.timestamp);
         let payload = message.payload.unwrap_or_default();
         let time = match &mut self.read {
-            Some(read) => read(payload).map(Some),
+            Some(read) => (read.payload)(payload).map(Some),
             None => generic(payload).map(|()| None),
         };
         let time = time.and_then(|time| match (time, message.timestamp) {
@@ -70,7 +70,7 @@ impl<'a> Look<'a> {
             Err(reason) => {
                 let place = (partition, message.offset);
                 let shown = payload.iter().take(16 * SHOWN_CHARS_MAX).copied().collect();
-                self.first_dead.get_or_insert(Dead { place, code: reason.code(), payload: shown });
+                self.first_dead.get_or_insert(Dead { place, reason, payload: shown });
             }
         }
     }
@@ -106,14 +106,15 @@ impl<'a> Look<'a> {
             return findings.ok("records", format!("all {records} {what}"));
         };
         let (partition, offset) = dead.place;
+        let words = self.read.as_ref().map(|read| read.words.clone()).unwrap_or_default();
         let found = format!(
             "{readable} of {records} {what}; the first other is partition {} offset {}, {}: {}",
             partition.0,
             offset.0,
-            dead.code,
+            words.code_and_words(dead.reason),
             shown(&dead.payload)
         );
-        let advice = looks_like(&dead.payload, dead.code);
+        let advice = looks_like(&dead.payload, dead.reason.code());
         match readable {
             0 => findings.fail("records", found, advice),
             _ => findings.warn("records", found, advice),

@@ -6,6 +6,7 @@ use serde_json::json;
 use strandline_dashboard::Dashboard;
 use strandline_engine::clock::Clock;
 use strandline_engine::job::Summary;
+use strandline_engine::reason_words::ReasonWords;
 use strandline_engine::source::kafka::LeftOut;
 use strandline_operators::decode::DeadReason;
 
@@ -92,6 +93,7 @@ pub(super) fn conclude(
     options: &Options,
     summary: &Summary,
     left_out: &[LeftOut],
+    words: &ReasonWords,
     clock: &Clock,
     voice: &Voice,
 ) -> Result<(), Trouble> {
@@ -100,7 +102,7 @@ pub(super) fn conclude(
             "the summary cannot be written to the standard output: {error}; all outputs are complete"
         ))
     })?;
-    if let Some(line) = nothing_readable(options, summary) {
+    if let Some(line) = nothing_readable(options, summary, words) {
         return Err(Trouble::Unreadable(line));
     }
     match stopped_early(options, summary) {
@@ -160,7 +162,7 @@ fn summarize(
 }
 
 /// What to say of a bounded run of which not a single record could be read.
-fn nothing_readable(options: &Options, summary: &Summary) -> Option<String> {
+fn nothing_readable(options: &Options, summary: &Summary, words: &ReasonWords) -> Option<String> {
     let ledger = &summary.ledger;
     if !options.bounded || !summary.finished || ledger.read == 0 {
         return None;
@@ -169,9 +171,9 @@ fn nothing_readable(options: &Options, summary: &Summary) -> Option<String> {
         return None;
     }
     let counts = DeadReason::ALL.iter().zip(ledger.dead).filter(|(_, count)| *count > 0);
-    let counts = counts.map(|(reason, count)| format!("{count} {}", reason.code()));
+    let counts = counts.map(|(reason, count)| format!("{count} {}", words.code_and_words(*reason)));
     Some(format!(
-        "none of the {} records could be read ({}): there are no rows; what they are is in {}",
+        "none of the {} records could be read: {}. There are no rows; what they are is in {}",
         ledger.read,
         counts.collect::<Vec<_>>().join(", "),
         options.out.join("dead_letters").display(),
@@ -196,6 +198,7 @@ fn stopped_early(options: &Options, summary: &Summary) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use strandline_engine::view::Ledger;
+    use strandline_operators::decode::JsonFields;
 
     use super::*;
 
@@ -205,26 +208,28 @@ mod tests {
             let arguments = ["job"].iter().chain(arguments).map(std::ffi::OsString::from);
             Options::read("job", "", arguments).unwrap()
         };
+        let words = ReasonWords::of(&JsonFields::new("id", "ts", []));
         let mut dead = [0; DeadReason::ALL.len()];
         (dead[1], dead[5]) = (2, 3);
         let ledger = Ledger { read: 5, dead, ..Ledger::default() };
         let summary = Summary { ledger, finished: true, ..Summary::default() };
         let bounded = options(&["--bounded", "--bootstrap", "kafka:9092", "--out", "rows"]);
-        let said = nothing_readable(&bounded, &summary).unwrap();
+        let said = nothing_readable(&bounded, &summary, &words).unwrap();
         assert!(said.contains("none of the 5 records"), "{said}");
         assert!(
-            said.contains("2 not_json, 3 bad_time") && said.contains("rows/dead_letters"),
+            said.contains("2 not_json (not a JSON object), 3 bad_time (`ts` is not a")
+                && said.contains("rows/dead_letters"),
             "{said}"
         );
 
         let live = options(&["--bootstrap", "kafka:9092"]);
-        assert_eq!(nothing_readable(&live, &summary), None);
+        assert_eq!(nothing_readable(&live, &summary, &words), None);
         let empty = Summary { ledger: Ledger::default(), ..summary };
-        assert_eq!(nothing_readable(&bounded, &empty), None, "an empty topic");
+        assert_eq!(nothing_readable(&bounded, &empty, &words), None, "an empty topic");
         let late = Summary { ledger: Ledger { read: 6, late: 1, dead, ..ledger }, ..summary };
-        assert_eq!(nothing_readable(&bounded, &late), None);
+        assert_eq!(nothing_readable(&bounded, &late, &words), None);
         let stopped = Summary { finished: false, ..summary };
-        assert_eq!(nothing_readable(&bounded, &stopped), None);
+        assert_eq!(nothing_readable(&bounded, &stopped, &words), None);
         assert_eq!(
             (stopped_early(&live, &stopped), stopped_early(&bounded, &summary)),
             (None, None)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strandline_dashboard::{Dashboard, Follower, ServeOptions};
 use strandline_engine::condition::ConditionKind;
-use strandline_engine::view::View;
+use strandline_engine::view::{Snapshot, View};
 
 use crate::client::{ask, get};
 use crate::fleet::{Fleet, START};
@@ -60,6 +60,11 @@ fn page_metrics_and_readiness_say_the_same_words_at_the_same_time() {
     for answer in [&prometheus, &page] {
         assert_eq!(answer.header("Strandline-Snapshot"), Some(&*number.to_string()));
     }
+
+    view.publish(Snapshot { window: None, ..Fleet::new(2).snapshot(1) });
+    let page = get(address, "/");
+    assert!(page.text().contains(">No rows yet: waiting for Kafka<"), "{}", page.text());
+    assert_eq!(page.text().matches(REASON).count(), 1, "it is said once");
 
     view.telemetry().clear(ConditionKind::WaitingForKafka, "");
     assert_eq!(get(address, "/readyz").status, 200);

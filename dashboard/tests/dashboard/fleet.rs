@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use strandline_dashboard::{Chart, Column, PageOptions};
 use strandline_engine::condition::{ConditionKind, Conditions, JobCondition};
+use strandline_engine::reason_words::ReasonWords;
 use strandline_engine::table::{Cell, CellRow, Table};
 use strandline_engine::view::{
     Ledger, OPEN_WINDOWS_MAX, OpenWindow, PartitionState, PartitionView, Phase, Snapshot,
     WindowView,
 };
+use strandline_operators::decode::JsonFields;
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::time::EventTime;
 use strandline_operators::window::Window;
@@ -111,7 +113,10 @@ impl Fleet {
     /// The snapshot with that number.
     pub(crate) fn snapshot(&self, number: u64) -> Snapshot {
         let at = START + TICK * self.tick;
-        let empty = Snapshot::empty("greenhouse-metrics", Arc::new(Fleet::table()), at);
+        let empty = Snapshot {
+            reason_words: ReasonWords::of(&JsonFields::new("device_id", "ts", [])),
+            ..Snapshot::empty("greenhouse-metrics", Arc::new(Fleet::table()), at)
+        };
         if self.is_empty {
             return Snapshot {
                 number,
@@ -234,6 +239,8 @@ impl Fleet {
             },
             bytes_read: 100 * ledger.read,
             last_record_at: Some(if is_silent { at - behind } else { at - TICK }),
+            last_readable_at: Some(if is_silent { at - behind } else { at - TICK }),
+            first_unreadable: None,
             ledger,
             skipped: 0,
             untimed: 0,

@@ -123,7 +123,13 @@ fn a_ledger_that_does_not_balance_is_an_alarm() {
 #[test]
 fn dead_letters_are_told_by_reason() {
     let reasons = &shown(Fleet::new(8).snapshot(1), "")["ledger"]["reasons"];
-    assert_eq!(*reasons, json!([["not_json", 24], ["bad_time", 10]]));
+    let expected = [
+        ("not_json", "not a JSON object", 24),
+        ("bad_time", "`ts` is not a whole number of milliseconds since 1970", 10),
+    ];
+    let expected = expected
+        .map(|(code, words, count)| json!({ "code": code, "words": words, "count": count }));
+    assert_eq!(*reasons, json!(expected));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use strandline_operators::window::EpochCount;
 use crate::checkpoint::manifest::PartitionCut;
 use crate::monitor::others::Raised;
 use crate::notice::Notice;
-use crate::partition::PartitionState;
+use crate::partition::{PartitionState, Unreadable};
 use crate::source::{PartitionStart, TopicIdentity};
 
 /// A new epoch, said by the coordinator to every source.
@@ -80,6 +80,10 @@ pub(crate) struct Ack {
     pub(crate) state: PartitionState,
     /// When its last record was read.
     pub(crate) last_record_at: Option<EventTime>,
+    /// When its last record was read that is no dead letter, ...
+    pub(crate) last_readable_at: Option<EventTime>,
+    /// ... and the first dead letter since.
+    pub(crate) first_unreadable: Option<Unreadable>,
     /// Bytes of the payloads that were read in this run.
     pub(crate) bytes_read: u64,
     /// The key of a record that took it to its greatest event time, if one was noted in this run.

@@ -39,7 +39,7 @@ const TURNS_TO_LIFT: u32 = 2;
 
 /// Notices of wrong times that are said, a number of them: a person who has not acted on these will not
 /// act on more.
-const NOTICES_MAX: usize = 16;
+const NOTICES_MAX: usize = 32;
 
 /// What worker 0 knows; empty on the others.
 #[derive(Clone, Debug)]
@@ -104,6 +104,8 @@ impl Coordinator {
                     end,
                     state: state_then,
                     last_record_at,
+                    last_readable_at: None,
+                    first_unreadable: None,
                     bytes_read: 0,
                     newest_key: None,
                 };
@@ -251,6 +253,8 @@ impl Coordinator {
             watermark: ack.cut.watermark,
             state: ack.state,
             last_record_at: ack.last_record_at,
+            last_readable_at: ack.last_readable_at,
+            first_unreadable: ack.first_unreadable,
             bytes_read: ack.bytes_read,
             ledger: state.ledger(*partition),
             skipped: ack.cut.skipped,

@@ -27,6 +27,8 @@ use crate::epoch::publisher::{Progress, Publisher, Shown};
 use crate::error::JobError;
 use crate::job_options::JobOptions;
 use crate::monitor::observer::{Observer, Patience};
+use crate::notice::Notice;
+use crate::reason_words::ReasonWords;
 use crate::report::Report;
 use crate::source::{PartitionStart, Plan, TopicIdentity};
 use crate::stop::Stop;
@@ -59,6 +61,7 @@ pub(crate) struct Inputs {
 
 pub(crate) struct LeaderOptions {
     pub(crate) table: Arc<Table>,
+    pub(crate) reason_words: ReasonWords,
     pub(crate) topic: String,
     pub(crate) job: JobOptions,
     pub(crate) workers: usize,
@@ -157,10 +160,12 @@ impl Leader {
             checkpoint_every: checkpointer.as_ref().map_or(Duration::ZERO, Checkpointer::every),
             look_every: options.job.publish_every,
         };
-        let observer = Observer::new(patience, report.clone());
+        let before = kept.map(CutRecord::ledger).unwrap_or_default();
+        let observer = Observer::new(patience, report.clone(), before);
         let shown = Shown {
             topic: options.topic.clone(),
             table: Arc::clone(&options.table),
+            reason_words: options.reason_words.clone(),
             local_workers: options.local_workers,
         };
         let bounded = plan.partitions.iter().all(|start| start.end.is_some());
@@ -172,7 +177,7 @@ impl Leader {
             committed_before: checkpointer.as_ref().map(Checkpointer::committed_before),
             checkpointer,
             closed_before: kept.map_or(EventTime::MIN, |kept| kept.closed_before),
-            read_before_run: kept.map_or(0, |kept| kept.ledger().read),
+            read_before_run: before.read,
             at_start: true,
             bounded,
             topic: plan.topic,
@@ -238,9 +243,7 @@ impl Leader {
             self.next_turn_at = now.saturating_add(self.options.job.epoch_every);
         }
         self.publisher.measure(&self.coordinator, now);
-        for notice in self.coordinator.take_notices() {
-            self.report.say(&notice.to_string());
-        }
+        self.tell_notices();
         if self.publish_at.is_some_and(|at| at <= now) {
             self.publish_at = None;
             self.publish(self.phase());
@@ -278,9 +281,7 @@ impl Leader {
     /// The last snapshot and what the run came to.
     pub(crate) fn conclude(mut self) -> Summary {
         let finished = self.coordinator.has_ended() || self.shown_again;
-        for notice in self.coordinator.take_notices() {
-            self.report.say(&notice.to_string());
-        }
+        self.tell_notices();
         self.board.choose(EventTime::MAX, true);
         self.publish(if finished { Phase::Finished } else { Phase::Stopping });
         Summary {
@@ -301,6 +302,15 @@ impl Leader {
             read_before: self.assigner.read_before(),
         };
         self.publisher.publish(&self.coordinator, &self.board, progress);
+    }
+
+    fn tell_notices(&self) {
+        for notice in self.coordinator.take_notices() {
+            match notice {
+                Notice::DeadLetter { .. } => self.report.news(&notice.to_string()),
+                _ => self.report.say(&notice.to_string()),
+            }
+        }
     }
 
     fn phase(&self) -> Phase {

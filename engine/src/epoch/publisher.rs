@@ -15,6 +15,7 @@ use crate::epoch::coordinator::Coordinator;
 use crate::monitor::observer::{Observer, Seen, holding_back};
 use crate::monitor::others::Raised;
 use crate::partition::PartitionView;
+use crate::reason_words::ReasonWords;
 use crate::table::Table;
 use crate::telemetry::Telemetry;
 use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, Snapshot, View};
@@ -26,6 +27,7 @@ const RATE_EPOCHS: usize = 3;
 pub(crate) struct Shown {
     pub(crate) topic: String,
     pub(crate) table: Arc<Table>,
+    pub(crate) reason_words: ReasonWords,
     /// Workers of this process.
     pub(crate) local_workers: usize,
 }
@@ -158,6 +160,7 @@ impl Publisher {
             cannot_read: self.view.telemetry().cannot_read(),
             newest_key: holder.and_then(|holder| coordinator.newest_key(holder)),
             checkpoints,
+            reason_words: &self.shown.reason_words,
         }));
         let snapshot = Snapshot {
             // The view counts.
@@ -167,6 +170,7 @@ impl Publisher {
             conditions,
             topic: self.shown.topic.clone(),
             table: Arc::clone(&self.shown.table),
+            reason_words: self.shown.reason_words.clone(),
             window: board.display(),
             watermark,
             ledger: coordinator.ledger(),

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::epoch::control::Ack;
 use crate::ledger::Ledger;
 use crate::notice::Notice;
-use crate::partition::PartitionState;
+use crate::partition::{PartitionState, Unreadable};
 use crate::source::{PartitionStart, Progress, Reader, SourceError};
 
 /// What is done with every message, whichever its partition.
@@ -29,6 +29,8 @@ pub(super) struct Intake<D: Decode, A: Aggregate<D::Value>> {
     pub(super) fold: Fold<D::Value, A>,
     pub(super) rejected: Vec<Rejected>,
     pub(super) notices: Vec<Notice>,
+    /// The reasons for dead letters that a person was told of.
+    pub(super) told_reasons: [bool; DeadReason::ALL.len()],
 }
 
 /// The moment at which a worker looks at its partitions: one for all of them, so that those that
@@ -70,6 +72,9 @@ pub(super) struct Line {
     /// Records read before this run.
     read_before: u64,
     last_record_at: Option<EventTime>,
+    last_readable_at: Option<EventTime>,
+    /// The first dead letter since.
+    first_unreadable: Option<Unreadable>,
     /// Bytes of the payloads that were read in this run.
     bytes_read: u64,
     /// The end that it is read to, if one was fixed at the start: then it is never idle.
@@ -111,6 +116,8 @@ impl Line {
             read_before: kept.ledger.read,
             idleness: Idleness::new(options.idle_after, now.elapsed),
             last_record_at: None,
+            last_readable_at: None,
+            first_unreadable: None,
             bytes_read: 0,
             is_paused: false,
         }
@@ -125,25 +132,24 @@ impl Line {
     ) {
         self.ledger.read += 1;
         self.untimed += u64::from(message.timestamp.is_none());
-        let Intake { options, decoder, fold, rejected, notices } = intake;
         if let Some(bytes) = message.cut_from {
-            rejected.push(self.bury_cut(message, bytes));
-            return;
+            return self.bury_cut(message, bytes, intake);
         }
+        let Intake { options, decoder, fold, rejected, notices, .. } = intake;
         let payload = message.payload.unwrap_or_default();
         let Decoded { key, time, value } = match decoder.decode(payload) {
             Ok(decoded) => decoded,
-            Err(reason) => return rejected.push(self.bury(message, reason)),
+            Err(reason) => return self.bury(message, reason, intake),
         };
         if let Some(reason) = out_of_bounds(time, message, options) {
-            return rejected.push(self.bury(message, reason));
+            return self.bury(message, reason, intake);
         }
         if self.times.ahead_after < time {
             let found = self.times.is_refused(self.partition, key, time, message, options);
             let (is_refused, notice) = found;
             notices.extend(notice);
             if is_refused {
-                return rejected.push(self.bury(message, DeadReason::Future));
+                return self.bury(message, DeadReason::Future, intake);
             }
         }
         self.watermark.observe(time);
@@ -160,20 +166,37 @@ impl Line {
     }
 
     #[cold]
-    fn bury(&mut self, message: Message<'_>, reason: DeadReason) -> Rejected {
+    fn bury<D: Decode, A: Aggregate<D::Value>>(
+        &mut self,
+        message: Message<'_>,
+        reason: DeadReason,
+        intake: &mut Intake<D, A>,
+    ) {
+        let (partition, offset) = (self.partition, message.offset);
         let index = DeadReason::ALL.iter().position(|known| *known == reason).unwrap_or(0);
         self.ledger.dead[index] += 1;
         self.times.rejected(message, reason);
-        self.reject(message, None, Rejection::Dead(reason))
+        self.first_unreadable.get_or_insert(Unreadable { offset, reason });
+        if !std::mem::replace(&mut intake.told_reasons[index], true) {
+            let words = intake.decoder.explain(reason);
+            intake.notices.push(Notice::DeadLetter { partition, offset, reason, words });
+        }
+        intake.rejected.push(self.reject(message, None, Rejection::Dead(reason)));
     }
 
     /// Buries a message of which only the first part was handed over.
     #[cold]
-    fn bury_cut(&mut self, message: Message<'_>, bytes: u64) -> Rejected {
-        let mut buried = self.bury(message, DeadReason::TooLarge);
+    fn bury_cut<D: Decode, A: Aggregate<D::Value>>(
+        &mut self,
+        message: Message<'_>,
+        bytes: u64,
+        intake: &mut Intake<D, A>,
+    ) {
+        self.bury(message, DeadReason::TooLarge, intake);
         let note = format!("\n[cut here by strandline: the message has {bytes} bytes]");
-        buried.payload.get_or_insert_default().extend_from_slice(note.as_bytes());
-        buried
+        if let Some(buried) = intake.rejected.last_mut() {
+            buried.payload.get_or_insert_default().extend_from_slice(note.as_bytes());
+        }
     }
 
     #[cold]
@@ -212,6 +235,11 @@ impl Line {
         let dead = self.ledger.dead_letters() - dead_before;
         if progress.messages > 0 {
             self.last_record_at = Some(now.wall);
+        }
+        if progress.messages as u64 > dead {
+            self.last_readable_at = Some(now.wall);
+            // To a reading, not to a record: what comes later in it than a valid record counts with that.
+            self.first_unreadable = None;
         }
         self.skipped += progress.skipped;
         self.progress = progress;
@@ -303,6 +331,8 @@ impl Line {
             end,
             state: self.state(now),
             last_record_at: self.last_record_at,
+            last_readable_at: self.last_readable_at,
+            first_unreadable: self.first_unreadable,
             bytes_read: self.bytes_read,
             newest_key: self.times.newest_key(),
         }

@@ -44,6 +44,7 @@ use crate::ingest::{IngestOptions, ingest};
 use crate::monitor::others::Teller;
 use crate::outputs::{Outputs, Visibility};
 use crate::peers::{GoAhead, Met};
+use crate::reason_words::ReasonWords;
 use crate::run_id::RunId;
 use crate::source::{PartitionStart, Plan, Source};
 use crate::table::Cells;
@@ -397,6 +398,7 @@ where
             Leader::new(
                 LeaderOptions {
                     table: Arc::clone(&self.job.table),
+                    reason_words: ReasonWords::of(&self.job.decoder),
                     topic: self.job.source.topic().to_owned(),
                     job: options,
                     workers: worker.peers(),

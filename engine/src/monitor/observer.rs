@@ -5,14 +5,17 @@
 
 use std::time::Duration;
 
+use strandline_operators::decode::DeadReason;
 use strandline_operators::record::{Partition, SmolStr};
 use strandline_operators::time::EventTime;
 
 use crate::clock::date_time;
 use crate::condition::Phase;
 use crate::condition::{ConditionKind, JobCondition};
+use crate::ledger::Ledger;
 use crate::monitor::watched_time::{Standing, WatchedTime};
 use crate::partition::{PartitionState, PartitionView};
+use crate::reason_words::ReasonWords;
 use crate::report::Report;
 
 /// How long a partition's watermark may stand still, while others wait for it, before it counts as
@@ -42,6 +45,11 @@ const CATCHING_UP_RECORDS_MIN: u64 = 1000;
 const BETWEEN_LOOKS_MIN: Duration = Duration::from_secs(2);
 /// ... and in intervals at which it is to look.
 const BETWEEN_LOOKS_INTERVALS: u32 = 2;
+/// How long no record may be readable, while dead letters come, before nothing can be read.
+const NOTHING_READABLE_AFTER: Duration = Duration::from_secs(10);
+/// How many dead letters in a row it takes, at least, where other records could be read before them: in a
+/// stream of which few cannot be read, the last one before a pause may be one of these.
+const UNREADABLE_IN_A_ROW_MIN: u64 = 10;
 /// Over what time it is measured how fast the lag shrinks.
 const LAG_MEASURED_OVER: Duration = Duration::from_secs(10);
 
@@ -64,6 +72,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) newest_key: Option<SmolStr>,
     /// With checkpoints: how many of this run are complete.
     pub(crate) checkpoints: Option<u64>,
+    /// What the reasons for dead letters mean.
+    pub(crate) reason_words: &'a ReasonWords,
 }
 
 /// When the observer takes something for long.
@@ -87,6 +97,10 @@ pub(crate) struct Observer {
     read_then: u64,
     epoch: Option<Standing<Option<u64>>>,
     checkpoints: Option<Standing<u64>>,
+    /// The ledger when a record could be read last.
+    readable: Ledger,
+    /// Since when dead letters come, and no other records: by the time that was watched, and on the wall.
+    unreadable_since: Option<(Duration, EventTime)>,
     catches_up: bool,
     /// The lag, and when, the oldest first.
     lags: std::collections::VecDeque<(Duration, u64)>,
@@ -95,8 +109,8 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Troubles that come and go are reported to `report`.
-    pub(crate) fn new(patience: Patience, report: Report) -> Observer {
+    /// Troubles that come and go are reported to `report`. `before`: the ledger that the run continues.
+    pub(crate) fn new(patience: Patience, report: Report, before: Ledger) -> Observer {
         let intervals = patience.look_every.saturating_mul(BETWEEN_LOOKS_INTERVALS);
         Observer {
             patience,
@@ -106,6 +120,8 @@ impl Observer {
             read_then: 0,
             epoch: None,
             checkpoints: None,
+            readable: before,
+            unreadable_since: None,
             catches_up: false,
             lags: std::collections::VecDeque::new(),
             before: Vec::new(),
@@ -115,12 +131,15 @@ impl Observer {
     /// What holds now: exactly one condition that is no trouble, and the troubles.
     pub(crate) fn observe(&mut self, seen: &Seen<'_>) -> Vec<JobCondition> {
         let watched = self.watched.look(seen.now);
-        let mut found = vec![self.progress(seen)];
+        let unreadable = self.nothing_can_be_read(seen, watched);
+        let mut found = vec![self.progress(seen, unreadable.is_some())];
         if seen.phase == Phase::Running {
+            let held_back = self.held_back(seen, watched, unreadable.is_some());
             let troubles = [
                 self.stalled(seen, watched),
                 self.checkpoints_late(seen, watched),
-                self.held_back(seen, watched),
+                unreadable,
+                held_back,
             ];
             found.extend(troubles.into_iter().flatten());
         }
@@ -141,7 +160,7 @@ impl Observer {
         found
     }
 
-    fn progress(&mut self, seen: &Seen<'_>) -> JobCondition {
+    fn progress(&mut self, seen: &Seen<'_>, unreadable: bool) -> JobCondition {
         let all = |state| seen.partitions.iter().all(|view: &PartitionView| view.state == state);
         let at_rest = seen
             .partitions
@@ -153,7 +172,8 @@ impl Observer {
             Phase::Running if seen.partitions.is_empty() => {
                 (ConditionKind::Starting, "no partition is being read yet".to_owned())
             }
-            Phase::Running if at_rest && !all(PartitionState::Finished) => {
+            // One that brings what cannot be read rests, but does not wait for records.
+            Phase::Running if at_rest && !all(PartitionState::Finished) && !unreadable => {
                 let windows = match seen.open_windows {
                     0 => String::new(),
                     1 => "; 1 open window waits for that".to_owned(),
@@ -229,8 +249,67 @@ impl Observer {
         })
     }
 
-    fn held_back(&mut self, seen: &Seen<'_>, watched: Duration) -> Option<JobCondition> {
-        let holder = holding_back(seen.partitions).filter(|_| !seen.cannot_read);
+    /// That all records of the last while are dead letters.
+    fn nothing_can_be_read(&mut self, seen: &Seen<'_>, watched: Duration) -> Option<JobCondition> {
+        let mut ledger = Ledger::default();
+        seen.partitions.iter().for_each(|view| ledger.add(&view.ledger));
+        let readable = |ledger: &Ledger| ledger.read.saturating_sub(ledger.dead_letters());
+        if readable(&self.readable) < readable(&ledger) {
+            (self.readable, self.unreadable_since) = (ledger, None);
+            return None;
+        }
+        let counts = ledger.dead.iter().zip(self.readable.dead);
+        let counts = counts.map(|(now, then)| now.saturating_sub(then));
+        let mut counts: Vec<(u64, DeadReason)> =
+            counts.zip(DeadReason::ALL).filter(|(count, _)| *count > 0).collect();
+        let all: u64 = counts.iter().map(|(count, _)| count).sum();
+        if all == 0 {
+            return None;
+        }
+        let (since, wall) = *self.unreadable_since.get_or_insert((watched, seen.wall));
+        let enough = if readable(&ledger) == 0 { 1 } else { UNREADABLE_IN_A_ROW_MIN };
+        if all < enough || watched.saturating_sub(since) < NOTHING_READABLE_AFTER {
+            return None;
+        }
+        counts.sort_by_key(|(count, reason)| (std::cmp::Reverse(*count), *reason));
+        let why = match &*counts {
+            [(_, reason)] => seen.reason_words.code_and_words(*reason),
+            several => {
+                let words = several.iter().map(|(count, reason)| {
+                    format!("{count} {}", seen.reason_words.code_and_words(*reason))
+                });
+                words.collect::<Vec<_>>().join(", ")
+            }
+        };
+        let first = seen.partitions.iter().find_map(|view| {
+            let first = view.first_unreadable?;
+            Some(format!(
+                "; the first of partition {} is at offset {}",
+                view.partition.0, first.offset.0
+            ))
+        });
+        let came = match all {
+            1 => "1 record came, and is a dead letter".to_owned(),
+            all => format!("{all} records came, and all are dead letters"),
+        };
+        Some(JobCondition {
+            since: wall,
+            detail: format!(
+                "{came}: {why}{}; the command `doctor` shows one",
+                first.unwrap_or_default()
+            ),
+            ..JobCondition::plain(ConditionKind::NothingCanBeRead, seen.wall)
+        })
+    }
+
+    fn held_back(
+        &mut self,
+        seen: &Seen<'_>,
+        watched: Duration,
+        unreadable: bool,
+    ) -> Option<JobCondition> {
+        let is_to_blame = !seen.cannot_read && !unreadable;
+        let holder = holding_back(seen.partitions).filter(|_| is_to_blame);
         let Some(holder) = holder else {
             self.holder = None;
             return None;
@@ -289,7 +368,11 @@ impl Observer {
 /// That a trouble is over, and how long it lasted: `no longer held back, after 42 s: by partition 1: …`.
 fn over(before: &JobCondition, now: EventTime) -> String {
     let lasted = in_words(now.since(before.since));
-    format!("no longer {}, after {lasted}: {}", before.kind.title(), before.detail)
+    let over = match before.kind {
+        ConditionKind::NothingCanBeRead => "records can be read again".to_owned(),
+        kind => format!("no longer {}", kind.title()),
+    };
+    format!("{over}, after {lasted}: {}", before.detail)
 }
 
 /// Whether a holder has come closer to those that keep pace with the clock.

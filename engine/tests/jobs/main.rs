@@ -15,4 +15,5 @@ mod processes;
 mod readers;
 mod slow_worker;
 mod toy;
+mod unreadable;
 mod wrong_clocks;

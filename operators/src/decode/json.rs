@@ -13,7 +13,7 @@ use crate::decode::fixed::{self, InMilliseconds};
 use crate::decode::layout::Layout;
 use crate::decode::metrics::Metrics;
 use crate::decode::name::Name;
-use crate::decode::{DeadReason, Decode, Decoded, TimeUnit, strict};
+use crate::decode::{DeadReason, Decode, Decoded, KEY_BYTES_MAX, TimeUnit, strict};
 use crate::time::EventTime;
 
 /// How far a time in another unit may be from the one expected to be taken for what is meant.
@@ -134,6 +134,28 @@ impl<const N: usize> Decode for JsonFields<N> {
             })
         };
         TimeUnit::ALL.into_iter().filter(|unit| *unit != self.unit).find(|unit| is_meant(*unit))
+    }
+
+    fn explain(&self, reason: DeadReason) -> String {
+        let (key, time) = (self.names.key.text(), self.names.time.text());
+        let metrics = || {
+            let names = self.names.metrics.iter().map(|name| format!("`{}`", name.text()));
+            names.collect::<Vec<_>>().join(" or ")
+        };
+        match reason {
+            DeadReason::MissingKey => format!("no field `{key}`"),
+            DeadReason::BadKey => format!("`{key}` is not a string of 1 to {KEY_BYTES_MAX} bytes"),
+            DeadReason::MissingTime => format!("no field `{time}`"),
+            DeadReason::BadTime => match self.unit {
+                TimeUnit::Rfc3339 => format!("`{time}` is not an RFC 3339 time after 1970"),
+                unit => format!("`{time}` is not a whole number of {}", unit.words()),
+            },
+            DeadReason::Future => format!("`{time}` is too far ahead of the Kafka timestamp"),
+            DeadReason::Past => format!("`{time}` is too far before the Kafka timestamp"),
+            DeadReason::BadMetric if N > 0 => format!("{} is not a number", metrics()),
+            DeadReason::NotFinite if N > 0 => format!("{} is too large a number", metrics()),
+            _ => reason.words().to_owned(),
+        }
     }
 
     #[inline]

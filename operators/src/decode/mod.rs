@@ -75,6 +75,12 @@ pub trait Decode: Clone + Send + 'static {
         None
     }
 
+    /// What a reason means for this decoder, in words for people that name the field: `no field
+    /// \`device_id\``. By default words that fit any decoder.
+    fn explain(&self, reason: DeadReason) -> String {
+        reason.words().to_owned()
+    }
+
     /// Reads one payload.
     ///
     /// # Errors
@@ -142,6 +148,23 @@ impl DeadReason {
             DeadReason::NotFinite => "not_finite",
             DeadReason::TooLarge => "too_large",
             DeadReason::Past => "past",
+        }
+    }
+
+    /// What it means, in words that fit any decoder: [`Decode::explain`] names the field.
+    pub fn words(self) -> &'static str {
+        match self {
+            DeadReason::Empty => "no bytes",
+            DeadReason::NotJson => "not a JSON object",
+            DeadReason::MissingKey => "no key",
+            DeadReason::BadKey => "the key is not a string of 1 to 256 bytes",
+            DeadReason::MissingTime => "no time",
+            DeadReason::BadTime => "the time is not an integral number, or before 1970",
+            DeadReason::Future => "its time is too far ahead of its Kafka timestamp",
+            DeadReason::BadMetric => "a metric is not a number",
+            DeadReason::NotFinite => "a metric is too large a number",
+            DeadReason::TooLarge => "too large to be read",
+            DeadReason::Past => "its time is too far before its Kafka timestamp",
         }
     }
 }

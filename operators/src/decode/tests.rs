@@ -527,3 +527,21 @@ fn the_unit_that_records_are_in_is_guessed() {
     assert_eq!(guess("17000"), None, "a clock that began in 1970");
     assert_eq!(guess("1730638574123"), None, "it is as it should be");
 }
+
+#[test]
+fn a_reason_names_the_field() {
+    let decoder = JsonFields::new("device_id", "ts", ["temperature", "humidity"]);
+    for (reason, words) in [
+        (DeadReason::NotJson, "not a JSON object"),
+        (DeadReason::MissingKey, "no field `device_id`"),
+        (DeadReason::MissingTime, "no field `ts`"),
+        (DeadReason::BadTime, "`ts` is not a whole number of milliseconds since 1970"),
+        (DeadReason::BadMetric, "`temperature` or `humidity` is not a number"),
+    ] {
+        assert_eq!(decoder.explain(reason), words);
+    }
+    assert_eq!(
+        JsonFields::new("key", "ts", []).explain(DeadReason::BadMetric),
+        "a metric is not a number"
+    );
+}

@@ -15,8 +15,18 @@ fn leaves(coordinator: &Coordinator, epoch: u64, time: EventTime) {
         let cut = PartitionCut::begin(start, EventTime::MIN);
         let cut = PartitionCut { max_event_time: Some(time), watermark: time, ..cut };
         let (worker, end, last_record_at) = (0, Some(Offset(1)), None);
-        let ack =
-            Ack { epoch, worker, cut, end, state, last_record_at, bytes_read: 0, newest_key: None };
+        let ack = Ack {
+            epoch,
+            worker,
+            cut,
+            end,
+            state,
+            last_record_at,
+            last_readable_at: None,
+            first_unreadable: None,
+            bytes_read: 0,
+            newest_key: None,
+        };
         coordinator.0.borrow_mut().hear(Report::Read(ack));
     }
 }

@@ -44,7 +44,9 @@ impl Reading {
         let line = Line::new(start, None, EventTime::MIN, &options, Now::of(&clock));
         let fold = Fold::new(0, options.windows, Count);
         let decoder = JsonFields::new("id", "ts", []);
-        let intake = Intake { options, decoder, fold, rejected: Vec::new(), notices: Vec::new() };
+        let (rejected, notices) = (Vec::new(), Vec::new());
+        let told_reasons = [false; DeadReason::ALL.len()];
+        let intake = Intake { options, decoder, fold, rejected, notices, told_reasons };
         Reading { log, reader, line, intake, clock, hand }
     }
 
@@ -73,8 +75,11 @@ impl Reading {
         self.intake.rejected.drain(..).map(|rejected| rejected.rejection.code()).collect()
     }
 
+    /// What was noticed of times.
     fn notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.intake.notices)
+        let mut notices = std::mem::take(&mut self.intake.notices);
+        notices.retain(|notice| !matches!(notice, Notice::DeadLetter { .. }));
+        notices
     }
 }
 
@@ -254,4 +259,48 @@ fn a_clock_that_began_in_1970_is_no_other_unit() {
     }
     reading.read();
     assert_eq!(reading.notices(), []);
+}
+
+#[test]
+fn the_first_dead_letter_of_each_reason_is_noticed_once() {
+    let mut reading = Reading::new(options());
+    for payload in ["[]", "{\"ts\":1}", "[]"] {
+        reading.log.append(Partition(0), Some(START), Some(payload.into()));
+    }
+    reading.read();
+    let notice = |offset, reason, words: &str| Notice::DeadLetter {
+        partition: Partition(0),
+        offset: Offset(offset),
+        reason,
+        words: words.to_owned(),
+    };
+    let expected = [
+        notice(0, DeadReason::NotJson, "not a JSON object"),
+        notice(1, DeadReason::MissingKey, "no field `id`"),
+    ];
+    assert_eq!(std::mem::take(&mut reading.intake.notices), expected);
+    reading.log.append(Partition(0), Some(START), Some("[]".into()));
+    reading.read();
+    assert_eq!(reading.intake.notices, []);
+}
+
+#[test]
+fn a_partition_knows_its_first_dead_letter_since_a_record_could_be_read() {
+    let mut reading = Reading::new(options());
+    let ack = |reading: &Reading| reading.line.ack(0, 0, None, Now::of(&reading.clock));
+    reading.append_at("a", START);
+    reading.read();
+    assert_eq!(ack(&reading).last_readable_at, Some(START));
+    for _ in 0..2 {
+        reading.hand.advance(Duration::from_secs(1));
+        reading.log.append(Partition(0), Some(START), Some("{}".into()));
+        reading.read();
+    }
+    let first = Unreadable { offset: Offset(1), reason: DeadReason::MissingKey };
+    assert_eq!(ack(&reading).first_unreadable, Some(first));
+    assert_eq!(ack(&reading).last_record_at, Some(START + Duration::from_secs(2)));
+    assert_eq!(ack(&reading).last_readable_at, Some(START));
+    reading.append_at("a", START);
+    reading.read();
+    assert_eq!(ack(&reading).first_unreadable, None);
 }

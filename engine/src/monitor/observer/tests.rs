@@ -1,9 +1,11 @@
 use std::sync::{Arc, Mutex};
 
+use strandline_operators::decode::JsonFields;
 use strandline_operators::record::Offset;
 
 use super::*;
 use crate::ledger::Ledger;
+use crate::partition::Unreadable;
 
 const PATIENCE: Patience = Patience {
     idle_after: Duration::from_secs(5),
@@ -22,6 +24,8 @@ fn partition(number: u32, state: PartitionState, watermark_ms: i64) -> Partition
         watermark: EventTime::from_millis(watermark_ms),
         state,
         last_record_at: None,
+        last_readable_at: None,
+        first_unreadable: None,
         bytes_read: 0,
         ledger: Ledger::default(),
         skipped: 0,
@@ -42,6 +46,7 @@ struct Job {
     checkpoints: Option<u64>,
     phase: Phase,
     newest_key: Option<SmolStr>,
+    words: ReasonWords,
 }
 
 impl Job {
@@ -50,7 +55,8 @@ impl Job {
         let hears = Arc::clone(&said);
         let report = Report::new(move |line| hears.lock().unwrap().push(line.to_owned()));
         Job {
-            observer: Observer::new(PATIENCE, report),
+            observer: Observer::new(PATIENCE, report, Ledger::default()),
+            words: ReasonWords::of(&JsonFields::new("device_id", "ts", [])),
             said,
             second: 0,
             partitions,
@@ -79,6 +85,7 @@ impl Job {
             cannot_read: self.cannot_read,
             newest_key: self.newest_key.clone(),
             checkpoints: self.checkpoints,
+            reason_words: &self.words,
         };
         self.observer.observe(&seen)
     }
@@ -305,9 +312,77 @@ fn patience_without_an_end_finds_no_trouble_and_overflows_nothing() {
     let (idle_after, epoch_every, checkpoint_every) = (Duration::MAX, Duration::MAX, Duration::MAX);
     let look_every = Duration::MAX;
     let patience = Patience { idle_after, epoch_every, checkpoint_every, look_every };
-    job.observer = Observer::new(patience, Report::silent());
+    job.observer = Observer::new(patience, Report::silent(), Ledger::default());
     job.checkpoints = Some(0);
     for _ in 0..100 {
         assert_eq!(job.kinds(), [ConditionKind::Running]);
     }
+}
+
+/// A partition that is idle because nothing that it brings can be read.
+fn unreadable(number: u32, missing_key: u64, not_json: u64) -> PartitionView {
+    let mut view = partition(number, PartitionState::Idle, 0);
+    view.ledger.read = missing_key + not_json;
+    (view.ledger.dead[2], view.ledger.dead[1]) = (missing_key, not_json);
+    view.first_unreadable = Some(Unreadable { offset: Offset(17), reason: DeadReason::MissingKey });
+    view
+}
+
+#[test]
+fn nothing_can_be_read_where_all_that_comes_are_dead_letters() {
+    let mut job = Job::of(vec![unreadable(3, 1, 0)]);
+    for second in 0..10 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::AllIdle], "{second} s");
+    }
+    job.epoch += 1;
+    let found = job.next();
+    assert_eq!(found[0].kind, ConditionKind::Running, "it does not wait for records");
+    let [_, condition] = &*found else { panic!("{found:?}") };
+    assert_eq!(condition.kind, ConditionKind::NothingCanBeRead);
+    assert_eq!(condition.since, EventTime::from_millis(1000), "when the first came");
+    assert_eq!(
+        condition.detail,
+        "1 record came, and is a dead letter: missing_key (no field `device_id`); the first of \
+         partition 3 is at offset 17; the command `doctor` shows one"
+    );
+    job.partitions = vec![unreadable(3, 4, 8)];
+    let detail = job.next().remove(1).detail;
+    let why = "8 not_json (not a JSON object), 4 missing_key (no field `device_id`); the first";
+    assert!(detail.starts_with("12 records came, and all are dead letters: "), "{detail}");
+    assert!(detail.contains(why), "{detail}");
+    assert_eq!(job.said.lock().unwrap().len(), 1, "it is logged once");
+    job.partitions[0].ledger.read += 1;
+    assert_eq!(job.kinds(), [ConditionKind::AllIdle]);
+    let said = job.said.lock().unwrap().clone();
+    assert!(said[1].starts_with("records can be read again"), "{said:?}");
+}
+
+#[test]
+fn a_stream_of_which_a_part_cannot_be_read_is_as_it_is_without() {
+    let mut job = Job::of(vec![unreadable(0, 5, 0), partition(1, PartitionState::Active, 0)]);
+    for _ in 0..60 {
+        job.epoch += 1;
+        job.partitions[0].ledger.read += 9;
+        job.partitions[0].ledger.dead[2] += 9;
+        // Every few seconds one can be read.
+        if job.epoch.is_multiple_of(8) {
+            job.partitions[1].ledger.read += 1;
+            job.partitions[1].watermark = EventTime::from_millis(1000 * job.epoch as i64);
+        }
+        assert_eq!(job.kinds(), [ConditionKind::Running]);
+    }
+    // The last records before a pause.
+    job.partitions[1].state = PartitionState::Idle;
+    job.partitions[1].ledger.read += 1;
+    job.kinds();
+    job.partitions[0].ledger.read += 9;
+    job.partitions[0].ledger.dead[2] += 9;
+    for _ in 0..60 {
+        job.epoch += 1;
+        assert_eq!(job.kinds(), [ConditionKind::AllIdle]);
+    }
+    job.partitions[0].ledger.read += 1;
+    job.partitions[0].ledger.dead[2] += 1;
+    assert_eq!(job.kinds(), [ConditionKind::Running, ConditionKind::NothingCanBeRead]);
 }
