@@ -38,12 +38,14 @@ impl Provenance {
     #[cold]
     #[inline(never)]
     fn add_to_many(&mut self, span: Span) {
-        let mut spans = self.spans();
+        if let Some(known) = self.one() {
+            *self = Provenance::Many(Box::new([known].into_iter().collect()));
+        }
+        let Provenance::Many(spans) = self else { return };
         match spans.binary_search_by_key(&span.partition, |span| span.partition) {
             Ok(index) => join(&mut spans[index], span),
             Err(index) => spans.insert(index, span),
         }
-        *self = Provenance::Many(Box::new(spans));
     }
 
     /// The span of records of one partition.
