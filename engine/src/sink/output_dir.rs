@@ -242,7 +242,7 @@ pub fn identify(out: &Directory, new: RunId) -> Result<OutputIdentity, StoreErro
             out.replace(ID_FILE, id.as_bytes())?;
             return Ok(found);
         }
-        if out.create_new(ID_FILE, new.to_string().as_bytes())? {
+        if make_id(out, new)? {
             // What was written is known, also if it cannot be read just now: a checkpoint that did
             // not say it would be refused from then on.
             return Ok(OutputIdentity { id: Some(new.to_string()), ..found });
@@ -250,9 +250,23 @@ pub fn identify(out: &Directory, new: RunId) -> Result<OutputIdentity, StoreErro
         // Another process writes it just now.
         std::thread::park_timeout(ID_LOOK_EVERY);
     }
-    // It died before it had.
+    // It died before it had, on a disk without second names.
     out.replace(ID_FILE, new.to_string().as_bytes())?;
+    // Another one may have come to that at the same moment: the later of both counts for both.
+    std::thread::park_timeout(ID_LOOK_EVERY);
     identity(out)
+}
+
+/// Says which directory `out` is, if nothing does yet: whoever looks finds all of it or nothing, where
+/// the disk can do that.
+fn make_id(out: &Directory, new: RunId) -> Result<bool, StoreError> {
+    let id = new.to_string();
+    match out.publish_new(ID_FILE, id.as_bytes()) {
+        Ok(()) => Ok(true),
+        Err(StoreError::Exists { .. }) => Ok(false),
+        // Disks that know no second names, such as some network file systems.
+        Err(_) => out.create_new(ID_FILE, id.as_bytes()),
+    }
 }
 
 /// Which directory `out` is, without touching it.

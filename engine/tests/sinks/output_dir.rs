@@ -180,6 +180,19 @@ fn an_output_directory_that_is_a_file_is_named() {
 }
 
 #[test]
+fn processes_that_find_a_torn_id_at_once_come_to_the_same() {
+    let there = tempfile::tempdir().unwrap();
+    let out = Directory::local(there.path());
+    out.replace(".strandline-id", b"17").unwrap();
+    let known = std::thread::scope(|scope| {
+        let out = &out;
+        let all: Vec<_> = (1..=4).map(|n| scope.spawn(move || identify(out, run(n)))).collect();
+        all.into_iter().map(|one| one.join().unwrap().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(known[0].id.is_some() && known.iter().all(|one| *one == known[0]), "{known:?}");
+}
+
+#[test]
 fn a_directory_is_known_wherever_it_is_moved_to() {
     let there = tempfile::tempdir().unwrap();
     let (first, second) = (there.path().join("first"), there.path().join("second"));
