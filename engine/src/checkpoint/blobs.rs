@@ -9,6 +9,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 /// A blob in a listing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlobEntry {
@@ -32,7 +34,7 @@ pub trait Blobs: Send + Sync + fmt::Debug + 'static {
     ///
     /// [`BlobError::Taken`]: there is one of that name, and it is untouched. After any other error
     /// it may be there or not, complete: ask with [`get`](Self::get).
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError>;
+    fn put_new(&self, name: &str, bytes: Bytes) -> Result<(), BlobError>;
 
     /// The bytes of a blob.
     ///
@@ -108,9 +110,9 @@ pub enum BlobError {
 
 /// Stores a blob that only this run writes under its name: if it is there already, an earlier try
 /// succeeded without saying so, unless it is another one.
-pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &[u8]) -> Result<(), BlobError> {
-    match blobs.put_new(name, bytes.to_vec()) {
-        Err(BlobError::Taken { .. }) if blobs.get(name)? == bytes => Ok(()),
+pub(crate) fn put(blobs: &dyn Blobs, name: &str, bytes: &Bytes) -> Result<(), BlobError> {
+    match blobs.put_new(name, bytes.clone()) {
+        Err(BlobError::Taken { .. }) if blobs.get(name)? == *bytes => Ok(()),
         result => result,
     }
 }

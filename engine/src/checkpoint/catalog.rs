@@ -54,7 +54,7 @@ pub(crate) fn put_manifest(store: &dyn Blobs, manifest: &Manifest) -> Result<(),
         check_newest(store, number)?;
         return Err(CheckpointError::BlobRemoved { place, number, blob: blob.to_string() });
     }
-    match blobs::put(store, &name, &manifest.to_bytes()) {
+    match blobs::put(store, &name, &manifest.to_bytes().into()) {
         Err(BlobError::Taken { .. }) => return Err(CheckpointError::TakenOver { place, number }),
         result => result?,
     }

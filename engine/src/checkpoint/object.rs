@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
@@ -29,6 +30,9 @@ use crate::store::{Directory, StoreError};
 
 /// How much of what a server says is passed on, characters.
 const SAID_CHARS_MAX: usize = 300;
+/// The longest object that S3 takes in one request, bytes.
+#[cfg(feature = "s3")]
+const PUT_BYTES_MAX: usize = 5 << 30;
 
 /// Blobs in a directory or an object store. It has a small runtime of its own: its methods must
 /// not be called from within another one.
@@ -39,8 +43,8 @@ const SAID_CHARS_MAX: usize = 300;
 ///
 /// let there = tempfile::tempdir().unwrap();
 /// let blobs = ObjectBlobs::open(there.path().join("checkpoints").to_str().unwrap())?;
-/// blobs.put_new("manifest-1", b"first".to_vec())?;
-/// let again = blobs.put_new("manifest-1", b"second".to_vec());
+/// blobs.put_new("manifest-1", b"first".to_vec().into())?;
+/// let again = blobs.put_new("manifest-1", b"second".to_vec().into());
 /// assert!(matches!(again, Err(BlobError::Taken { .. })));
 /// assert_eq!(blobs.get("manifest-1")?, b"first");
 /// # Ok::<(), BlobError>(())
@@ -158,8 +162,8 @@ impl ObjectBlobs {
             #[cfg(feature = "s3")]
             Kind::S3(_) => {
                 let name = format!("probe-{:016x}", s3::random());
-                self.put_new(&name, b"1".to_vec())?;
-                let again = self.put_new(&name, b"2".to_vec());
+                self.put_new(&name, b"1".to_vec().into())?;
+                let again = self.put_new(&name, b"2".to_vec().into());
                 self.delete(&name)?;
                 match again {
                     Err(BlobError::Taken { .. }) => Ok(()),
@@ -281,7 +285,7 @@ impl Blobs for ObjectBlobs {
         self.place.clone()
     }
 
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
+    fn put_new(&self, name: &str, bytes: Bytes) -> Result<(), BlobError> {
         if !is_plain(name) {
             return Err(self.not_plain(name));
         }
@@ -292,6 +296,15 @@ impl Blobs for ObjectBlobs {
                 Err(StoreError::Exists { .. }) => Err(self.taken(name)),
                 Err(error) => Err(self.failed_as(&error)),
             },
+            #[cfg(feature = "s3")]
+            Kind::S3(_) if PUT_BYTES_MAX < bytes.len() => Err(BlobError::Failed {
+                place: self.place.clone(),
+                reason: format!(
+                    "{name} has {} bytes, and S3 takes {PUT_BYTES_MAX} in one request: run the job on \
+                     more processes (-n), each of which stores its own part",
+                    bytes.len()
+                ),
+            }),
             #[cfg(feature = "s3")]
             Kind::S3(bucket) => match self.runtime.block_on(bucket.put_new(name, bytes)) {
                 Ok(()) => Ok(()),

@@ -197,7 +197,8 @@ pub fn report_shown(
     here: &OutputIdentity,
 ) -> Result<(), CheckpointError> {
     let id = here.id.clone().unwrap_or_default();
-    Ok(blobs::put(store, &shown_name(manifest, &id), id.as_bytes())?)
+    let name = shown_name(manifest, &id);
+    Ok(blobs::put(store, &name, &id.into_bytes().into())?)
 }
 
 /// Whether it has been reported that all files of the cut of `manifest` are visible at this place.

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -88,8 +89,8 @@ impl BlobWriter {
     }
 
     /// Its name and bytes; `None` if it has no section.
-    pub fn finish(self) -> Option<(Arc<str>, Vec<u8>)> {
-        (MAGIC.len() < self.bytes.len()).then_some((self.name, self.bytes))
+    pub fn finish(self) -> Option<(Arc<str>, Bytes)> {
+        (MAGIC.len() < self.bytes.len()).then(|| (self.name, self.bytes.into()))
     }
 }
 
@@ -172,7 +173,7 @@ mod tests {
         }
         let first = writer.section(&encoded);
         let second = writer.section(&Encoded::default());
-        (first, second, writer.finish().unwrap().1)
+        (first, second, writer.finish().unwrap().1.to_vec())
     }
 
     fn read<R: DeserializeOwned>(

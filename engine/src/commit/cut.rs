@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use strandline_operators::time::EventTime;
 
 use super::mailbox::CutState;
@@ -18,7 +19,7 @@ pub(super) struct Sealing {
     pub(super) epoch: u64,
     cut: ProcessCut,
     /// Those that are not stored yet.
-    blobs: VecDeque<(Arc<str>, Vec<u8>)>,
+    blobs: VecDeque<(Arc<str>, Bytes)>,
 }
 
 impl Committer {

@@ -129,7 +129,7 @@ fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     bench.cut(3, true);
     bench.run();
     let manifest = manifest(2, 2, second);
-    bench.blobs.put_new(&Manifest::name(2), manifest.to_bytes()).unwrap();
+    bench.blobs.put_new(&Manifest::name(2), manifest.to_bytes().into()).unwrap();
     let loaded = verified(&*bench.blobs, 2).unwrap();
     let blobs = Arc::clone(&bench.blobs);
     drop(bench);
@@ -163,7 +163,7 @@ fn waiting_rows_whose_blob_another_program_has_removed_are_written_anew() {
     assert_eq!(cut.outputs.staged.iter().map(|staged| staged.rows).sum::<u64>(), 5);
     let said = bench.said.lock().unwrap().clone();
     assert!(said.len() == 1 && said[0].contains("5 rows") && said[0].contains("rows-"), "{said:?}");
-    bench.blobs.put_new(&Manifest::name(2), manifest(2, 2, cut).to_bytes()).unwrap();
+    bench.blobs.put_new(&Manifest::name(2), manifest(2, 2, cut).to_bytes().into()).unwrap();
     verified(&*bench.blobs, 2).unwrap();
     bench.send(MailboxItem::Commit { epoch: 2 });
     bench.run();
@@ -235,7 +235,7 @@ fn a_file_that_waits_is_as_old_as_it_was_before_the_restart() {
     bench.run();
     let cut = bench.sealed(1).unwrap();
     assert_eq!(cut.outputs.pending[0].age_ms, 45_000);
-    bench.blobs.put_new(&Manifest::name(2), manifest(2, 1, cut).to_bytes()).unwrap();
+    bench.blobs.put_new(&Manifest::name(2), manifest(2, 1, cut).to_bytes().into()).unwrap();
     let loaded = verified(&*bench.blobs, 2).unwrap();
     let blobs = Arc::clone(&bench.blobs);
     let mut bench = Bench::continuing(out.path(), true, blobs, Some(&loaded));
@@ -355,7 +355,7 @@ fn whoever_finds_its_number_taken_commits_nothing() {
     let cut = bench.sealed(1).unwrap();
     // Meanwhile another process has begun.
     let claim = manifest(2, 0, ProcessCut::default());
-    bench.blobs.put_new(&Manifest::name(2), claim.to_bytes()).unwrap();
+    bench.blobs.put_new(&Manifest::name(2), claim.to_bytes().into()).unwrap();
     bench.send(MailboxItem::Put(Box::new(manifest(2, 1, cut))));
     bench.run();
     let error = bench.failure.take().unwrap().to_string();

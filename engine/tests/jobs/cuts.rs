@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use strandline_engine::checkpoint::blobs::{BlobEntry, BlobError, Blobs};
 use strandline_engine::checkpoint::manifest::{CutRecord, Manifest};
 use strandline_engine::checkpoint::object::ObjectBlobs;
@@ -121,7 +122,7 @@ impl Blobs for Hangs {
     fn place(&self) -> String {
         self.0.place()
     }
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
+    fn put_new(&self, name: &str, bytes: Bytes) -> Result<(), BlobError> {
         while name.starts_with("cut-") {
             self.1.store(true, Ordering::SeqCst);
             std::thread::park();

@@ -11,6 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use strandline_engine::checkpoint::blobs::{BlobEntry, BlobError, Blobs};
 
 use super::outside::{Effect, Happened, Kind, Outside, ProcessId, Verdict, Weakness};
@@ -213,9 +214,9 @@ impl Blobs for Client {
         PLACE.to_owned()
     }
 
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
+    fn put_new(&self, name: &str, bytes: Bytes) -> Result<(), BlobError> {
         let line = format_args!("put {name}, {} bytes", bytes.len());
-        self.change(line, Request::Put { name: name.to_owned(), bytes })
+        self.change(line, Request::Put { name: name.to_owned(), bytes: bytes.into() })
     }
 
     fn get(&self, name: &str) -> Result<Vec<u8>, BlobError> {
@@ -275,8 +276,8 @@ mod tests {
     fn of_two_who_put_the_same_name_one_loses() {
         let (_, blobs) = blobs(0);
         let (mine, other) = (blobs.seen_by(ME), blobs.seen_by(ProcessId(1)));
-        mine.put_new("a", vec![1]).unwrap();
-        assert!(matches!(other.put_new("a", vec![2]), Err(BlobError::Taken { .. })));
+        mine.put_new("a", vec![1].into()).unwrap();
+        assert!(matches!(other.put_new("a", vec![2].into()), Err(BlobError::Taken { .. })));
         assert_eq!(other.get("a").unwrap(), [1]);
         assert_eq!(other.get_range("a", 0..1).unwrap(), [1]);
         assert!(matches!(other.get_range("a", 0..2), Err(BlobError::Failed { .. })));
@@ -292,11 +293,11 @@ mod tests {
             let (outside, blobs) = blobs(seed);
             let mine = blobs.seen_by(ME);
             outside.set_spell(Some(Spell::Blobs));
-            mine.put_new("a", vec![1]).unwrap_err();
+            mine.put_new("a", vec![1].into()).unwrap_err();
             outside.set_spell(None);
             let above = blobs.seen_from_above();
             let before = above.get("a").is_ok();
-            let other = blobs.seen_by(ProcessId(1)).put_new("a", vec![2]);
+            let other = blobs.seen_by(ProcessId(1)).put_new("a", vec![2].into());
             blobs.settle();
             match above.get("a").unwrap().as_slice() {
                 [1] => {
@@ -316,7 +317,7 @@ mod tests {
     fn a_blob_can_be_damaged() {
         let (outside, blobs) = blobs(0);
         outside.set_rates(FaultRates { disk: 1.0, blobs: 0.0 });
-        blobs.seen_by(ME).put_new("a", vec![0; 8]).unwrap();
+        blobs.seen_by(ME).put_new("a", vec![0; 8].into()).unwrap();
         assert!(blobs.damage("a", 13));
         assert!(!blobs.damage("b", 13));
         assert_ne!(blobs.seen_from_above().get("a").unwrap(), [0; 8]);

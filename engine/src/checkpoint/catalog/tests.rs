@@ -1,6 +1,7 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use strandline_operators::time::EventTime;
 
 use super::*;
@@ -23,12 +24,12 @@ impl Blobs for Memory {
     fn place(&self) -> String {
         "memory".into()
     }
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
+    fn put_new(&self, name: &str, bytes: Bytes) -> Result<(), BlobError> {
         let mut blobs = self.blobs.lock().unwrap();
         if blobs.contains_key(name) {
             return Err(BlobError::Taken { place: self.place(), name: name.into() });
         }
-        blobs.insert(name.into(), bytes);
+        blobs.insert(name.into(), bytes.into());
         Ok(())
     }
     fn get(&self, name: &str) -> Result<Vec<u8>, BlobError> {
@@ -96,7 +97,7 @@ impl Memory {
                 }],
             }),
         };
-        self.put_new(&Manifest::name(number), manifest.to_bytes()).unwrap();
+        self.put_new(&Manifest::name(number), manifest.to_bytes().into()).unwrap();
         manifest
     }
 }
@@ -108,7 +109,7 @@ fn a_start_removes_unnamed_blobs_of_smaller_claims_only() {
     store.cut(5, 1, &[&named]);
     let (older, own, later) = (state_name(2, 9, 0), rows_name(5, 2, 0), state_name(7, 3, 1));
     for name in [&older, &own, &later, "notes"] {
-        store.put_new(name, vec![1]).unwrap();
+        store.put_new(name, vec![1].into()).unwrap();
     }
     Retention::survey(&store, 3, 5).unwrap();
     let expected = [later, Manifest::name(5), "notes".to_owned(), named, own];
@@ -119,7 +120,7 @@ fn a_start_removes_unnamed_blobs_of_smaller_claims_only() {
 fn a_start_that_another_has_followed_removes_nothing() {
     let store = Memory::default();
     store.cut(5, 1, &[&rows_name(1, 1, 0)]);
-    store.put_new(&state_name(2, 9, 0), vec![1]).unwrap();
+    store.put_new(&state_name(2, 9, 0), vec![1].into()).unwrap();
     // It is held up after its listing. The other one claims, and goes on.
     let other = Memory::default();
     other.cut(6, 1, &[&rows_name(1, 1, 0)]);
@@ -185,7 +186,7 @@ fn starts_that_get_no_further_leave_no_more_manifests_than_are_kept() {
     let store = Memory::default();
     for number in 1..9 {
         let claim = Manifest { number, cut: None, ..Memory::default().cut(number, 1, &[]) };
-        store.put_new(&Manifest::name(number), claim.to_bytes()).unwrap();
+        store.put_new(&Manifest::name(number), claim.to_bytes().into()).unwrap();
         Retention::survey(&store, 3, number).unwrap().prune(&store).unwrap();
     }
     assert_eq!(store.names(), [6, 7, 8].map(Manifest::name));
@@ -198,7 +199,7 @@ fn a_start_over_that_gets_no_further_removes_no_cut() {
         store.cut(number, number, &[&rows_name(number, number, 0)]);
     }
     let claim = Manifest { number: 4, cut: None, ..Memory::default().cut(4, 1, &[]) };
-    store.put_new(&Manifest::name(4), claim.to_bytes()).unwrap();
+    store.put_new(&Manifest::name(4), claim.to_bytes().into()).unwrap();
     Retention::survey(&store, 3, 4).unwrap().prune(&store).unwrap();
     let kept = [1, 2, 3, 4].map(Manifest::name);
     assert!(kept.iter().all(|name| store.names().contains(name)), "{:?}", store.names());

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{ClientConfigKey, Error, ObjectStore, PutMode, PutPayload, RetryConfig};
@@ -65,7 +66,7 @@ impl Bucket {
     }
 
     /// Stores an object of that name, unless there is one.
-    pub(super) async fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
+    pub(super) async fn put_new(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
         let mode = PutMode::Create.into();
         self.putting.put_opts(&self.path(name), PutPayload::from(bytes), mode).await.map(drop)
     }

@@ -5,6 +5,7 @@ use std::sync::Barrier;
 
 use super::*;
 use crate::store::{FaultyDisk, LocalDisk, Operation, STAGED_PREFIX};
+use bytes::Bytes;
 
 fn local(directory: &FilePath) -> ObjectBlobs {
     ObjectBlobs::open(directory.to_str().unwrap()).unwrap()
@@ -36,13 +37,13 @@ fn keeps_the_promises(blobs: &ObjectBlobs) {
     blobs.check_writable().unwrap();
     assert_eq!(blobs.list().unwrap(), []);
 
-    blobs.put_new("b-2", b"0123456789".to_vec()).unwrap();
-    blobs.put_new("a_1.x", Vec::new()).unwrap();
+    blobs.put_new("b-2", b"0123456789".to_vec().into()).unwrap();
+    blobs.put_new("a_1.x", Bytes::new()).unwrap();
     assert_eq!(blobs.list().unwrap(), [entry("a_1.x", 0), entry("b-2", 10)]);
     assert_eq!(blobs.get("a_1.x").unwrap(), b"");
 
     // A name that is taken stays as it is.
-    let again = blobs.put_new("b-2", b"other".to_vec());
+    let again = blobs.put_new("b-2", b"other".to_vec().into());
     let place = blobs.place();
     assert_eq!(again, Err(BlobError::Taken { place, name: "b-2".to_owned() }));
     assert_eq!(blobs.get("b-2").unwrap(), b"0123456789");
@@ -57,7 +58,7 @@ fn keeps_the_promises(blobs: &ObjectBlobs) {
 
     for name in ["", ".", "..", ".lock", "a/b", "../a", "a#1", "a b", "ä", "a\0"] {
         for said in [
-            reason(blobs.put_new(name, b"x".to_vec())),
+            reason(blobs.put_new(name, b"x".to_vec().into())),
             reason(blobs.get(name)),
             reason(blobs.get_range(name, 0..1)),
             reason(blobs.delete(name)),
@@ -74,7 +75,7 @@ fn keeps_the_promises(blobs: &ObjectBlobs) {
             .map(|i| {
                 scope.spawn(move || {
                     start.wait();
-                    (i, blobs.put_new("contended", vec![i; 100_000]))
+                    (i, blobs.put_new("contended", vec![i; 100_000].into()))
                 })
             })
             .collect();
@@ -115,7 +116,7 @@ fn a_directory_is_made_when_something_is_stored() {
     assert_eq!(blobs.remove_leftovers().unwrap(), 0);
     assert!(is_absent(blobs.get("a")));
     assert!(!there.path().join("a").exists());
-    blobs.put_new("a", b"1".to_vec()).unwrap();
+    blobs.put_new("a", b"1".to_vec().into()).unwrap();
     assert_eq!(fs::read(directory.join("a")).unwrap(), b"1");
     // Not again, if somebody removes it: see below.
     fs::remove_dir_all(there.path().join("a")).unwrap();
@@ -127,7 +128,7 @@ fn a_directory_is_made_when_something_is_stored() {
 fn what_others_put_there_is_not_listed() {
     let there = tempfile::tempdir().unwrap();
     let blobs = local(there.path());
-    blobs.put_new("mine", b"1".to_vec()).unwrap();
+    blobs.put_new("mine", b"1".to_vec().into()).unwrap();
     for foreign in [".lock", "mine#1", ".strandline-staged-1", "a b", "new\nline", "ä"] {
         fs::write(there.path().join(foreign), b"").unwrap();
     }
@@ -173,8 +174,8 @@ fn a_directory_that_fails_to_be_synced_is_an_error_of_who_puts_and_of_who_finds_
     let disk = Arc::new(FaultyDisk::new(LocalDisk, fails));
     let blobs = ObjectBlobs::within(Directory::on(disk, there.path())).unwrap();
     fs::write(there.path().join("a"), b"1").unwrap();
-    assert!(reason(blobs.put_new("a", b"2".to_vec())).contains("cannot sync"));
-    assert!(reason(blobs.put_new("b", b"2".to_vec())).contains("cannot sync"));
+    assert!(reason(blobs.put_new("a", b"2".to_vec().into())).contains("cannot sync"));
+    assert!(reason(blobs.put_new("b", b"2".to_vec().into())).contains("cannot sync"));
 }
 
 /// Of a process that is killed, a hidden file stays.
@@ -188,7 +189,7 @@ fn a_blob_that_is_being_stored_is_not_seen_and_what_a_killed_process_left_goes()
     };
     let mut staged = Vec::new();
     std::thread::scope(|scope| {
-        let put = scope.spawn(|| blobs.put_new("large", vec![7; 64 << 20]));
+        let put = scope.spawn(|| blobs.put_new("large", vec![7; 64 << 20].into()));
         while !put.is_finished() {
             let listed = blobs.list().unwrap();
             assert!(listed.is_empty() || listed == [entry("large", 64 << 20)], "{listed:?}");
@@ -219,7 +220,7 @@ fn what_is_no_directory_is_said() {
     for place in [file.clone(), file.join("below")] {
         let blobs = local(&place);
         for said in [
-            reason(blobs.put_new("a", b"1".to_vec())),
+            reason(blobs.put_new("a", b"1".to_vec().into())),
             reason(blobs.check_writable()),
             reason(blobs.get("a")),
             reason(blobs.list()),
@@ -267,10 +268,11 @@ fn a_directory_that_was_removed_or_replaced_is_not_made_anew() {
     let (place, away) = (there.path().join("checkpoints"), there.path().join("away"));
     let blobs = local(&place);
     blobs.take().unwrap();
-    blobs.put_new("rows-1", b"1".to_vec()).unwrap();
+    blobs.put_new("rows-1", b"1".to_vec().into()).unwrap();
     let names = ["rows-1", "rows-2"].map(Arc::from).into();
     let refused = || {
-        for said in [reason(blobs.put_new("rows-3", vec![])), reason(blobs.removed(&names))] {
+        for said in [reason(blobs.put_new("rows-3", vec![].into())), reason(blobs.removed(&names))]
+        {
             assert!(said.contains("bring it back") && !said.contains('\n'), "{said}");
         }
     };
@@ -283,7 +285,7 @@ fn a_directory_that_was_removed_or_replaced_is_not_made_anew() {
     assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
     fs::remove_dir(&place).unwrap();
     fs::rename(&away, &place).unwrap();
-    blobs.put_new("rows-3", vec![]).unwrap();
+    blobs.put_new("rows-3", vec![].into()).unwrap();
     assert_eq!(blobs.removed(&names).unwrap(), ["rows-2"].map(Arc::from).into());
 
     // Emptied, also of the lock: nobody else may begin there.
@@ -302,8 +304,8 @@ fn whoever_has_stored_something_stores_nothing_in_another_directory() {
     let there = tempfile::tempdir().unwrap();
     let place = there.path().join("checkpoints");
     let blobs = local(&place);
-    blobs.put_new("rows-1", b"1".to_vec()).unwrap();
+    blobs.put_new("rows-1", b"1".to_vec().into()).unwrap();
     fs::remove_dir_all(&place).unwrap();
-    reason(blobs.put_new("rows-2", vec![]));
+    reason(blobs.put_new("rows-2", vec![].into()));
     assert!(!place.exists());
 }

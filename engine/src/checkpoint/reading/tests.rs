@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::checkpoint::blobs::{BlobEntry, BlobError};
 use crate::checkpoint::section::{BlobWriter, Encoded};
+use bytes::Bytes;
 
 /// Blobs that say what was asked of them.
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ impl Blobs for Asked {
     fn place(&self) -> String {
         "here".into()
     }
-    fn put_new(&self, _: &str, _: Vec<u8>) -> Result<(), BlobError> {
+    fn put_new(&self, _: &str, _: Bytes) -> Result<(), BlobError> {
         unreachable!("nothing is put")
     }
     fn get(&self, _: &str) -> Result<Vec<u8>, BlobError> {
@@ -44,7 +45,7 @@ fn blob(store: &mut Asked, name: &str, lengths: &[usize]) -> Vec<Section> {
         writer.section(&encoded)
     });
     let sections = sections.collect();
-    store.blobs.extend(writer.finish());
+    store.blobs.extend(writer.finish().map(|(name, bytes)| (name, bytes.to_vec())));
     sections
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use strandline_operators::record::{Offset, Partition};
 use strandline_operators::rejected::{Rejected, Rejection};
 use strandline_operators::time::EventTime;
@@ -46,7 +47,7 @@ impl Blobs for Memory {
     fn place(&self) -> String {
         "memory".into()
     }
-    fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobError> {
+    fn put_new(&self, name: &str, bytes: Bytes) -> Result<(), BlobError> {
         let failed = || BlobError::Failed { place: self.place(), reason: "no space".into() };
         if self.failing.load(Ordering::SeqCst) {
             return Err(failed());
@@ -55,7 +56,7 @@ impl Blobs for Memory {
         if blobs.contains_key(name) {
             return Err(BlobError::Taken { place: self.place(), name: name.into() });
         }
-        blobs.insert(name.into(), bytes);
+        blobs.insert(name.into(), bytes.into());
         if self.lying.swap(false, Ordering::SeqCst) { Err(failed()) } else { Ok(()) }
     }
     fn get(&self, name: &str) -> Result<Vec<u8>, BlobError> {

@@ -47,7 +47,7 @@ fn an_s3_keeps_the_promises() {
     keeps_the_promises(&blobs);
     // What is beside and below is not there.
     for (outside, name) in [(format!("{place}-beside"), "a"), (format!("{place}/below"), "b")] {
-        at(&server(), &outside).put_new(name, b"1".to_vec()).unwrap();
+        at(&server(), &outside).put_new(name, b"1".to_vec().into()).unwrap();
     }
     assert_eq!(blobs.list().unwrap(), []);
     assert_eq!(blobs.remove_leftovers().unwrap(), 0);
@@ -157,7 +157,7 @@ fn what_changes_nothing_is_repeated_through_faults() {
     for fault in [Fault::SlowDown, Fault::Slow, Fault::Cut, Fault::AnswerLost] {
         let proxy = Proxy::start(fault);
         let blobs = at(&proxy.address, &fresh("reads"));
-        blobs.put_new("a", b"0123456789".to_vec()).unwrap();
+        blobs.put_new("a", b"0123456789".to_vec().into()).unwrap();
         let read = proxy.spoil(2, || blobs.get("a"));
         assert_eq!(read.unwrap(), b"0123456789", "{fault:?}");
         let listed = proxy.spoil(2, || blobs.list());
@@ -172,11 +172,11 @@ fn a_put_is_not_repeated_and_a_lost_answer_is_not_somebody_else() {
     for fault in [Fault::SlowDown, Fault::Cut, Fault::AnswerLost] {
         let proxy = Proxy::start(fault);
         let blobs = at(&proxy.address, &fresh("puts"));
-        let put = proxy.spoil(1, || blobs.put_new("a", b"mine".to_vec()));
+        let put = proxy.spoil(1, || blobs.put_new("a", b"mine".to_vec().into()));
         let said = reason(put);
         assert!(!said.contains('\n'), "{said}");
         // Whoever asks again learns what became of it.
-        let again = blobs.put_new("a", b"mine again".to_vec());
+        let again = blobs.put_new("a", b"mine again".to_vec().into());
         match fault {
             Fault::AnswerLost => {
                 assert!(matches!(again, Err(BlobError::Taken { .. })), "{again:?}");
@@ -188,7 +188,7 @@ fn a_put_is_not_repeated_and_a_lost_answer_is_not_somebody_else() {
     }
     let slow = Proxy::start(Fault::Slow);
     let blobs = at(&slow.address, &fresh("slow"));
-    slow.spoil(1, || blobs.put_new("a", b"late".to_vec())).unwrap();
+    slow.spoil(1, || blobs.put_new("a", b"late".to_vec().into())).unwrap();
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn of_many_that_put_one_name_one_wins() {
             threads.spawn(move || {
                 let blobs = at(&server(), place);
                 start.wait();
-                match blobs.put_new("manifest", vec![writer; 100]) {
+                match blobs.put_new("manifest", vec![writer; 100].into()) {
                     Ok(()) => drop(won.fetch_add(1, Ordering::SeqCst)),
                     Err(BlobError::Taken { .. }) => {}
                     Err(other) => panic!("{other}"),
