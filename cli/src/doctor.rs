@@ -11,6 +11,7 @@ mod kafka;
 mod look;
 mod machine;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -62,11 +63,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The exit code where the job would not run.
 const WOULD_NOT_RUN: u8 = 1;
 
-type ReadPayload<'a> = Box<dyn FnMut(&[u8]) -> Result<EventTime, DeadReason> + 'a>;
+type ReadPayload<'a> =
+    Box<dyn FnMut(&[u8]) -> Result<(EventTime, BTreeSet<String>), DeadReason> + 'a>;
 
 /// How a job reads its records.
 struct Read<'a> {
-    /// A payload: its event time, or why it is a dead letter.
+    /// A payload: its event time and which fields it lacks, or why it is a dead letter.
     payload: ReadPayload<'a>,
     /// What that means.
     words: ReasonWords,
@@ -74,11 +76,14 @@ struct Read<'a> {
 
 /// How a job with this decoder reads a payload.
 fn read_by<'a, D: Decode>(decoder: &'a D) -> Read<'a> {
-    let (words, mut decoder) = (ReasonWords::of(decoder), decoder.clone());
+    let (words, names, mut decoder) = (ReasonWords::of(decoder), decoder, decoder.clone());
     let payload = move |payload: &[u8]| match payload {
         // Ingestion does not ask a decoder for these.
         [] => Err(DeadReason::Empty),
-        _ => decoder.decode(payload).map(|decoded| decoded.time),
+        _ => decoder.decode(payload).map(|decoded| {
+            let absent = names.absent_fields(&decoded.value);
+            (decoded.time, absent.into_iter().map(str::to_owned).collect())
+        }),
     };
     Read { payload: Box::new(payload), words }
 }

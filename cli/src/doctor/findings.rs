@@ -103,7 +103,7 @@ impl Findings {
         let _ = writeln!(io::stdout(), "{line}");
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let findings = self.all.iter().map(|finding| {
             json!({
                 "check": finding.of,

@@ -1,5 +1,6 @@
 //! What records look like: how many a job can read, and the first that it cannot.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -26,6 +27,8 @@ pub(super) struct Look<'a> {
     ancient: u64,
     newest: Option<EventTime>,
     first_dead: Option<Dead>,
+    /// The fields that none of the readable records has; `None` while there is none.
+    absent: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,7 @@ impl<'a> Look<'a> {
             ancient: 0,
             newest: None,
             first_dead: None,
+            absent: None,
         }
     }
 
@@ -53,7 +57,13 @@ impl<'a> Look<'a> {
         self.newest = self.newest.max(message.timestamp);
         let payload = message.payload.unwrap_or_default();
         let time = match &mut self.read {
-            Some(read) => (read.payload)(payload).map(Some),
+            Some(read) => (read.payload)(payload).map(|(time, absent)| {
+                self.absent = Some(match self.absent.take() {
+                    Some(of_all) => of_all.intersection(&absent).cloned().collect(),
+                    None => absent,
+                });
+                Some(time)
+            }),
             None => generic(payload).map(|()| None),
         };
         let time = time.and_then(|time| match (time, message.timestamp) {
@@ -89,6 +99,14 @@ impl<'a> Look<'a> {
         let (records, readable) = (self.records, self.readable);
         if records == 0 {
             return;
+        }
+        if let Some(absent) = self.absent.as_ref().filter(|absent| !absent.is_empty()) {
+            let names: Vec<_> = absent.iter().map(|name| format!("`{name}`")).collect();
+            findings.warn(
+                "fields",
+                format!("none of {readable} records has {}", names.join(", ")),
+                "what is computed of it is null: compare the name with the records' fields",
+            );
         }
         let what = match self.read {
             Some(_) => "can be read by this job",
@@ -202,7 +220,34 @@ fn looks_like(payload: &[u8], code: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use strandline_operators::decode::JsonFields;
+    use strandline_operators::record::TimestampType;
+
+    use super::super::read_by;
     use super::*;
+
+    #[test]
+    fn a_field_that_no_record_has_is_named() {
+        let decoder = JsonFields::new("id", "ts", ["warm", "wet"]);
+        let mut look = Look::new(Some(read_by(&decoder)), Duration::from_secs(3600));
+        let mut findings = Findings::new(false);
+        for payload in
+            [&br#"{"id":"a","ts":1730638574123}"#[..], br#"{"id":"a","ts":1730638574123,"wet":1}"#]
+        {
+            let message = Message {
+                offset: Offset(0),
+                timestamp: None,
+                timestamp_type: TimestampType::CreateTime,
+                payload: Some(payload),
+                cut_from: None,
+            };
+            look.at(Partition(0), &message);
+        }
+        look.report(&mut findings);
+        let json = findings.json();
+        assert_eq!(json["checks"][0]["found"], "none of 2 records has `warm`");
+        assert_eq!(json["checks"][1]["found"], "all 2 can be read by this job");
+    }
 
     #[test]
     fn the_first_record_that_cannot_be_read_is_shown_with_what_it_looks_like() {

@@ -51,6 +51,9 @@ const UNIT_IS_MEANT_WITHIN: Duration = Duration::from_secs(86_400);
 /// assert_eq!((decoded.key.as_str(), decoded.time.as_millis()), ("device-1", 1730638574123));
 /// assert_eq!((decoded.value.get(0), decoded.value.get(1)), (Some(24.7), None));
 ///
+/// let value = decoded.value;
+/// assert_eq!(decoder.absent_fields(&value), ["humidity"]);
+///
 /// assert_eq!(decoder.decode(br#"{"ts":1730638574123}"#), Err(DeadReason::MissingKey));
 /// ```
 #[derive(Clone, Debug)]
@@ -156,6 +159,14 @@ impl<const N: usize> Decode for JsonFields<N> {
             DeadReason::NotFinite if N > 0 => format!("{} is too large a number", metrics()),
             _ => reason.words().to_owned(),
         }
+    }
+
+    fn absent_fields(&self, value: &Metrics<N>) -> Vec<&str> {
+        let metrics = self.names.metrics.iter().enumerate();
+        metrics
+            .filter(|(index, _)| value.get(*index).is_none())
+            .map(|(_, name)| name.text())
+            .collect()
     }
 
     #[inline]

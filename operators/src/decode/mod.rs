@@ -81,6 +81,12 @@ pub trait Decode: Clone + Send + 'static {
         reason.words().to_owned()
     }
 
+    /// The names of the fields that were asked for and that a record lacks which was read all the same.
+    /// Not for the way that every record takes. By default none is known.
+    fn absent_fields(&self, _value: &Self::Value) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Reads one payload.
     ///
     /// # Errors
