@@ -72,6 +72,8 @@ pub struct CheckpointMeasures {
     pub completed: u64,
     /// Tries to write to the store that failed, in this process.
     pub failures: u64,
+    /// Tries to remove an old checkpoint, or a part of one, that failed, in this process.
+    pub removal_failures: u64,
     /// When the last one was completed.
     pub last_completed_at: Option<EventTime>,
     /// From the request of the last one until it was durable.

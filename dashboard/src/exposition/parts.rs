@@ -62,6 +62,12 @@ fn checkpoints(out: &mut Exposition, measures: &Measures) {
         "Tries of this process to write to the store of checkpoints that failed.",
     )
     .sample(&[], checkpoints.failures);
+    out.family(
+        "strandline_checkpoint_removal_failures",
+        Kind::Counter,
+        "Tries of this process to remove a part of an old checkpoint that failed.",
+    )
+    .sample(&[], checkpoints.removal_failures);
     if let Some(time) = checkpoints.last_completed_at {
         out.family(
             "strandline_checkpoint_last_completed_timestamp_seconds",

@@ -125,6 +125,7 @@ fn measure_everything(view: &View) {
         measures.checkpoints = CheckpointMeasures {
             completed: 7,
             failures: 1,
+            removal_failures: 2,
             last_completed_at: Some(START),
             last_duration: Some(Duration::from_millis(125)),
             last_state_bytes: 4096,

@@ -1,6 +1,6 @@
 //! Which checkpoints there are, which one counts, and which can go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::CheckpointError;
@@ -8,6 +8,7 @@ use super::blobs::{self, BlobEntry, BlobError, Blobs};
 use super::manifest::Manifest;
 use super::places::is_stale_report;
 use super::reading::read_sections;
+use crate::report::Report;
 
 /// What the names of blobs that hold state begin with.
 pub(crate) const STATE_PREFIX: &str = "cut-";
@@ -221,13 +222,50 @@ pub fn newest(store: &dyn Blobs) -> Result<Option<Manifest>, CheckpointError> {
     Ok(None)
 }
 
+/// Failures to remove something, one after the other, after which a store is left alone until the next
+/// time: one that does not answer would be waited for at each name.
+const REMOVAL_FAILURES_MAX: usize = 16;
+
 /// Knows what a store holds, so that what is no longer needed can go.
 #[derive(Debug, Default)]
 pub(crate) struct Retention {
     manifests: BTreeMap<u64, Kept>,
-    /// Blobs of manifests that are gone, which may have to go too.
-    surplus: BTreeSet<Arc<str>>,
+    /// Blobs of manifests that are gone, which may have to go too. One that cannot be removed goes to the
+    /// end, so that it is in no other's way.
+    surplus: VecDeque<Arc<str>>,
     keep: usize,
+    /// What could not be removed since that was last counted.
+    failed: RemovalFailures,
+    /// Whether the user knows that something cannot be removed.
+    is_reported: bool,
+}
+
+/// What could not be removed.
+#[derive(Debug, Default)]
+struct RemovalFailures {
+    count: usize,
+    /// How many of them have followed each other.
+    in_a_row: usize,
+    first: Option<BlobError>,
+}
+
+impl RemovalFailures {
+    /// Counts a failure; whether something was removed.
+    fn note(&mut self, removed: Result<(), BlobError>) -> bool {
+        let Err(error) = removed else {
+            self.in_a_row = 0;
+            return true;
+        };
+        self.count += 1;
+        self.in_a_row += 1;
+        self.first.get_or_insert(error);
+        false
+    }
+
+    /// Whether nothing more is to be tried.
+    fn are_too_many(&self) -> bool {
+        self.in_a_row >= REMOVAL_FAILURES_MAX
+    }
 }
 
 #[derive(Debug)]
@@ -286,14 +324,20 @@ impl Retention {
             let cuts = retention.manifests.values().filter_map(|kept| kept.cut.as_ref());
             (is_old && !named.contains(&*entry.name)) || is_stale_report(&entry.name, cuts)
         };
+        let mut failed = RemovalFailures::default();
         for entry in entries.iter().filter(is_left_over) {
             match check_newest(store, claim) {
                 // The first checkpoint of this run will find its number taken.
                 Err(CheckpointError::TakenOver { .. }) => break,
                 newest => newest?,
             }
-            store.delete(&entry.name)?;
+            // One that cannot be removed is in nobody's way: the next start finds it again.
+            failed.note(store.delete(&entry.name));
+            if failed.are_too_many() {
+                break;
+            }
         }
+        retention.failed = failed;
         Ok(retention)
     }
 
@@ -308,29 +352,59 @@ impl Retention {
     }
 
     /// Removes what is beyond the newest `keep` cuts: the manifests before them, those that repeat one
-    /// (each start does), where there are more than `keep`, and the blobs that only these name.
-    ///
-    /// # Errors
-    ///
-    /// What the store says. What could not be removed is tried again the next time.
-    pub(crate) fn prune(&mut self, store: &dyn Blobs) -> Result<(), CheckpointError> {
+    /// (each start does), where there are more than `keep`, and the blobs that only these name. What
+    /// cannot be removed is in nobody's way: it is tried again the next time. Gives how often that
+    /// was so, and reports when it begins and when it ends.
+    pub(crate) fn prune(&mut self, store: &dyn Blobs, report: &Report) -> usize {
+        self.prune_manifests(store);
+        if !self.is_pinned() {
+            self.prune_blobs(store);
+        }
+        let RemovalFailures { count, first, .. } = std::mem::take(&mut self.failed);
+        if let Some(error) = first {
+            if !std::mem::replace(&mut self.is_reported, true) {
+                report.say(&format!(
+                    "old checkpoints cannot be removed: {error} ({count} files or objects); new ones \
+                     are written all the same, and it is tried again with each; until then the \
+                     place grows"
+                ));
+            }
+        } else if std::mem::take(&mut self.is_reported) {
+            report.say("old checkpoints are removed again");
+        }
+        count
+    }
+
+    fn prune_manifests(&mut self, store: &dyn Blobs) {
+        self.failed.in_a_row = 0;
         for number in self.surplus_manifests() {
+            if self.failed.are_too_many() {
+                return;
+            }
             // The manifest goes first: none may name what is gone.
-            store.delete(&Manifest::name(number))?;
-            if let Some(gone) = self.manifests.remove(&number) {
+            if self.failed.note(store.delete(&Manifest::name(number)))
+                && let Some(gone) = self.manifests.remove(&number)
+            {
                 self.surplus.extend(gone.blobs.into_iter().flatten());
             }
         }
-        if self.is_pinned() {
-            return Ok(());
+    }
+
+    fn prune_blobs(&mut self, store: &dyn Blobs) {
+        let mut named = self.named();
+        // Several manifests may have named the same.
+        self.surplus.retain(|blob| named.insert(Arc::clone(blob)));
+        self.failed.in_a_row = 0;
+        for _ in 0..self.surplus.len() {
+            if self.failed.are_too_many() {
+                return;
+            }
+            if let Some(blob) = self.surplus.pop_front()
+                && !self.failed.note(store.delete(&blob))
+            {
+                self.surplus.push_back(blob);
+            }
         }
-        let named = self.named();
-        self.surplus.retain(|blob| !named.contains(blob));
-        while let Some(blob) = self.surplus.first() {
-            store.delete(blob)?;
-            self.surplus.pop_first();
-        }
-        Ok(())
     }
 
     fn surplus_manifests(&self) -> Vec<u64> {

@@ -13,6 +13,7 @@ use crate::checkpoint::manifest::ProcessCut;
 use crate::checkpoint::section::BlobWriter;
 use crate::checkpoint::{CheckpointError, blobs};
 use crate::error::JobError;
+use crate::telemetry::Measures;
 
 /// The cut of an epoch that is not stored yet.
 pub(super) struct Sealing {
@@ -123,8 +124,11 @@ impl Committer {
             let Some(manifest) = self.puts.pop_front() else { break };
             if let Some(retention) = &mut checkpoints.retention {
                 retention.add(&manifest);
-                // What cannot be removed is in nobody's way: it is tried again the next time.
-                let _ = retention.prune(&*checkpoints.blobs);
+                let failures = retention.prune(&*checkpoints.blobs, &self.options.report);
+                let measure = |measures: &mut Measures| {
+                    measures.checkpoints.removal_failures += failures as u64;
+                };
+                self.options.telemetry.measure(measure);
             }
             let epoch = manifest.cut.as_ref().map_or(0, |cut| cut.epoch);
             self.mailbox.announce_put(manifest.number, epoch);

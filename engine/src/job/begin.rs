@@ -105,8 +105,7 @@ where
         let blobs = &*checkpoints.blobs;
         let mut retention = Retention::survey(blobs, checkpoints.keep, claim.number)?;
         // Also where this run gets no further: one that is started again and again would pile claims up.
-        // What cannot be removed is in nobody's way: it is tried again with the first checkpoint.
-        let _ = retention.prune(blobs);
+        retention.prune(blobs, &self.report);
         let restoration = Restoration::of(&claim);
         let continued = continued.map(Arc::new);
         let checkpoint = CheckpointBeginning { claim, continued, restoration, retention };

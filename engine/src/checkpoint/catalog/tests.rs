@@ -18,6 +18,8 @@ struct Memory {
     blobs: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Put by another process right after the first listing.
     after_listing: Mutex<Vec<(String, Vec<u8>)>>,
+    /// Names that cannot be removed.
+    stuck: Mutex<BTreeSet<String>>,
 }
 
 impl Blobs for Memory {
@@ -50,6 +52,9 @@ impl Blobs for Memory {
         Ok(entries)
     }
     fn delete(&self, name: &str) -> Result<(), BlobError> {
+        if self.stuck.lock().unwrap().contains(name) {
+            return Err(BlobError::Failed { place: self.place(), reason: "no permission".into() });
+        }
         self.blobs.lock().unwrap().remove(name);
         Ok(())
     }
@@ -145,7 +150,7 @@ fn what_a_damaged_manifest_may_name_stays_until_the_manifest_goes() {
     assert!(store.names().contains(&blob(2)));
     // Older ones are removed when there are newer cuts, and only then what they alone name.
     retention.add(&store.cut(5, 3, &[&blob(3)]));
-    retention.prune(&store).unwrap();
+    retention.prune(&store, &Report::silent());
     let left = store.names();
     assert!(left.contains(&Manifest::name(5)) && !left.contains(&Manifest::name(3)), "{left:?}");
     assert!(!left.contains(&blob(1)), "{left:?}");
@@ -175,7 +180,7 @@ fn starts_that_get_no_further_leave_no_more_manifests_than_are_kept() {
     store.cut(3, 2, &[&second]);
     for number in 4..20 {
         store.cut(number, 2, &[&second]);
-        Retention::survey(&store, 3, number).unwrap().prune(&store).unwrap();
+        Retention::survey(&store, 3, number).unwrap().prune(&store, &Report::silent());
     }
     let manifests: Vec<u64> =
         store.names().iter().filter_map(|name| Manifest::number_of(name)).collect();
@@ -187,7 +192,7 @@ fn starts_that_get_no_further_leave_no_more_manifests_than_are_kept() {
     for number in 1..9 {
         let claim = Manifest { number, cut: None, ..Memory::default().cut(number, 1, &[]) };
         store.put_new(&Manifest::name(number), claim.to_bytes().into()).unwrap();
-        Retention::survey(&store, 3, number).unwrap().prune(&store).unwrap();
+        Retention::survey(&store, 3, number).unwrap().prune(&store, &Report::silent());
     }
     assert_eq!(store.names(), [6, 7, 8].map(Manifest::name));
 }
@@ -200,7 +205,50 @@ fn a_start_over_that_gets_no_further_removes_no_cut() {
     }
     let claim = Manifest { number: 4, cut: None, ..Memory::default().cut(4, 1, &[]) };
     store.put_new(&Manifest::name(4), claim.to_bytes().into()).unwrap();
-    Retention::survey(&store, 3, 4).unwrap().prune(&store).unwrap();
+    Retention::survey(&store, 3, 4).unwrap().prune(&store, &Report::silent());
     let kept = [1, 2, 3, 4].map(Manifest::name);
     assert!(kept.iter().all(|name| store.names().contains(name)), "{:?}", store.names());
+}
+
+#[test]
+fn what_cannot_be_removed_keeps_nothing_else_from_going_and_is_tried_again() {
+    let store = Memory::default();
+    let blob = |number| rows_name(number, number, 0);
+    for number in 1..8 {
+        store.cut(number, number, &[&blob(number)]);
+    }
+    let leftovers = [state_name(1, 1, 0), state_name(2, 1, 0)];
+    for name in &leftovers {
+        store.put_new(name, vec![1].into()).unwrap();
+    }
+    let stuck = [Manifest::name(2), leftovers[0].clone(), blob(1), blob(2)];
+    store.stuck.lock().unwrap().extend([Manifest::name(2), leftovers[0].clone(), blob(1)]);
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&said);
+    let report = Report::new(move |line| lines.lock().unwrap().push(line.to_owned()));
+    let said = || said.lock().unwrap().clone();
+    let mut retention = Retention::survey(&store, 1, 7).unwrap();
+    assert_eq!(retention.prune(&store, &report), 3, "a leftover, a manifest, a blob");
+    let mut kept = vec![Manifest::name(7), blob(7)];
+    kept.extend(stuck);
+    kept.sort();
+    assert_eq!(store.names(), kept, "what a manifest names that is there stays with it");
+    assert_eq!(retention.prune(&store, &report), 2);
+    assert_eq!(said().len(), 1, "{:?}", said());
+
+    store.stuck.lock().unwrap().clear();
+    assert_eq!(retention.prune(&store, &report), 0);
+    assert_eq!(store.names().len(), 3, "the next start removes the leftover: {:?}", store.names());
+    assert_eq!(said().len(), 2, "{:?}", said());
+}
+
+#[test]
+fn a_store_that_removes_nothing_is_not_asked_about_every_name() {
+    let store = Memory::default();
+    for number in 1..100 {
+        store.cut(number, number, &[&rows_name(number, number, 0)]);
+    }
+    let mut retention = Retention::survey(&store, 1, 99).unwrap();
+    store.stuck.lock().unwrap().extend(store.names());
+    assert_eq!(retention.prune(&store, &Report::silent()), REMOVAL_FAILURES_MAX);
 }
