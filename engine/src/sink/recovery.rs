@@ -135,10 +135,11 @@ impl Files<'_> {
         if staged.checksum.is_none() {
             return Ok(true);
         }
-        let process = staged.name.parse().map_or(process, |name: FileName| name.process);
-        let shown = VisibleEpoch::noted(self.staging, process)?;
-        Ok(shown.is_some_and(|shown| {
-            shown.job == recovery.job && recovery.epoch.is_some_and(|epoch| epoch <= shown.epoch)
+        let name = staged.name.parse::<FileName>().ok();
+        let shown = VisibleEpoch::noted(self.staging, name.map_or(process, |name| name.process))?;
+        // Later cuts may list it too, if they were made before it was shown.
+        Ok(shown.zip(name).is_some_and(|(shown, name)| {
+            shown.job == recovery.job && name.run == recovery.job && name.epoch <= shown.epoch
         }))
     }
 

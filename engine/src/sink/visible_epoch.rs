@@ -3,9 +3,10 @@
 use crate::run_id::RunId;
 use crate::store::{Directory, StoreError};
 
-/// Up to which epoch a process has shown its files. A file that a cut of these epochs lists and that
-/// is not there has been taken away by another program after it was shown, which it may; any other
-/// file that is not there is lost.
+/// Up to which epoch a process has shown its files. A file that was completed in these epochs, as its name
+/// says, and that is not there was removed by another program after it was shown, which is allowed; any
+/// other file that is not there is lost. The first cut after a file is complete lists it, so all of
+/// them were shown.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct VisibleEpoch {
     pub(super) job: RunId,

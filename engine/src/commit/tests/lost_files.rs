@@ -106,6 +106,30 @@ fn a_file_that_was_taken_away_after_it_was_shown_is_no_error() {
     assert!(said.len() == 1 && said[0].contains("another program has removed it"), "{said:?}");
 }
 
+/// A cut that is made before an older one is committed lists the same file. Its commit shows nothing.
+#[test]
+fn a_file_that_a_later_cut_lists_too_may_be_removed_once_it_was_shown() {
+    for (committed, survives) in [(&[1, 2][..], true), (&[1], true), (&[], false)] {
+        let out = there();
+        let mut bench = Bench::with_a_hidden_file(out.path());
+        bench.cut(2, true);
+        bench.run();
+        let staged = bench.sealed(2).unwrap().outputs.staged;
+        assert_eq!(staged.len(), 1);
+        for epoch in committed {
+            bench.send(MailboxItem::Commit { epoch: *epoch });
+            bench.run();
+        }
+        drop(bench);
+        let folder = if survives { "parquet" } else { ".staged/parquet" };
+        fs::remove_dir_all(out.path().join(folder)).unwrap();
+        let mut bench = Bench::continuing(out.path(), true, Arc::default(), None);
+        bench.recover_as(2, Some(2), staged);
+        bench.run();
+        assert_eq!(!bench.failure.happened(), survives, "after the commits of {committed:?}");
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_looked_at_is_not_missing() {
     let out = there();
