@@ -36,6 +36,7 @@ use timely::progress::operate::FrontierInterest;
 use self::line::{Intake, Line, Now};
 use self::pace::Pace;
 use crate::clock::Clock;
+use crate::commit::mailbox::bytes_of_rejected;
 use crate::epoch::control::{Assignment, Leave, Order, Report, Turn};
 use crate::failure::Failure;
 use crate::monitor::others::Teller;
@@ -184,6 +185,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
 
             let mut reject = |capability: &Capability<Time>, rejected: &mut Vec<Rejected>| {
                 if !rejected.is_empty() {
+                    unmerged.rejected(capability.time().epoch, bytes_of_rejected(rejected));
                     let mut output = rejected_out.activate();
                     output.session(capability).give_iterator(rejected.drain(..));
                 }
@@ -292,7 +294,7 @@ pub(crate) fn ingest<'s, S: Source, D: Decode, A: Aggregate<D::Value>>(
             // What this epoch sent is let go when it is left. So is what earlier ones sent, once they
             // are complete: only a turn says that.
             let is_laden = unmerged.bytes_of(epoch) > options.unmerged_bytes_max / 2
-                || (rests && unmerged.is_by_epochs());
+                || (rests && unmerged.bytes_of_epochs() > 0);
             if is_laden && laden_in.replace(epoch) != Some(epoch) {
                 reports.session(&capabilities.ack).give(Report::Laden);
             }

@@ -25,7 +25,7 @@ pub struct JobOptions {
     pub max_drift: Duration,
     /// Bytes of partial results that the workers of a process have sent and that are not merged yet,
     /// beyond which it reads nothing: 256 MiB. With several processes, what was sent in an epoch counts
-    /// as not merged until that is complete.
+    /// as not merged until that is complete. So do rejected records with any number of processes.
     pub unmerged_bytes_max: u64,
     /// How often a new epoch begins: a second.
     pub epoch_every: Duration,

@@ -88,7 +88,7 @@ impl MailboxItem {
 }
 
 /// The memory that rejected records take, roughly.
-pub(super) fn bytes_of_rejected(records: &[Rejected]) -> usize {
+pub(crate) fn bytes_of_rejected(records: &[Rejected]) -> usize {
     let payload = |record: &Rejected| record.payload.as_ref().map_or(0, Vec::len);
     size_of_val(records) + records.iter().map(payload).sum::<usize>()
 }

@@ -34,7 +34,11 @@ impl Item {
 }
 
 impl Committer {
-    /// Whether too much is set aside because the current epoch cannot be left.
+    /// Whether too much is set aside because the current epoch cannot be left. While it is the workers
+    /// that have not passed it, items are taken on, or what they say would never be heard: then
+    /// the sources stop, for what they reject counts as [unmerged] until its epoch is complete.
+    ///
+    /// [unmerged]: strandline_operators::window::Unmerged
     pub(super) fn aside_is_full(&self) -> bool {
         self.blocked && ASIDE_BYTES_MAX <= self.aside_bytes
     }

@@ -93,7 +93,34 @@ fn log() -> SimulatedLog {
     log.bounded()
 }
 
+/// Some windows, and then only what cannot be read: it moves no event time, and nothing is merged of it.
+fn log_of_dead_letters() -> SimulatedLog {
+    let log = SimulatedLog::new("toy", WORKERS as u32);
+    let padding = "x".repeat(100);
+    for partition in 0..WORKERS as u32 {
+        for number in 0..RECORDS_PER_PARTITION {
+            match number {
+                ..100 => text(&log, partition, &format!("key-{number} {}", number * 10_000)),
+                _ => text(&log, partition, &format!("key-{number} never-{padding}")),
+            }
+        }
+    }
+    log.bounded()
+}
+
 fn job<A>(aggregate: A, kept: &Kept, epoch_every: Duration) -> Job<SimulatedLog, Words, A, Kept>
+where
+    A: Aggregate<(), Partial = u64, Output = (u64,)> + Send + Sync,
+{
+    job_on(log(), aggregate, kept, epoch_every)
+}
+
+fn job_on<A>(
+    log: SimulatedLog,
+    aggregate: A,
+    kept: &Kept,
+    epoch_every: Duration,
+) -> Job<SimulatedLog, Words, A, Kept>
 where
     A: Aggregate<(), Partial = u64, Output = (u64,)> + Send + Sync,
 {
@@ -105,7 +132,7 @@ where
         ..options()
     };
     let table = Arc::new(Table::new::<(u64,)>("word", "words", &["count"]));
-    Job::new(log(), Words, aggregate, table, kept.clone(), options)
+    Job::new(log, Words, aggregate, table, kept.clone(), options)
 }
 
 #[test]
@@ -147,17 +174,32 @@ fn what_is_sent_to_another_process_is_let_go_before_its_epoch_is_over_by_the_clo
 
 #[test]
 fn the_others_stop_reading_while_a_worker_merges_nothing_and_go_on_when_it_does() {
-    let (clock, stop) = (Clock::system(), Stop::default());
-    let workers = || timely::Config::process(WORKERS);
     let undisturbed = Kept::default();
     let every = options().epoch_every;
-    job(Count, &undisturbed, every).run(workers(), &clock, &new_view(), &stop).unwrap();
+    let (workers, clock, stop) = (config_of_threads(), Clock::system(), Stop::default());
+    job(Count, &undisturbed, every).run(workers, &clock, &new_view(), &stop).unwrap();
+    let kept = held_up(log());
+    assert!(kept.plain_rows() == undisturbed.plain_rows(), "other rows");
+}
 
+/// The writer keeps them until the epoch before theirs is complete, which it is not meanwhile.
+#[test]
+fn the_others_stop_reading_what_is_rejected_while_a_worker_leaves_no_epoch() {
+    held_up(log_of_dead_letters());
+}
+
+fn config_of_threads() -> timely::Config {
+    timely::Config::process(WORKERS)
+}
+
+/// Runs a job of which one worker is held until the others have stopped reading.
+fn held_up(log: SimulatedLog) -> Kept {
+    let (clock, stop) = (Clock::system(), Stop::default());
     let (kept, view, gated) = (Kept::default(), new_view(), Gated::default());
     let gate = Arc::clone(&gated.0);
-    let job = job(gated, &kept, every);
+    let job = job_on(log, gated, &kept, options().epoch_every);
     let summary = std::thread::scope(|scope| {
-        let running = scope.spawn(|| job.run(workers(), &clock, &view, &stop));
+        let running = scope.spawn(|| job.run(config_of_threads(), &clock, &view, &stop));
         let opens = Opens(Arc::clone(&gate));
         gate.wait_until_it_holds();
         let clock = Clock::system();
@@ -174,5 +216,5 @@ fn the_others_stop_reading_while_a_worker_merges_nothing_and_go_on_when_it_does(
         running.join().unwrap().unwrap()
     });
     assert!(summary.finished && summary.ledger.balances(), "{summary:?}");
-    assert!(kept.plain_rows() == undisturbed.plain_rows(), "other rows");
+    kept
 }

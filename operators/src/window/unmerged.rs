@@ -7,7 +7,8 @@
 //!
 //! Within a process it goes down as bytes are merged. What another process merges is not heard of, but
 //! an epoch is complete when all of it is merged everywhere: so with several processes, what was sent
-//! in an epoch counts until that is complete.
+//! in an epoch counts until that is complete. So do rejected records, always: whoever writes them keeps
+//! those of an epoch until the one before it is complete, and they move no event time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,15 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module. Clones share one count; by default, nothing is counted.
 #[derive(Clone, Debug, Default)]
-pub struct Unmerged(Counted);
-
-#[derive(Clone, Debug, Default)]
-enum Counted {
-    #[default]
-    Nothing,
-    Merged(Arc<Count>),
-    /// By epoch.
-    Epochs(Arc<Mutex<BTreeMap<u64, u64>>>),
+pub struct Unmerged {
+    /// Counts until it is merged.
+    merged: Option<Arc<Count>>,
+    /// Counts until its epoch is complete.
+    epochs: Option<Arc<Mutex<BTreeMap<u64, u64>>>>,
 }
 
 #[derive(Default)]
@@ -47,56 +44,54 @@ impl Unmerged {
     /// Counts what the workers of one process send each other. They have to be all workers: what goes
     /// to another process is merged there.
     pub fn counted() -> Unmerged {
-        Unmerged(Counted::Merged(Arc::default()))
+        Unmerged { merged: Some(Arc::default()), epochs: Some(Arc::default()) }
     }
 
     /// Counts what the workers of one process send to all workers, of this process and of others, until
     /// its epoch is [complete](Self::complete_before).
     pub fn counted_by_epochs() -> Unmerged {
-        Unmerged(Counted::Epochs(Arc::default()))
+        Unmerged { merged: None, epochs: Some(Arc::default()) }
     }
 
-    /// Bytes that were sent and not merged.
+    /// Bytes that were sent and not merged, or rejected in an epoch that is not complete.
     pub fn bytes(&self) -> u64 {
-        match &self.0 {
-            Counted::Nothing => 0,
-            Counted::Merged(count) => {
-                u64::try_from(count.bytes.load(Ordering::SeqCst)).unwrap_or(0)
-            }
-            Counted::Epochs(epochs) => lock(epochs).values().sum(),
-        }
+        let merged = self.merged.as_ref().map_or(0, |count| count.bytes.load(Ordering::SeqCst));
+        u64::try_from(merged).unwrap_or(0) + self.bytes_of_epochs()
     }
 
-    /// Whether what is sent counts until its epoch is complete, and not until it is merged.
-    pub fn is_by_epochs(&self) -> bool {
-        matches!(self.0, Counted::Epochs(_))
+    /// Bytes that count until their epoch is complete, and not until they are merged.
+    pub fn bytes_of_epochs(&self) -> u64 {
+        self.epochs.as_deref().map_or(0, |epochs| lock(epochs).values().sum())
     }
 
-    /// Bytes that were sent in an epoch, if they count until that is complete: leaving it lets them
-    /// go, which it does not for others.
+    /// Those of an epoch: leaving it lets them go, which it does not for others.
     pub fn bytes_of(&self, epoch: u64) -> u64 {
-        match &self.0 {
-            Counted::Nothing | Counted::Merged(_) => 0,
-            Counted::Epochs(epochs) => lock(epochs).get(&epoch).copied().unwrap_or(0),
-        }
+        let bytes = |epochs| lock(epochs).get(&epoch).copied();
+        self.epochs.as_deref().and_then(bytes).unwrap_or(0)
     }
 
     /// So many bytes were sent, of an epoch.
     pub fn sent(&self, epoch: u64, bytes: usize) {
-        match &self.0 {
-            Counted::Merged(count) => {
+        match &self.merged {
+            Some(count) => {
                 count.bytes.fetch_add(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::SeqCst);
             }
-            Counted::Epochs(epochs) if bytes > 0 => {
-                *lock(epochs).entry(epoch).or_default() += bytes as u64;
-            }
-            Counted::Nothing | Counted::Epochs(_) => {}
+            None => self.rejected(epoch, bytes),
+        }
+    }
+
+    /// So many bytes were rejected, in an epoch.
+    pub fn rejected(&self, epoch: u64, bytes: usize) {
+        if let Some(epochs) = &self.epochs
+            && bytes > 0
+        {
+            *lock(epochs).entry(epoch).or_default() += bytes as u64;
         }
     }
 
     /// So many bytes were merged: whoever waits for it looks again.
     pub(super) fn merged(&self, bytes: usize) {
-        let Counted::Merged(count) = &self.0 else { return };
+        let Some(count) = &self.merged else { return };
         if bytes == 0 {
             return;
         }
@@ -111,7 +106,7 @@ impl Unmerged {
     /// The epochs before this one are complete: everything of them is merged, on all workers. Whoever
     /// waits for that has to look again by itself.
     pub fn complete_before(&self, epoch: u64) {
-        if let Counted::Epochs(epochs) = &self.0 {
+        if let Some(epochs) = &self.epochs {
             let mut epochs = lock(epochs);
             *epochs = epochs.split_off(&epoch);
         }
@@ -119,7 +114,7 @@ impl Unmerged {
 
     /// Has `wake` called when bytes are merged that are [waited](Self::exceeds) for.
     pub fn on_merged(&self, wake: impl Fn() + Send + Sync + 'static) {
-        if let Counted::Merged(count) = &self.0 {
+        if let Some(count) = &self.merged {
             count.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(wake));
         }
     }
@@ -129,7 +124,7 @@ impl Unmerged {
         if self.bytes() <= max {
             return false;
         }
-        if let Counted::Merged(count) = &self.0 {
+        if let Some(count) = &self.merged {
             count.is_awaited.store(true, Ordering::SeqCst);
         }
         // What is merged before this was said wakes nobody.
@@ -146,6 +141,18 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
+
+    #[test]
+    fn what_is_rejected_counts_until_its_epoch_is_complete_and_not_until_something_is_merged() {
+        let unmerged = Unmerged::counted();
+        unmerged.sent(1, 10);
+        unmerged.rejected(1, 100);
+        unmerged.rejected(2, 7);
+        unmerged.merged(10);
+        assert_eq!((unmerged.bytes(), unmerged.bytes_of(2), unmerged.exceeds(106)), (107, 7, true));
+        unmerged.complete_before(2);
+        assert_eq!((unmerged.bytes(), unmerged.bytes_of_epochs()), (7, 7));
+    }
 
     #[test]
     fn who_waits_is_woken_once_something_was_merged() {
