@@ -127,6 +127,22 @@ mod tests {
     }
 
     #[test]
+    fn spans_of_several_partitions_change_in_place() {
+        let mut provenance = Provenance::from(span(3, 50, 60, 2));
+        provenance.add(span(1, 7, 7, 1));
+        let place = |provenance: &Provenance| match provenance {
+            Provenance::Many(spans) => std::ptr::from_ref(&**spans),
+            Provenance::One { .. } => panic!("of two partitions"),
+        };
+        // No other allocation may take the place of one that was freed.
+        let (before, _others) = (place(&provenance), [(); 8].map(|()| provenance.clone()));
+        for offset in 61..70 {
+            provenance.add(span(3, offset, offset, 1));
+        }
+        assert_eq!(place(&provenance), before);
+    }
+
+    #[test]
     fn it_takes_24_bytes() {
         assert_eq!(size_of::<Provenance>(), 24);
     }
