@@ -143,8 +143,7 @@ export class Panels {
     mark(state, "data-final", String(shown.final));
     write(state, shown.final ? "final" : "live");
     say("rows-count", shown.rows.count);
-    say("window-note", window === null ? ""
-      : shown.final ? "complete: these numbers stay" : "still open: these numbers move");
+    say("window-note", shown.window_note);
     say("watermark", text.clock(shown.watermark));
     say("watermark-note", shown.watermark_note);
     say("rate", text.rate(shown.records_per_second));

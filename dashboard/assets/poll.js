@@ -43,6 +43,7 @@
  * @property {Span | null} window
  * @property {boolean} final
  * @property {number | null} watermark
+ * @property {string} window_note
  * @property {string} watermark_note
  * @property {{read: number, windowed: number, late: number, dead_letters: number,
  *   reasons: {code: string, words: string, count: number}[], alarm: string | null,

@@ -141,7 +141,7 @@ fn progress(out: &mut Exposition, snapshot: &Snapshot) {
     let mut lag = out.family(
         "strandline_lag_records",
         Kind::Gauge,
-        "Records between positions and ends; absent while the ends are unknown.",
+        "Records between positions and ends; absent while these are unknown.",
     );
     if let Some(records) = snapshot.lag() {
         lag.sample(&[], records);

@@ -169,14 +169,6 @@ impl Page<'_> {
         text::clock_to_the_second(EventTime::from_millis(self.shown.at))
     }
 
-    fn window_note(&self) -> &'static str {
-        match self.shown.window {
-            None => "",
-            Some(_) if self.shown.is_final => "complete: these numbers stay",
-            Some(_) => "still open: these numbers move",
-        }
-    }
-
     fn behind(&self) -> String {
         match self.shown.watermark {
             None => String::new(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use strandline_engine::condition::ConditionKind;
 use strandline_engine::reason_words::ReasonWords;
 use strandline_engine::table::Cell;
-use strandline_engine::view::{Ledger, PartitionState, PartitionView, Phase, Snapshot};
+use strandline_engine::view::{Ledger, PartitionState, PartitionView, Phase, Snapshot, WaitsFor};
 use strandline_operators::decode::DeadReason;
 use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
@@ -37,6 +37,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) window: Option<Span>,
     #[serde(rename = "final")]
     pub(crate) is_final: bool,
+    /// Whether its numbers still change, as a sentence; empty where there is no window.
+    pub(crate) window_note: &'static str,
     pub(crate) watermark: Option<i64>,
     /// What the watermark waits for, as a sentence.
     pub(crate) watermark_note: String,
@@ -144,6 +146,7 @@ impl<'a> Shown<'a> {
         let culprit = snapshot.holding_back();
         let headline = snapshot.conditions.headline();
         let troubles = snapshot.conditions.all().iter().filter(|one| one.kind.is_trouble());
+        let is_away = snapshot.conditions.holds(ConditionKind::WaitingForKafka);
         let is_calm = !headline.kind.is_trouble();
         let rows = snapshot.window.as_ref().map_or(&[][..], |view| &view.rows);
         Shown {
@@ -160,6 +163,7 @@ impl<'a> Shown<'a> {
                 end: view.window.end.as_millis(),
             }),
             is_final: snapshot.window.as_ref().is_some_and(|view| view.is_final),
+            window_note: window_note(snapshot),
             watermark: snapshot.watermark.and_then(known),
             watermark_note: watermark_note(snapshot, culprit),
             ledger: ShownLedger::of(&snapshot.ledger, &snapshot.reason_words),
@@ -171,7 +175,7 @@ impl<'a> Shown<'a> {
             partitions_count: snapshot.partitions.len(),
             partitions: furthest_behind(&snapshot.partitions)
                 .into_iter()
-                .map(|view| ShownPartition::of(view, culprit))
+                .map(|view| ShownPartition::of(view, culprit, is_away))
                 .collect(),
             open_windows_count: snapshot.open_windows_count,
             open_windows: open_windows(snapshot),
@@ -205,7 +209,10 @@ impl ShownLedger {
 }
 
 impl ShownPartition {
-    fn of(view: &PartitionView, culprit: Option<Partition>) -> ShownPartition {
+    /// `is_away`: whether a broker, or all of Kafka, cannot be reached.
+    fn of(view: &PartitionView, culprit: Option<Partition>, is_away: bool) -> ShownPartition {
+        let is_finished = view.state == PartitionState::Finished;
+        let is_unknown = is_away && view.end.is_none() && !is_finished;
         ShownPartition {
             partition: view.partition.0,
             worker: view.worker,
@@ -213,8 +220,12 @@ impl ShownPartition {
             lag: view.lag(),
             max_event_time: view.max_event_time.and_then(known),
             watermark: known(view.watermark),
-            state: state_code(view.state),
+            state: if is_unknown { "unknown" } else { state_code(view.state) },
             state_note: match view.state {
+                _ if is_unknown => "Kafka does not answer",
+                PartitionState::Idle if view.first_unreadable.is_some() => {
+                    "brings nothing that can be read"
+                }
                 PartitionState::Active if culprit == Some(view.partition) => "holds the watermark",
                 PartitionState::Active => "",
                 PartitionState::Idle => "holds nothing back",
@@ -289,6 +300,19 @@ pub(crate) fn state_code(state: PartitionState) -> &'static str {
     }
 }
 
+fn window_note(snapshot: &Snapshot) -> &'static str {
+    let kind = snapshot.conditions.headline().kind;
+    let moves = matches!(kind, ConditionKind::Running | ConditionKind::CatchingUp)
+        || matches!(kind, ConditionKind::HeldBack | ConditionKind::CheckpointingSuspended);
+    match &snapshot.window {
+        None => "",
+        Some(window) if window.is_final => "complete: these numbers stay",
+        Some(_) if moves => "still open: these numbers move",
+        Some(_) if kind == ConditionKind::Stopping => "not complete: the job was stopped",
+        Some(_) => "still open: these numbers move when records are read again",
+    }
+}
+
 fn watermark_note(snapshot: &Snapshot, culprit: Option<Partition>) -> String {
     let all = |state| snapshot.partitions.iter().all(|view: &PartitionView| view.state == state);
     let headline = snapshot.conditions.headline();
@@ -332,9 +356,12 @@ fn open_windows(snapshot: &Snapshot) -> Vec<ShownOpenWindow> {
         let found = snapshot.partitions.iter().find(|view| view.partition == partition);
         found.filter(|view| known(view.watermark).is_some()).map(|view| end.since(view.watermark))
     };
-    let waits_for = |end, partition: Option<Partition>| match partition {
-        None => "nothing: it is closing".to_owned(),
-        Some(partition) => match to_go(end, partition) {
+    let is_unreadable = snapshot.conditions.holds(ConditionKind::NothingCanBeRead);
+    let waits_for = |end, waits_for| match waits_for {
+        WaitsFor::Nothing => "nothing: it is closing".to_owned(),
+        WaitsFor::Record if is_unreadable => "a record that can be read".to_owned(),
+        WaitsFor::Record => "a record: all partitions are idle".to_owned(),
+        WaitsFor::Partition(partition) => match to_go(end, partition) {
             None => format!("partition {}", partition.0),
             Some(span) => {
                 let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);

@@ -126,6 +126,18 @@ impl ConditionKind {
         self < ConditionKind::Stopping
     }
 
+    /// Whether it does not hold beside a worse one: running means that nothing is wrong, and a job that
+    /// cannot read does not catch up, nor wait for records.
+    pub(crate) fn is_hidden_by(self, worse: ConditionKind) -> bool {
+        match self {
+            ConditionKind::Running => worse.is_trouble(),
+            ConditionKind::CatchingUp | ConditionKind::AllIdle => {
+                worse <= ConditionKind::WaitingForKafka
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a job of which nothing worse holds makes progress, or waits for nothing but new
     /// records.
     pub fn is_ready(self) -> bool {

@@ -38,6 +38,17 @@ pub struct WindowView {
     pub rows: Vec<CellRow>,
 }
 
+/// What keeps a window open.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// This partition, whose watermark is furthest behind the window's end.
+    Partition(Partition),
+    /// A record: all partitions are idle, so that event time does not advance.
+    Record,
+    /// Nothing: it becomes final within moments.
+    Nothing,
+}
+
 /// A window that is not final yet.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct OpenWindow {
@@ -45,8 +56,8 @@ pub struct OpenWindow {
     pub window: Window,
     /// How many keys have a row in it.
     pub keys: u64,
-    /// The partition whose watermark is furthest behind its end, if one holds it open.
-    pub waits_for: Option<Partition>,
+    /// What keeps it open.
+    pub waits_for: WaitsFor,
 }
 
 /// A running job at one moment: plain data.
@@ -95,6 +106,14 @@ pub struct Snapshot {
     pub open_rows: u64,
 }
 
+/// See [`Snapshot::lag`].
+pub(crate) fn lag(partitions: &[PartitionView]) -> Option<u64> {
+    if partitions.is_empty() {
+        return None;
+    }
+    partitions.iter().map(PartitionView::lag).sum()
+}
+
 /// How many open windows a snapshot lists.
 pub const OPEN_WINDOWS_MAX: usize = 100;
 
@@ -124,9 +143,10 @@ impl Snapshot {
         }
     }
 
-    /// Records between the positions and the ends of all partitions, if these are known.
+    /// Records between the positions and the ends of all partitions, if these are known: of no
+    /// partitions, nothing is.
     pub fn lag(&self) -> Option<u64> {
-        self.partitions.iter().map(PartitionView::lag).sum()
+        lag(&self.partitions)
     }
 
     /// The partition that the watermark waits for: the one with the least watermark among those
@@ -364,14 +384,8 @@ fn joined(published: &[JobCondition], raised: Vec<JobCondition>, is_told: bool) 
     all.retain(|one| !is_finished || one.kind == ConditionKind::Failed);
     let kinds: Vec<ConditionKind> = all.iter().map(|one| one.kind).collect();
     all.extend(published.iter().filter(|one| is_told || !kinds.contains(&one.kind)).cloned());
-    // Running means that nothing is wrong; and a job that cannot read does not catch up either.
-    let is_troubled = all.iter().any(|one| one.kind.is_trouble());
-    let cannot_read = all.iter().any(|one| one.kind <= ConditionKind::WaitingForKafka);
-    all.retain(|one| match one.kind {
-        ConditionKind::Running => !is_troubled,
-        ConditionKind::CatchingUp | ConditionKind::AllIdle => !cannot_read,
-        _ => true,
-    });
+    let worst = all.iter().map(|one| one.kind).min();
+    all.retain(|one| worst.is_none_or(|worst| !one.kind.is_hidden_by(worst)));
     Conditions::of(all)
 }
 

@@ -8,7 +8,7 @@ use strandline_engine::condition::{ConditionKind, Conditions, JobCondition};
 use strandline_engine::reason_words::ReasonWords;
 use strandline_engine::table::{Cell, CellRow, Table};
 use strandline_engine::view::{
-    Ledger, OPEN_WINDOWS_MAX, OpenWindow, PartitionState, PartitionView, Phase, Snapshot,
+    Ledger, OPEN_WINDOWS_MAX, OpenWindow, PartitionState, PartitionView, Phase, Snapshot, WaitsFor,
     WindowView,
 };
 use strandline_operators::decode::JsonFields;
@@ -259,7 +259,7 @@ impl Fleet {
             open.push(OpenWindow {
                 window: Window { start, end: start + WINDOW },
                 keys: self.keys.len() as u64,
-                waits_for: Some(partition),
+                waits_for: WaitsFor::Partition(partition),
             });
             start = start + WINDOW;
         }

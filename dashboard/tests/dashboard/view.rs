@@ -1,7 +1,10 @@
 //! `/api/view`: what the page polls.
 
 use serde_json::{Value, json};
-use strandline_engine::view::{PartitionState, Phase, Snapshot};
+use strandline_engine::condition::{ConditionKind, Conditions, JobCondition};
+use strandline_engine::view::{PartitionState, Phase, Snapshot, Unreadable, WaitsFor};
+use strandline_operators::decode::DeadReason;
+use strandline_operators::record::Offset;
 use strandline_operators::time::EventTime;
 
 use crate::client::get;
@@ -100,11 +103,25 @@ fn the_partition_that_holds_the_watermark_is_named() {
 #[test]
 fn an_open_window_says_what_it_waits_for() {
     let mut snapshot = Fleet::new(8).snapshot(1);
-    snapshot.open_windows[1].waits_for = None;
-    let open = &shown(snapshot, "")["open_windows"];
+    snapshot.open_windows[1].waits_for = WaitsFor::Nothing;
+    snapshot.open_windows[3].waits_for = WaitsFor::Record;
+    let open = &shown(snapshot.clone(), "")["open_windows"];
     assert_eq!(open[0]["waits_for"], "partition 3, 5 s to go");
     assert_eq!(open[1]["waits_for"], "nothing: it is closing");
     assert_eq!(open[2]["waits_for"], "partition 3, 25 s to go");
+    assert_eq!(open[3]["waits_for"], "a record: all partitions are idle");
+    let unreadable = JobCondition::plain(ConditionKind::NothingCanBeRead, snapshot.at);
+    snapshot.conditions = Conditions::of(vec![unreadable]);
+    let open = &shown(snapshot, "")["open_windows"];
+    assert_eq!(open[3]["waits_for"], "a record that can be read");
+}
+
+#[test]
+fn a_lag_is_unknown_while_there_are_no_partitions() {
+    let mut snapshot = Fleet::new(8).snapshot(1);
+    assert!(shown(snapshot.clone(), "")["lag"].is_u64());
+    snapshot.partitions.clear();
+    assert_eq!(shown(snapshot, "")["lag"], Value::Null);
 }
 
 #[test]
@@ -161,4 +178,36 @@ fn a_bounded_run_ends_with_everything_final() {
     assert_eq!(shown["phase"], "finished");
     assert_eq!(shown["watermark"], Value::Null);
     assert_eq!(shown["watermark_note"], "everything is final");
+}
+
+#[test]
+fn numbers_move_only_while_records_are_read() {
+    let mut snapshot = Fleet::new(8).snapshot(1);
+    let note = |snapshot: &Snapshot| shown(snapshot.clone(), "")["window_note"].clone();
+    assert_eq!(note(&snapshot), "still open: these numbers move");
+    for kind in [ConditionKind::AllIdle, ConditionKind::WaitingForKafka] {
+        snapshot.conditions = Conditions::of(vec![JobCondition::plain(kind, snapshot.at)]);
+        assert_eq!(note(&snapshot), "still open: these numbers move when records are read again");
+    }
+    snapshot.window = None;
+    assert_eq!(note(&snapshot), "");
+}
+
+#[test]
+fn the_state_of_a_partition_says_what_is_known_of_it() {
+    let mut snapshot = Fleet::new(8).snapshot(1);
+    let state = |snapshot: &Snapshot, partition: usize| {
+        let partition = &shown(snapshot.clone(), "")["partitions"][partition];
+        (partition["state"].clone(), partition["state_note"].clone())
+    };
+    assert_eq!(state(&snapshot, 2), (json!("idle"), json!("holds nothing back")));
+    let reason = DeadReason::NotJson;
+    snapshot.partitions[2].first_unreadable = Some(Unreadable { offset: Offset(0), reason });
+    assert_eq!(state(&snapshot, 2), (json!("idle"), json!("brings nothing that can be read")));
+    snapshot.partitions[0].end = None;
+    assert_eq!(state(&snapshot, 0).0, json!("active"));
+    let away = JobCondition::plain(ConditionKind::WaitingForKafka, snapshot.at);
+    snapshot.conditions = Conditions::of(vec![away]);
+    assert_eq!(state(&snapshot, 0), (json!("unknown"), json!("Kafka does not answer")));
+    assert_eq!(state(&snapshot, 1).0, json!("active"), "its broker answers");
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strandline_operators::record::Partition;
 use strandline_operators::time::EventTime;
 
 use crate::board::Board;
@@ -14,14 +15,17 @@ use crate::epoch::broadcast::BroadcastInput;
 use crate::epoch::coordinator::Coordinator;
 use crate::monitor::observer::{Observer, Seen, holding_back};
 use crate::monitor::others::Raised;
-use crate::partition::PartitionView;
+use crate::partition::{PartitionState, PartitionView};
 use crate::reason_words::ReasonWords;
 use crate::table::Table;
 use crate::telemetry::Telemetry;
-use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, Snapshot, View};
+use crate::view::{OPEN_WINDOWS_MAX, OpenWindow, Snapshot, View, WaitsFor, lag};
 
 /// Over how many epochs the rate of records is averaged.
 const RATE_EPOCHS: usize = 3;
+/// How long the rate is that of epochs that are over, at least: if none is completed for longer, and for
+/// longer than these took, nothing moves.
+const RATE_COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// What does not change of what is shown.
 pub(crate) struct Shown {
@@ -115,15 +119,6 @@ impl Publisher {
         }
     }
 
-    fn records_per_second(&self) -> f64 {
-        let (Some((from, before)), Some((to, after))) = (self.rates.front(), self.rates.back())
-        else {
-            return 0.0;
-        };
-        let seconds = to.saturating_sub(*from).as_secs_f64();
-        if seconds == 0.0 { 0.0 } else { (after - before) as f64 / seconds }
-    }
-
     /// Shows how everything is now.
     pub(crate) fn publish(&mut self, coordinator: &Coordinator, board: &Board, progress: Progress) {
         let Progress { phase, checkpoints, committed_before, read_before } = progress;
@@ -133,31 +128,39 @@ impl Publisher {
             .filter(|passed| EventTime::MIN < *passed && *passed < EventTime::MAX);
         let watermark = watermarks.minimum().max(passed);
         let open = board.open_windows();
-        // An idle partition is waited for until the next epoch at most.
         let holder = holding_back(&partitions).map(|view| view.partition);
-        let open_windows = open.iter().take(OPEN_WINDOWS_MAX).map(|open| OpenWindow {
-            window: open.window,
-            keys: open.keys,
-            waits_for: holder.filter(|holder| {
+        let is_idle = |view: &PartitionView| view.state == PartitionState::Idle;
+        let rests = holder.is_none() && partitions.iter().any(is_idle);
+        let open_windows = open.iter().take(OPEN_WINDOWS_MAX).map(|open| {
+            let is_behind = |holder: &Partition| {
                 watermarks.get(*holder).is_some_and(|w| w.value() < open.window.end)
-            }),
+            };
+            // Beside others, an idle partition is waited for until the next epoch at most.
+            let waits_for = match holder.filter(is_behind) {
+                Some(holder) => WaitsFor::Partition(holder),
+                None if rests => WaitsFor::Record,
+                None => WaitsFor::Nothing,
+            };
+            OpenWindow { window: open.window, keys: open.keys, waits_for }
         });
         let local_read: u64 = partitions
             .iter()
             .filter(|partition| partition.worker < self.shown.local_workers)
             .map(|partition| partition.ledger.read)
             .sum();
-        let records_per_second = self.records_per_second();
+        let records_per_second = rate(&self.rates, self.clock.elapsed());
+        let raised = self.view.telemetry().all_raised();
         let conditions = Conditions::of(self.observer.observe(&Seen {
             now: self.clock.elapsed(),
             wall: self.clock.wall(),
             phase,
             partitions: &partitions,
-            lag: partitions.iter().map(PartitionView::lag).sum(),
+            lag: lag(&partitions),
             records_per_second,
             complete_epoch: coordinator.complete_epoch(),
             open_windows: open.len() as u64,
             cannot_read: self.view.telemetry().cannot_read(),
+            worst_raised: raised.iter().map(|raised| raised.kind).min(),
             newest_key: holder.and_then(|holder| coordinator.newest_key(holder)),
             checkpoints,
             reason_words: &self.shown.reason_words,
@@ -185,5 +188,37 @@ impl Publisher {
             partitions,
         };
         self.view.publish(snapshot);
+    }
+}
+
+/// Records read a second at `now`, of how many had been read when.
+fn rate(rates: &VecDeque<(Duration, u64)>, now: Duration) -> f64 {
+    let (Some((from, before)), Some((to, after))) = (rates.front(), rates.back()) else {
+        return 0.0;
+    };
+    let measured = to.saturating_sub(*from);
+    if measured.is_zero() || measured.max(RATE_COUNTS_FOR) < now.saturating_sub(*to) {
+        return 0.0;
+    }
+    (after - before) as f64 / measured.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_last_epochs_and_none_while_nothing_moves() {
+        let second = Duration::from_secs;
+        let mut rates = VecDeque::from([(second(10), 1000)]);
+        assert_eq!(rate(&rates, second(10)), 0.0, "one epoch took no time");
+        rates.push_back((second(12), 1500));
+        assert_eq!(rate(&rates, second(12)), 250.0);
+        assert_eq!(rate(&rates, second(17)), 250.0);
+        assert_eq!(rate(&rates, second(18)), 0.0, "no epoch was completed for longer than 5 s");
+        // Epochs that take a minute.
+        rates = VecDeque::from([(second(0), 0), (second(60), 600)]);
+        assert_eq!(rate(&rates, second(119)), 10.0);
+        assert_eq!(rate(&rates, second(121)), 0.0);
     }
 }

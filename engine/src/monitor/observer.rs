@@ -68,6 +68,8 @@ pub(crate) struct Seen<'a> {
     /// Whether records cannot be read just now, as a part of the job has reported: then event time
     /// stands for that reason, and no partition is to blame.
     pub(crate) cannot_read: bool,
+    /// The most serious of what parts of the job have reported.
+    pub(crate) worst_raised: Option<ConditionKind>,
     /// The key of a record that took the partition that holds the others back to where it is.
     pub(crate) newest_key: Option<SmolStr>,
     /// With checkpoints: how many of this run are complete.
@@ -143,10 +145,15 @@ impl Observer {
             ];
             found.extend(troubles.into_iter().flatten());
         }
+        let worst = found.iter().map(|one| one.kind).chain(seen.worst_raised).min();
         for condition in &mut found {
             let before = self.before.iter().find(|before| before.is_same_as(condition));
             if let Some(before) = before {
                 condition.since = before.since;
+                // It has not been the condition of the job meanwhile.
+                if worst.is_some_and(|worst| condition.kind.is_hidden_by(worst)) {
+                    condition.since = seen.wall;
+                }
             } else if condition.kind.is_trouble() {
                 self.report.say(&condition.to_string());
             }

@@ -14,7 +14,7 @@ use strandline_engine::source::{
     PartitionStart, Progress, Reader, SourceError, TopicIdentity, Wake,
 };
 use strandline_engine::table::{Cell, Table};
-use strandline_engine::view::{PartitionState, Phase};
+use strandline_engine::view::{PartitionState, PartitionView, Phase, WaitsFor};
 use strandline_operators::decode::{DeadReason, Decode, Decoded};
 use strandline_operators::record::{Message, Offset, Partition};
 use strandline_operators::time::EventTime;
@@ -35,7 +35,7 @@ fn a_window_closes_when_every_partition_has_passed_it() {
     let seen =
         running.wait("both were read", |s| s.ledger.windowed == 3 && !s.open_windows.is_empty());
     assert_eq!(seen.final_rows, 0);
-    assert_eq!(seen.open_windows[0].waits_for, Some(Partition(1)));
+    assert_eq!(seen.open_windows[0].waits_for, WaitsFor::Partition(Partition(1)));
     assert_eq!(seen.watermark, Some(EventTime::from_millis(9_999)));
     text(&log, 1, "b 15000");
     running.wait("the first window closed", |s| s.final_rows == 1);
@@ -90,6 +90,19 @@ fn an_idle_partition_stops_holding_the_others_back_and_can_wake() {
     let (kept, summary) = running.stop();
     assert!(kept.rejected_codes().contains_key(&(1, 1)));
     assert!(summary.unwrap().ledger.balances());
+}
+
+#[test]
+fn where_all_partitions_are_idle_an_open_window_waits_for_a_record() {
+    let log = SimulatedLog::new("toy", 2);
+    let running = Running::start(log.clone(), 2, options());
+    text(&log, 0, "a 1000");
+    let seen = running.wait("all are idle", |s| {
+        let is_idle = |view: &PartitionView| view.state == PartitionState::Idle;
+        s.ledger.read == 1 && s.partitions.iter().all(is_idle) && !s.open_windows.is_empty()
+    });
+    running.stop().1.unwrap();
+    assert_eq!(seen.open_windows[0].waits_for, WaitsFor::Record);
 }
 
 /// It may bring tombstones and what is no record, and ever more of it.

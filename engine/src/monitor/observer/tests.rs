@@ -83,6 +83,7 @@ impl Job {
             complete_epoch: Some(self.epoch),
             open_windows: 3,
             cannot_read: self.cannot_read,
+            worst_raised: self.cannot_read.then_some(ConditionKind::WaitingForKafka),
             newest_key: self.newest_key.clone(),
             checkpoints: self.checkpoints,
             reason_words: &self.words,
@@ -385,4 +386,18 @@ fn a_stream_of_which_a_part_cannot_be_read_is_as_it_is_without() {
     job.partitions[0].ledger.read += 1;
     job.partitions[0].ledger.dead[2] += 1;
     assert_eq!(job.kinds(), [ConditionKind::Running, ConditionKind::NothingCanBeRead]);
+}
+
+#[test]
+fn a_job_runs_since_an_outage_was_over() {
+    let mut job = Job::of(vec![partition(0, PartitionState::Active, 0)]);
+    for (cannot_read, since) in
+        [(false, 1), (false, 1), (true, 3), (true, 4), (false, 4), (false, 4)]
+    {
+        job.cannot_read = cannot_read;
+        job.epoch += 1;
+        let found = job.next();
+        assert_eq!(found[0].kind, ConditionKind::Running);
+        assert_eq!(found[0].since, EventTime::from_millis(1000 * since), "second {}", job.second);
+    }
 }
