@@ -147,6 +147,27 @@ fn rows_that_wait_for_their_file_are_in_the_checkpoint_and_come_back() {
     assert_eq!(visible(out.path()), ((0..6).collect(), 0));
 }
 
+/// Each checkpoint lists all parts in which the rows of a file are: a long `--roll-every` would make that as
+/// many as there are checkpoints in it.
+#[test]
+fn a_file_whose_rows_are_in_very_many_checkpoints_is_rolled_before_its_time() {
+    let out = there();
+    let mut bench = Bench::new(out.path(), true);
+    let mut parts = Vec::new();
+    for epoch in 1..=300 {
+        bench.rows(epoch, epoch..epoch + 1);
+        bench.cut(epoch, false);
+        bench.run();
+        let cut = bench.sealed(epoch).unwrap();
+        parts.push(cut.outputs.pending.iter().map(|pending| pending.rows.len()).sum::<usize>());
+        bench.send(MailboxItem::Commit { epoch });
+        bench.run();
+    }
+    assert_eq!(parts.iter().max(), Some(&256));
+    assert_eq!(parts[299], 300 - 257, "they begin anew");
+    assert_eq!(visible(out.path()), ((1..=257).collect(), 0));
+}
+
 #[test]
 fn waiting_rows_whose_blob_another_program_has_removed_are_written_anew() {
     let out = there();

@@ -14,7 +14,8 @@
 //! With checkpoints, a complete file is durable and hidden (`seal`) before the checkpoint, and
 //! visible (`commit`) after it. While it is hidden it holds no descriptor. Rows that are not enough
 //! for a file wait, in the checkpoint too: each checkpoint holds those that came since the one before,
-//! so a row is kept twice at most, and small intervals do not make small files.
+//! so a row is kept twice at most, and small intervals do not make small files, until the rows of a file
+//! are in [many](SECTIONS_MAX) checkpoints.
 
 //!
 //! # Layout
@@ -57,7 +58,8 @@ use crate::telemetry::OutputMeasures;
 /// When a file is rolled: whatever comes first.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Roll {
-    /// The age of its first row. Zero: after each write.
+    /// The age of its first row. Zero: after each write. With checkpoints, sooner where its rows have come
+    /// before 256 of them.
     pub every: Duration,
     /// Bytes, after compression, that the open files of a writer have together, and with
     /// checkpoints their rows since the last one before it; the greatest of them is rolled.
@@ -76,6 +78,9 @@ impl Default for Roll {
 /// Files that are rolled by age within [`Roll::every`], a number of files. Where rows are spread over
 /// more dates, files wait as many times longer as there are more of them.
 const ROLLED_BY_AGE_MAX: usize = 64;
+/// Parts in which checkpoints keep the rows of an open file. Each checkpoint after one with new rows adds
+/// one, and lists them all.
+const SECTIONS_MAX: usize = 256;
 /// Memory of rows that may wait for the disk before no more are taken, bytes.
 const WAITING_BYTES_MAX: usize = 128 << 20;
 /// Memory of complete files whose bytes are on the disk and whose hidden names are not synced yet,
@@ -213,6 +218,14 @@ impl<L: Layout> RollingFiles<L> {
         }
     }
 
+    /// Completes the files whose rows are in too many parts of checkpoints.
+    fn complete_scattered(&mut self) {
+        let is_scattered = |file: &&OpenFile<L>| file.saved.len() >= SECTIONS_MAX;
+        let folders: Vec<DateFolder> =
+            self.open.iter().filter(is_scattered).map(|file| file.folder).collect();
+        folders.into_iter().for_each(|folder| self.complete(folder));
+    }
+
     /// Completes an open file, and brings it to the disk if that takes files.
     fn complete(&mut self, folder: DateFolder) {
         if let Some(file) = self.open.take(folder) {
@@ -341,6 +354,7 @@ impl<L: Layout> Output<L::Record> for RollingFiles<L> {
             }
         } else {
             self.complete_old();
+            self.complete_scattered();
         }
         self.hide(0)
     }
