@@ -93,11 +93,21 @@ fn job(out: &mut Exposition, snapshot: &Snapshot) {
 }
 
 fn ledger(out: &mut Exposition, snapshot: &Snapshot) {
-    let ledger = &snapshot.ledger;
+    // Counters are those of this run, as everything else that Prometheus counts in a process: a resumed job
+    // goes back to its checkpoint, and a counter that goes back by a little is taken for a new one.
+    let run = snapshot.ledger_of_run();
     let counters = [
-        ("strandline_records_read", "Records read, up to the last complete epoch.", ledger.read),
-        ("strandline_records_windowed", "Records that a window counts.", ledger.windowed),
-        ("strandline_records_late", "Records that were late for every window.", ledger.late),
+        (
+            "strandline_records_read",
+            "Records read in this run, up to the last complete epoch.",
+            run.read,
+        ),
+        ("strandline_records_windowed", "Records of this run that a window counts.", run.windowed),
+        (
+            "strandline_records_late",
+            "Records of this run that were late for every window.",
+            run.late,
+        ),
     ];
     for (name, help, value) in counters {
         out.family(name, Kind::Counter, help).sample(&[], value);
@@ -105,10 +115,29 @@ fn ledger(out: &mut Exposition, snapshot: &Snapshot) {
     let mut dead = out.family(
         "strandline_dead_letters",
         Kind::Counter,
-        "Records that could not be read, by reason.",
+        "Records of this run that could not be read, by reason.",
     );
-    for (reason, count) in DeadReason::ALL.iter().zip(ledger.dead) {
+    for (reason, count) in DeadReason::ALL.iter().zip(run.dead) {
         dead.sample(&[("reason", reason.code())], count);
+    }
+    let ledger = &snapshot.ledger;
+    let totals = [
+        (
+            "strandline_job_records_read",
+            "Records that the job has read, with earlier runs that this one continues.",
+            ledger.read,
+        ),
+        ("strandline_job_records_windowed", "Those that a window counts.", ledger.windowed),
+        ("strandline_job_records_late", "Those that were late for every window.", ledger.late),
+        ("strandline_job_dead_letters", "Those that could not be read.", ledger.dead_letters()),
+        (
+            "strandline_job_final_rows",
+            "Rows that became final, with those of earlier runs.",
+            snapshot.final_rows,
+        ),
+    ];
+    for (name, help, value) in totals {
+        out.family(name, Kind::Gauge, help).sample(&[], value);
     }
     out.family(
         "strandline_ledger_balanced",
@@ -146,8 +175,8 @@ fn progress(out: &mut Exposition, snapshot: &Snapshot) {
     if let Some(records) = snapshot.lag() {
         lag.sample(&[], records);
     }
-    out.family("strandline_final_rows", Kind::Counter, "Rows that became final.")
-        .sample(&[], snapshot.final_rows);
+    out.family("strandline_final_rows", Kind::Counter, "Rows that became final in this run.")
+        .sample(&[], snapshot.final_rows.saturating_sub(snapshot.final_rows_before));
     if let Some(watermark) = snapshot.watermark.filter(|watermark| known(*watermark).is_some()) {
         out.family(
             "strandline_watermark_timestamp_seconds",

@@ -63,6 +63,21 @@ impl Ledger {
         }
     }
 
+    /// What has come since an earlier ledger of the same records.
+    #[must_use]
+    pub fn since(&self, before: &Ledger) -> Ledger {
+        let mut dead = self.dead;
+        for (now, then) in dead.iter_mut().zip(before.dead) {
+            *now = now.saturating_sub(then);
+        }
+        Ledger {
+            read: self.read.saturating_sub(before.read),
+            windowed: self.windowed.saturating_sub(before.windowed),
+            late: self.late.saturating_sub(before.late),
+            dead,
+        }
+    }
+
     /// Whether every record that was read is in exactly one place. Not if there are more places than can be
     /// counted, as a checkpoint may say that something else wrote.
     pub fn balances(&self) -> bool {

@@ -56,8 +56,12 @@ pub struct PartitionView {
     pub bytes_read: u64,
     /// Its part of the ledger.
     pub ledger: Ledger,
+    /// What of that was there when this run began.
+    pub ledger_before: Ledger,
     /// Offsets passed over that hold no message.
     pub skipped: u64,
+    /// How many of these there were when this run began.
+    pub skipped_before: u64,
     /// Records whose message had no timestamp, so that no time is too far in the future for them.
     pub untimed: u64,
 }

@@ -90,6 +90,8 @@ pub struct Snapshot {
     pub in_flight: u64,
     /// Final rows so far.
     pub final_rows: u64,
+    /// How many of these there were when this run began.
+    pub final_rows_before: u64,
     /// With checkpoints: the rows of windows that end at or before this are durable, and visible
     /// in the outputs.
     pub committed_before: Option<EventTime>,
@@ -134,6 +136,7 @@ impl Snapshot {
             epoch: 0,
             in_flight: 0,
             final_rows: 0,
+            final_rows_before: 0,
             committed_before: None,
             records_per_second: 0.0,
             partitions: Vec::new(),
@@ -147,6 +150,13 @@ impl Snapshot {
     /// partitions, nothing is.
     pub fn lag(&self) -> Option<u64> {
         lag(&self.partitions)
+    }
+
+    /// The ledger of this run alone: where it continues an earlier one, without what that had read.
+    pub fn ledger_of_run(&self) -> Ledger {
+        let mut before = Ledger::default();
+        self.partitions.iter().for_each(|view| before.add(&view.ledger_before));
+        self.ledger.since(&before)
     }
 
     /// The partition that the watermark waits for: the one with the least watermark among those

@@ -1,10 +1,14 @@
 //! The families that have a sample for each partition.
 
-use strandline_engine::view::{PartitionState, PartitionView, Snapshot};
+use strandline_engine::view::{Ledger, PartitionState, PartitionView, Snapshot};
 use strandline_operators::time::EventTime;
 
 use super::writer::{Exposition, Kind, Seconds};
 use crate::shown::{known, state_code};
+
+fn of_run(view: &PartitionView) -> Ledger {
+    view.ledger.since(&view.ledger_before)
+}
 
 /// What each partition is like, and what holds it.
 pub(super) fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
@@ -20,8 +24,8 @@ pub(super) fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
             "Records between position and end; absent while the end is unknown.",
             PartitionView::lag,
         ),
-        ("strandline_partition_records_read", Kind::Counter, "Records read.", |view| {
-            Some(view.ledger.read)
+        ("strandline_partition_records_read", Kind::Counter, "Records read in this run.", |view| {
+            Some(of_run(view).read)
         }),
         (
             "strandline_partition_read_bytes",
@@ -32,26 +36,26 @@ pub(super) fn partitions(out: &mut Exposition, snapshot: &Snapshot) {
         (
             "strandline_partition_records_windowed",
             Kind::Counter,
-            "Records that a window counts.",
-            |view| Some(view.ledger.windowed),
+            "Records of this run that a window counts.",
+            |view| Some(of_run(view).windowed),
         ),
         (
             "strandline_partition_records_late",
             Kind::Counter,
-            "Records that were late for every window.",
-            |view| Some(view.ledger.late),
+            "Records of this run that were late for every window.",
+            |view| Some(of_run(view).late),
         ),
         (
             "strandline_partition_dead_letters",
             Kind::Counter,
-            "Records that could not be read.",
-            |view| Some(view.ledger.dead_letters()),
+            "Records of this run that could not be read.",
+            |view| Some(of_run(view).dead_letters()),
         ),
         (
             "strandline_partition_offsets_skipped",
             Kind::Counter,
-            "Offsets passed over that hold no message.",
-            |view| Some(view.skipped),
+            "Offsets passed over in this run that hold no message.",
+            |view| Some(view.skipped.saturating_sub(view.skipped_before)),
         ),
     ];
     if snapshot.partitions.is_empty() {

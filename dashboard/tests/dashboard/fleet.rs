@@ -242,7 +242,9 @@ impl Fleet {
             last_readable_at: Some(if is_silent { at - behind } else { at - TICK }),
             first_unreadable: None,
             ledger,
+            ledger_before: Ledger::default(),
             skipped: 0,
+            skipped_before: 0,
             untimed: 0,
         }
     }

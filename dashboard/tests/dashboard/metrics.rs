@@ -200,3 +200,29 @@ fn before_the_first_record_there_is_no_watermark_to_tell() {
     assert!(!answer.text().contains("watermark_timestamp"));
     assert_eq!(START.as_millis() % 1000, 0);
 }
+
+#[test]
+fn counters_are_those_of_this_run_and_gauges_those_of_the_job() {
+    let mut snapshot = Fleet::new(2).snapshot(1);
+    let view = &mut snapshot.partitions[0];
+    view.ledger_before = view.ledger;
+    (view.skipped, view.skipped_before) = (7, 5);
+    (snapshot.final_rows, snapshot.final_rows_before) = (100, 90);
+    let (total, rest) = (snapshot.ledger, snapshot.ledger.since(&snapshot.partitions[0].ledger));
+    let (dashboard, _view) = serve(snapshot);
+    let text = get(dashboard.local_addr(), "/metrics?format=prometheus").text().to_owned();
+    for line in [
+        format!("strandline_records_read_total {}", rest.read),
+        format!("strandline_records_windowed_total {}", rest.windowed),
+        format!("strandline_dead_letters_total{{reason=\"not_json\"}} {}", rest.dead[1]),
+        format!("strandline_job_records_read {}", total.read),
+        format!("strandline_job_dead_letters {}", total.dead_letters()),
+        "strandline_final_rows_total 10".to_owned(),
+        "strandline_job_final_rows 100".to_owned(),
+        "strandline_partition_records_read_total{topic=\"greenhouse-metrics\",partition=\"0\"} 0".to_owned(),
+        "strandline_partition_offsets_skipped_total{topic=\"greenhouse-metrics\",partition=\"0\"} 2".to_owned(),
+    ] {
+        assert!(text.lines().any(|written| written == line), "{line}\n{text}");
+    }
+    assert_ne!(total.read, rest.read);
+}

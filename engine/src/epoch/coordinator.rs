@@ -51,6 +51,8 @@ struct State {
     reports: BTreeMap<u64, Vec<Report>>,
     partitions: BTreeMap<Partition, Ack>,
     windowed: BTreeMap<Partition, u64>,
+    /// What each partition had come to when this run began: its ledger and the offsets passed over.
+    before: BTreeMap<Partition, (Ledger, u64)>,
     /// Epochs before this one are complete.
     complete_before: u64,
     /// Nothing more will be reported.
@@ -80,6 +82,7 @@ impl Coordinator {
             reports: BTreeMap::new(),
             partitions: BTreeMap::new(),
             windowed: BTreeMap::new(),
+            before: BTreeMap::new(),
             complete_before: 0,
             ended: false,
             stop_asked: false,
@@ -95,6 +98,7 @@ impl Coordinator {
             state.complete_before = kept.epoch + 1;
             for cut in &kept.partitions {
                 state.windowed.insert(cut.partition, cut.ledger.windowed);
+                state.before.insert(cut.partition, (cut.ledger, cut.skipped));
                 let (end, last_record_at) = (None, None);
                 let state_then = PartitionState::Active;
                 let ack = Ack {
@@ -244,6 +248,8 @@ impl Coordinator {
     /// The partitions as they were in the last complete epoch.
     pub(crate) fn partitions(&self) -> Vec<PartitionView> {
         let state = self.0.borrow();
+        let before =
+            |partition: &Partition| state.before.get(partition).copied().unwrap_or_default();
         let view = |(partition, ack): (&Partition, &Ack)| PartitionView {
             partition: *partition,
             worker: ack.worker,
@@ -257,7 +263,9 @@ impl Coordinator {
             first_unreadable: ack.first_unreadable,
             bytes_read: ack.bytes_read,
             ledger: state.ledger(*partition),
+            ledger_before: before(partition).0,
             skipped: ack.cut.skipped,
+            skipped_before: before(partition).1,
             untimed: ack.cut.untimed,
         };
         state.partitions.iter().map(view).collect()

@@ -167,6 +167,7 @@ impl Leader {
             table: Arc::clone(&options.table),
             reason_words: options.reason_words.clone(),
             local_workers: options.local_workers,
+            final_rows_before: kept.map_or(0, |kept| kept.final_rows),
         };
         let bounded = plan.partitions.iter().all(|start| start.end.is_some());
         let workers = (options.workers, options.local_workers);

@@ -34,6 +34,7 @@ pub(crate) struct Shown {
     pub(crate) reason_words: ReasonWords,
     /// Workers of this process.
     pub(crate) local_workers: usize,
+    pub(crate) final_rows_before: u64,
 }
 
 /// What the coordinator and the board do not know.
@@ -180,6 +181,7 @@ impl Publisher {
             epoch: coordinator.complete_epoch().unwrap_or(0),
             in_flight: (self.telemetry.records_read() + read_before).saturating_sub(local_read),
             final_rows: board.final_rows(),
+            final_rows_before: self.shown.final_rows_before,
             committed_before,
             records_per_second,
             open_windows: open_windows.collect(),

@@ -120,7 +120,12 @@ impl Place {
     ) -> Result<Summary, JobError> {
         let clock = Clock::system();
         let said = Arc::clone(&self.said);
-        let report = Report::new(move |line| said.lock().unwrap().push(line.to_owned()));
+        // Each run also says what its first dead letter is.
+        let report = Report::new(move |line| {
+            if !line.contains("is a dead letter") {
+                said.lock().unwrap().push(line.to_owned());
+            }
+        });
         let outputs = FileOutputs {
             out: Directory::local(self.out()),
             run: RunId::fresh(&clock),
@@ -167,7 +172,11 @@ impl Place {
                 view.newer_than(view.latest().number, Duration::from_millis(50));
             }
             stop.request();
-            running.join().unwrap().unwrap()
+            let summary = running.join().unwrap().unwrap();
+            let of_run = view.latest().ledger_of_run();
+            assert!(of_run.balances());
+            assert_eq!(of_run.read, summary.ledger.read - summary.read_before);
+            summary
         })
     }
 

@@ -28,7 +28,9 @@ fn partition(number: u32, state: PartitionState, watermark_ms: i64) -> Partition
         first_unreadable: None,
         bytes_read: 0,
         ledger: Ledger::default(),
+        ledger_before: Ledger::default(),
         skipped: 0,
+        skipped_before: 0,
         untimed: 0,
     }
 }
