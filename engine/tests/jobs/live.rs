@@ -555,8 +555,8 @@ fn a_worker_that_sleeps_wakes_for_a_record() {
         .collect();
     waits.sort_unstable();
     println!("from a record's append to its output: median {:?}", waits[waits.len() / 2]);
-    // A millisecond on a quiet machine; this one may be busy.
-    assert!(waits[waits.len() / 2] < Duration::from_millis(20), "{waits:?}");
+    // A millisecond on a quiet machine; a worker that nothing wakes takes half of `publish_every`.
+    assert!(waits[waits.len() / 2] < second / 4, "{waits:?}");
     stop.request();
     assert_eq!(running.join().unwrap().unwrap().ledger.dead_letters(), 21);
 }

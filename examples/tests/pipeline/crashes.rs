@@ -18,7 +18,9 @@ use strandline::sim::random::SplitMix64;
 
 use crate::bootstrap::bootstrap;
 use crate::broker::Broker;
-use crate::process::{Running, ask, command, finish, names, wait};
+use crate::process::{
+    Running, ask, command, finish, names, times_logged, wait, wait_for_two_tries,
+};
 use crate::real_kafka::check_counts;
 use crate::topics::{create_topic, read_back};
 
@@ -171,7 +173,7 @@ fn an_output_that_is_in_the_way_is_said_once_and_the_job_goes_on_when_it_is_mend
         "--topic",
         &topic,
         "--listen",
-        "none",
+        "127.0.0.1:0",
         "--window",
         "1s",
         "--watermark",
@@ -184,6 +186,7 @@ fn an_output_that_is_in_the_way_is_said_once_and_the_job_goes_on_when_it_is_mend
         out.path().to_str().unwrap(),
     ];
     let running = Running::start(command(&options));
+    let page = running.page();
     let (rows, aside) = (out.path().join("parquet"), out.path().join("aside"));
     let committed = || {
         let files = names(&rows).into_iter().flat_map(|date| names(&rows.join(date)));
@@ -191,9 +194,10 @@ fn an_output_that_is_in_the_way_is_said_once_and_the_job_goes_on_when_it_is_mend
     };
     wait("rows", || (0 < committed()).then_some(()));
     put_file_in_the_way(&rows, &aside);
-    let said = running.wait_said("move it away");
-    std::thread::park_timeout(Duration::from_secs(3)); // long enough to try again
-    assert_eq!(running.said(), said, "it is said once");
+    running.wait_said("move it away");
+    wait_for_two_tries(&page, &["strandline_output_retries_total"]);
+    let (said, begins) = (running.said(), rows.to_str().unwrap());
+    assert_eq!(times_logged(&said, begins), 1, "{said}");
     mend(&rows, &aside);
     let before = committed();
     wait("more rows", || (before < committed()).then_some(()));
@@ -253,7 +257,8 @@ fn a_place_that_goes_away_is_waited_for_and_nothing_is_written_in_its_stead() {
         });
         assert!(!place.exists(), "{} was made anew", place.display());
         std::fs::create_dir(place).unwrap();
-        std::thread::park_timeout(Duration::from_secs(3)); // long enough to try again
+        let tries = ["strandline_output_retries_total", "strandline_checkpoint_failures_total"];
+        wait_for_two_tries(&page, &tries);
         assert_eq!(names(place), [""; 0], "rows are in a folder that is not the job's");
         std::fs::remove_dir(place).unwrap();
         std::fs::rename(&aside, place).unwrap();

@@ -4,7 +4,7 @@ use strandline::engine::clock::Clock;
 use strandline::sim::oracle::LoggedRecord;
 
 use crate::bootstrap::bootstrap;
-use crate::process::{LIMIT, Running, ask, command, wait};
+use crate::process::{LIMIT, Running, command, sample, wait};
 use crate::topics::{add_partitions, create_topic, producer, send};
 
 /// A record of a device with the current time, or so many milliseconds before it.
@@ -14,13 +14,6 @@ fn record(device: &str, before_ms: i64) -> LoggedRecord {
         r#"{{"device_id":"{device}","ts":{ts},"temperature":20.5,"humidity":40.5,"battery":77}}"#
     );
     LoggedRecord { offset: 0, timestamp_ms: Some(ts), payload: Some(payload.into_bytes()) }
-}
-
-/// The value of the first metric that begins like this.
-fn sample(address: &str, begins: &str) -> Option<f64> {
-    let (_, shown) = ask(address, "/metrics?format=prometheus")?;
-    let line = shown.lines().find(|line| line.starts_with(begins))?;
-    line.rsplit(' ').next()?.parse().ok()
 }
 
 #[test]

@@ -235,6 +235,28 @@ pub(crate) fn metrics(address: &str) -> Option<serde_json::Value> {
     serde_json::from_str(&get(address, "/metrics", "application/json")?).ok()
 }
 
+/// How many dated lines begin like this: the status line may say it too.
+pub(crate) fn times_logged(said: &str, begins: &str) -> usize {
+    let dated = said.lines().filter_map(|line| line.split_once(" UTC: "));
+    dated.filter(|(_, line)| line.starts_with(begins)).count()
+}
+
+/// The sum of the samples of a metric, by the beginning of their lines; `None` if there is none.
+pub(crate) fn sample(address: &str, begins: &str) -> Option<f64> {
+    let (_, shown) = ask(address, "/metrics?format=prometheus")?;
+    let lines = shown.lines().filter(|line| line.starts_with(begins));
+    let samples: Vec<f64> =
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    (!samples.is_empty()).then(|| samples.iter().sum())
+}
+
+/// Waits until what one of these counters counts has happened twice more: what fails was tried again.
+pub(crate) fn wait_for_two_tries(address: &str, counters: &[&str]) {
+    let count = || counters.iter().filter_map(|counter| sample(address, counter)).sum::<f64>();
+    let before = count();
+    wait("two more tries", || (before + 2.0 <= count()).then_some(()));
+}
+
 /// The names in a directory; none if it is absent.
 #[expect(clippy::disallowed_methods, reason = "a test looks at files as a user does")]
 pub(crate) fn names(directory: &Path) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::process::{
     Running, command, command_ignoring_sigint, command_redirected, finish, get, metrics, names,
-    wait,
+    times_logged, wait, wait_for_two_tries,
 };
 use strandline::engine::clock::Clock;
 use strandline::engine::store::Directory;
@@ -312,9 +312,9 @@ fn a_broker_that_is_absent_is_said_once() {
     running.wait_said("cannot reach");
     let metrics = metrics(&address).unwrap();
     assert_eq!(metrics["ledger"]["read"], 0, "the page is there all the same");
-    std::thread::park_timeout(Duration::from_secs(2)); // long enough for it to try again
+    wait_for_two_tries(&address, &["strandline_kafka_errors_total"]);
     let said = running.said();
-    assert_eq!(said.matches("cannot reach").count(), 1, "{said}");
+    assert_eq!(times_logged(&said, "cannot reach"), 1, "{said}");
     running.signal("TERM");
     assert!(running.end(Duration::from_secs(5)).0.success());
 }
