@@ -1,7 +1,7 @@
-//! Documents of any size, kept within a budget.
+//! Answers of any size, kept within a budget.
 //!
-//! `/metrics` gives all rows, which may be megabytes. Clients that ask at the same time share one
-//! document of a snapshot. Those that take it slowly keep it in memory although the job has moved
+//! `/metrics` gives all rows, or samples of all partitions, which may be megabytes. Clients that ask at
+//! the same time share one JSON document of a snapshot; everything else is written for each. Those that take it slowly keep it in memory although the job has moved
 //! on, so the bytes that are held in all are counted, and beyond [`HELD_BYTES_MAX`] no more is
 //! written until some have left.
 
@@ -32,15 +32,20 @@ impl Documents {
             return Some(document.clone());
         }
         *newest = None;
+        let document = self.hold(|| serde_json::to_vec(&snapshot.document()).ok())?;
+        *newest = Some((snapshot.number, document.clone()));
+        Some(document)
+    }
+
+    /// An answer that is written for one client, or `None` if slow clients hold too much.
+    pub(crate) fn hold(&self, write: impl FnOnce() -> Option<Vec<u8>>) -> Option<Bytes> {
         if HELD_BYTES_MAX <= self.held_bytes.load(Ordering::Relaxed) {
             return None;
         }
-        let document = serde_json::to_vec(&snapshot.document()).ok()?;
+        let document = write()?;
         self.held_bytes.fetch_add(document.len(), Ordering::Relaxed);
         let held_bytes = Arc::clone(&self.held_bytes);
-        let document = Bytes::from_owner(Held { document, held_bytes });
-        *newest = Some((snapshot.number, document.clone()));
-        Some(document)
+        Some(Bytes::from_owner(Held { document, held_bytes }))
     }
 }
 
@@ -90,6 +95,10 @@ mod tests {
         let half = HELD_BYTES_MAX / 2;
         let mut slow: Vec<Bytes> =
             (0..2).map(|number| documents.json(&snapshot(number, half)).unwrap()).collect();
+        assert!(documents.json(&snapshot(2, half)).is_none());
+        assert!(documents.hold(|| Some(vec![0])).is_none(), "of whatever format");
+        slow.pop();
+        slow.push(documents.hold(|| Some(vec![0; half])).unwrap());
         assert!(documents.json(&snapshot(2, half)).is_none());
         slow.pop();
         assert!(documents.json(&snapshot(2, half)).is_some());

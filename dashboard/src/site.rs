@@ -127,8 +127,9 @@ impl Site {
         let (snapshot, query) = (self.view.latest(), Query::parse(query));
         self.data(&snapshot, "page", headers, || {
             let shown = Shown::of(&snapshot, &self.layout, &query);
-            let html = page::html(&shown, &self.layout, &query).ok()?;
-            Some(Content { content_type: "text/html; charset=utf-8", bytes: html.into() })
+            let html = || page::html(&shown, &self.layout, &query).ok().map(String::into_bytes);
+            let bytes = self.documents.hold(html)?;
+            Some(Content { content_type: "text/html; charset=utf-8", bytes })
         })
     }
 
@@ -136,8 +137,8 @@ impl Site {
         let (snapshot, query) = (self.view.latest(), Query::parse(query));
         self.data(&snapshot, "view", headers, || {
             let shown = Shown::of(&snapshot, &self.layout, &query);
-            let json = serde_json::to_vec(&shown).ok()?;
-            Some(Content { content_type: "application/json", bytes: json.into() })
+            let bytes = self.documents.hold(|| serde_json::to_vec(&shown).ok())?;
+            Some(Content { content_type: "application/json", bytes })
         })
     }
 
@@ -208,7 +209,7 @@ impl Site {
                     "leader": follower.leader,
                     "conditions": snapshot.conditions,
                 });
-                self.unnamed(&snapshot, content_type, document.to_string())
+                self.unnamed(&snapshot, content_type, || document.to_string())
             }
             // What this process uses changes whatever the job does: there is no name for it.
             (Format::Prometheus | Format::OpenMetrics, follower) => {
@@ -219,8 +220,8 @@ impl Site {
                     log_lines_dropped: Log::stderr().dropped(),
                     leads: follower.is_none(),
                 };
-                let text = exposition(&told, format == Format::OpenMetrics);
-                self.unnamed(&snapshot, content_type, text)
+                let is_open = format == Format::OpenMetrics;
+                self.unnamed(&snapshot, content_type, || exposition(&told, is_open))
             }
         };
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
@@ -232,9 +233,12 @@ impl Site {
         &self,
         snapshot: &Snapshot,
         content_type: &'static str,
-        text: String,
+        text: impl FnOnce() -> String,
     ) -> Response<Full<Bytes>> {
-        let mut response = with_content(Content { content_type, bytes: text.into() });
+        let Some(bytes) = self.documents.hold(|| Some(text().into_bytes())) else {
+            return busy();
+        };
+        let mut response = with_content(Content { content_type, bytes });
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(SNAPSHOT, HeaderValue::from(snapshot.number));
@@ -256,11 +260,7 @@ impl Site {
         } else if let Some(content) = content() {
             with_content(content)
         } else {
-            let text = "Too much is being sent to slow clients: try again.\n";
-            let mut response = said(StatusCode::SERVICE_UNAVAILABLE, text);
-            let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
-            return response;
+            return busy();
         };
         let headers = response.headers_mut();
         set(headers, header::ETAG, &etag);
@@ -316,6 +316,15 @@ fn with_content(content: Content) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(content.bytes));
     let content_type = HeaderValue::from_static(content.content_type);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// Slow clients hold as much as may be in memory.
+fn busy() -> Response<Full<Bytes>> {
+    let text = "Too much is being sent to slow clients: try again.\n";
+    let mut response = said(StatusCode::SERVICE_UNAVAILABLE, text);
+    let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response
 }
 

@@ -14,10 +14,13 @@ use crate::checkpoint::places::{self, Restoration};
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::clock::date_time;
+use crate::epoch::coordinator::Coordinator;
 use crate::outputs::Outputs;
 use crate::peers::Terms;
+use crate::reason_words::ReasonWords;
 use crate::source::{PartitionStart, Plan, Source, TopicIdentity};
 use crate::table::Cells;
+use crate::view::{Snapshot, View};
 
 /// How often a start tries to be the one that continues a job, a number of tries.
 const CLAIMS_MAX: usize = 5;
@@ -50,18 +53,23 @@ where
     W: Outputs<A::Output>,
 {
     /// Finds out where the run begins. Everything that can be refused is refused here.
-    pub(super) fn begin(&self, clock: &Clock, stop: &Stop) -> Result<Beginning, JobError> {
+    pub(super) fn begin(
+        &self,
+        clock: &Clock,
+        view: &View,
+        stop: &Stop,
+    ) -> Result<Beginning, JobError> {
         for _ in 1..CLAIMS_MAX {
-            match self.try_to_begin(clock, stop) {
+            match self.try_to_begin(clock, view, stop) {
                 // A request of the run before may arrive late: what it says counts too.
                 Err(JobError::Checkpoint(CheckpointError::TakenOver { .. })) => {}
                 result => return result,
             }
         }
-        self.try_to_begin(clock, stop)
+        self.try_to_begin(clock, view, stop)
     }
 
-    fn try_to_begin(&self, clock: &Clock, stop: &Stop) -> Result<Beginning, JobError> {
+    fn try_to_begin(&self, clock: &Clock, view: &View, stop: &Stop) -> Result<Beginning, JobError> {
         let stopped = || stop.is_requested();
         let Some(checkpoints) = &self.checkpoints else {
             let plan = self.source.plan(&[], &stopped)?;
@@ -76,6 +84,9 @@ where
             found => found?,
         };
         let continued = self.continued(checkpoints, &found)?;
+        if let Some(cut) = continued.as_ref().and_then(|manifest| manifest.cut.as_ref()) {
+            self.show_continued(cut, clock, view);
+        }
         let finished = continued.as_ref().is_some_and(is_finished);
         let (plan, then) = match &continued {
             // Nothing is read.
@@ -110,6 +121,23 @@ where
         let continued = continued.map(Arc::new);
         let checkpoint = CheckpointBeginning { claim, continued, restoration, retention };
         Ok(Beginning { plan, checkpoint: Some(checkpoint), finished, then })
+    }
+
+    /// Shows what the job has come to, before the log is asked: it may not answer for a while.
+    fn show_continued(&self, cut: &CutRecord, clock: &Clock, view: &View) {
+        let coordinator = Coordinator::new(self.options.watermark, 1, Some(cut));
+        let latest = view.latest();
+        view.publish(Snapshot {
+            at: clock.wall(),
+            reason_words: ReasonWords::of(&self.decoder),
+            watermark: coordinator.watermarks().minimum(),
+            ledger: coordinator.ledger(),
+            epoch: cut.epoch,
+            final_rows: cut.final_rows,
+            final_rows_before: cut.final_rows,
+            partitions: coordinator.partitions(),
+            ..Snapshot::clone(&latest)
+        });
     }
 
     /// What is read by a run that continues `manifest`.

@@ -123,7 +123,7 @@ where
         if let Some(others) = &mut others {
             self.agree_on_places(leads, others, stop)?;
         }
-        let beginning = if leads { Some(self.begin(clock, stop)?) } else { None };
+        let beginning = if leads { Some(self.begin(clock, view, stop)?) } else { None };
         let (mut lead, mut continued, mut retention) = (None, None, None);
         let mut refused = None;
         if let Some(Beginning { plan, checkpoint, finished, then }) = beginning {

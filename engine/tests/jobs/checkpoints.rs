@@ -359,7 +359,13 @@ fn interrupted() -> (Place, SimulatedLog) {
 #[test]
 fn a_bounded_run_that_was_interrupted_is_continued_bounded_to_the_same_ends() {
     let (place, log) = interrupted();
-    let error = place.run(&log, 2, &Stop::default()).unwrap_err();
+    let view = view();
+    let error = place.run_showing(&log, 2, &Stop::default(), &view).unwrap_err();
+    // What there is of it is shown from the start on, whatever the log says.
+    let shown = view.latest();
+    assert_eq!((shown.ledger.read, shown.ledger_of_run().read), (1_500, 0));
+    assert_eq!((shown.lag(), shown.final_rows), (None, shown.final_rows_before));
+    assert!(shown.final_rows > 0 && shown.partitions.len() == PARTITIONS as usize);
     let other_mode = matches!(error, JobError::Checkpoint(CheckpointError::OtherMode { .. }));
     assert!(other_mode && error.to_string().contains("--bounded"), "{error}");
     // Neither what came later nor a partition that was not there is read.
