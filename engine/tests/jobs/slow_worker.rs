@@ -93,19 +93,25 @@ fn log() -> SimulatedLog {
     log.bounded()
 }
 
-/// Some windows, and then only what cannot be read: it moves no event time, and nothing is merged of it.
-fn log_of_dead_letters() -> SimulatedLog {
+/// Records of some windows.
+fn log_of_few() -> SimulatedLog {
     let log = SimulatedLog::new("toy", WORKERS as u32);
+    for partition in 0..WORKERS as u32 {
+        for number in 0..100 {
+            text(&log, partition, &format!("key-{number} {}", number * 10_000));
+        }
+    }
+    log
+}
+
+/// What cannot be read moves no event time, and nothing is merged of it.
+fn append_dead_letters(log: &SimulatedLog) {
     let padding = "x".repeat(100);
     for partition in 0..WORKERS as u32 {
         for number in 0..RECORDS_PER_PARTITION {
-            match number {
-                ..100 => text(&log, partition, &format!("key-{number} {}", number * 10_000)),
-                _ => text(&log, partition, &format!("key-{number} never-{padding}")),
-            }
+            text(log, partition, &format!("key-{number} never-{padding}"));
         }
     }
-    log.bounded()
 }
 
 fn job<A>(aggregate: A, kept: &Kept, epoch_every: Duration) -> Job<SimulatedLog, Words, A, Kept>
@@ -178,30 +184,34 @@ fn the_others_stop_reading_while_a_worker_merges_nothing_and_go_on_when_it_does(
     let every = options().epoch_every;
     let (workers, clock, stop) = (config_of_threads(), Clock::system(), Stop::default());
     job(Count, &undisturbed, every).run(workers, &clock, &new_view(), &stop).unwrap();
-    let kept = held_up(log());
+    let kept = held_up(log(), None);
     assert!(kept.plain_rows() == undisturbed.plain_rows(), "other rows");
 }
 
 /// The writer keeps them until the epoch before theirs is complete, which it is not meanwhile.
 #[test]
 fn the_others_stop_reading_what_is_rejected_while_a_worker_leaves_no_epoch() {
-    held_up(log_of_dead_letters());
+    held_up(log_of_few(), Some(append_dead_letters));
 }
 
 fn config_of_threads() -> timely::Config {
     timely::Config::process(WORKERS)
 }
 
-/// Runs a job of which one worker is held until the others have stopped reading.
-fn held_up(log: SimulatedLog) -> Kept {
+/// Runs a job of which one worker is held until the others have stopped reading. A live log has no end:
+/// there, `append` says what comes when the worker is held, and the job is stopped once that is read.
+fn held_up(log: SimulatedLog, append: Option<fn(&SimulatedLog)>) -> Kept {
     let (clock, stop) = (Clock::system(), Stop::default());
     let (kept, view, gated) = (Kept::default(), new_view(), Gated::default());
     let gate = Arc::clone(&gated.0);
-    let job = job_on(log, gated, &kept, options().epoch_every);
+    let job = job_on(log.clone(), gated, &kept, options().epoch_every);
     let summary = std::thread::scope(|scope| {
         let running = scope.spawn(|| job.run(config_of_threads(), &clock, &view, &stop));
         let opens = Opens(Arc::clone(&gate));
         gate.wait_until_it_holds();
+        if let Some(append) = append {
+            append(&log);
+        }
         let clock = Clock::system();
         let (mut read, mut unchanged) = (0, 0);
         while unchanged < 20 {
@@ -213,8 +223,15 @@ fn held_up(log: SimulatedLog) -> Kept {
         let all = WORKERS as u64 * RECORDS_PER_PARTITION;
         assert!(0 < read && read < all / 2, "{read} of {all} were read");
         drop(opens);
+        while append.is_some() && view.latest().ledger.read < all {
+            assert!(clock.elapsed() < Duration::from_secs(60), "they do not go on");
+            view.newer_than(view.latest().number, Duration::from_millis(100));
+        }
+        if append.is_some() {
+            stop.request();
+        }
         running.join().unwrap().unwrap()
     });
-    assert!(summary.finished && summary.ledger.balances(), "{summary:?}");
+    assert!(summary.finished != append.is_some() && summary.ledger.balances(), "{summary:?}");
     kept
 }

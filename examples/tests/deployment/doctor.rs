@@ -114,7 +114,7 @@ fn records_that_cannot_be_read_are_shown_with_what_they_look_like() {
     let (code, json) = doctor(there.path(), &line);
     assert_eq!(code, Some(0), "{json:#}");
     has(&json, "records", "warn", "1 of 2 can be read by this job; the first other is partition 0");
-    has(&json, "records", "warn", "offset 1, not_json: nonsense\\n");
+    has(&json, "records", "warn", "offset 1, not_json (not a JSON object): nonsense\\n");
 }
 
 #[test]
