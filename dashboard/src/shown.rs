@@ -308,7 +308,9 @@ fn window_note(snapshot: &Snapshot) -> &'static str {
         None => "",
         Some(window) if window.is_final => "complete: these numbers stay",
         Some(_) if moves => "still open: these numbers move",
-        Some(_) if kind == ConditionKind::Stopping => "not complete: the job was stopped",
+        Some(_) if matches!(kind, ConditionKind::Stopping | ConditionKind::Stopped) => {
+            "not complete: the job was stopped"
+        }
         Some(_) => "still open: these numbers move when records are read again",
     }
 }

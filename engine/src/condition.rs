@@ -45,6 +45,8 @@ pub enum ConditionKind {
     NothingCanBeRead,
     /// Event time does not advance because of one partition.
     HeldBack,
+    /// It was asked to stop, and has: its outputs are complete.
+    Stopped,
     /// It was asked to stop and completes its outputs.
     Stopping,
     /// It has not read anything yet.
@@ -61,7 +63,7 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// All kinds, the most serious first.
-    pub const ALL: [ConditionKind; 15] = [
+    pub const ALL: [ConditionKind; 16] = [
         ConditionKind::Failed,
         ConditionKind::Stalled,
         ConditionKind::WaitingForProcesses,
@@ -71,6 +73,7 @@ impl ConditionKind {
         ConditionKind::WaitsBehindTransaction,
         ConditionKind::NothingCanBeRead,
         ConditionKind::HeldBack,
+        ConditionKind::Stopped,
         ConditionKind::Stopping,
         ConditionKind::Starting,
         ConditionKind::Finished,
@@ -91,6 +94,7 @@ impl ConditionKind {
             ConditionKind::WaitsBehindTransaction => "waits_behind_transaction",
             ConditionKind::NothingCanBeRead => "nothing_can_be_read",
             ConditionKind::HeldBack => "held_back",
+            ConditionKind::Stopped => "stopped",
             ConditionKind::Stopping => "stopping",
             ConditionKind::Starting => "starting",
             ConditionKind::Finished => "finished",
@@ -112,6 +116,7 @@ impl ConditionKind {
             ConditionKind::WaitsBehindTransaction => "waits behind an open transaction",
             ConditionKind::NothingCanBeRead => "nothing can be read",
             ConditionKind::HeldBack => "held back",
+            ConditionKind::Stopped => "stopped",
             ConditionKind::Stopping => "stopping",
             ConditionKind::Starting => "starting",
             ConditionKind::Finished => "finished",
@@ -123,7 +128,7 @@ impl ConditionKind {
 
     /// Whether somebody should look at it: something other than new records is missing.
     pub fn is_trouble(self) -> bool {
-        self < ConditionKind::Stopping
+        self < ConditionKind::Stopped
     }
 
     /// Whether it does not hold beside a worse one: running means that nothing is wrong, and a job that
@@ -131,6 +136,7 @@ impl ConditionKind {
     pub(crate) fn is_hidden_by(self, worse: ConditionKind) -> bool {
         match self {
             ConditionKind::Running => worse.is_trouble(),
+            ConditionKind::Stopping => worse == ConditionKind::Stopped,
             ConditionKind::CatchingUp | ConditionKind::AllIdle => {
                 worse <= ConditionKind::WaitingForKafka
             }

@@ -139,11 +139,13 @@ pub(crate) fn durable<'s, P: Clone + Serialize + Send + 'static, O: Send + Sync 
                 }
             }
             while let Some(first) = cuts.first_entry()
-                && let Some(part) = mailbox.sealed(*first.key())
+                && mailbox.is_sealed(*first.key())
             {
                 let (epoch, capability) = first.remove_entry();
-                if worker == 0 {
-                    sealed.activate().session(&capability).give(Sealed { epoch, part });
+                if worker == 0
+                    && let Some(part) = mailbox.take_sealed(epoch)
+                {
+                    sealed.activate().session(&capability).give(part);
                 }
             }
             let now = mailbox.shown();

@@ -16,6 +16,7 @@ use crate::checkpoint::manifest::{Manifest, ProcessCut};
 use crate::checkpoint::places::Restoration;
 use crate::checkpoint::section::Encoded;
 use crate::commit::opaque::OpaqueRows;
+use crate::commit::protocol::Sealed;
 use crate::outputs::Condition;
 use crate::stop::Stop;
 
@@ -133,7 +134,10 @@ struct State {
     queued_bytes: usize,
     condition: Condition,
     /// The cuts that are durable here; `None` for one that was given up.
+    /// What is kept of cuts, until worker 0 takes it; nothing of those that were given up.
     sealed: BTreeMap<u64, Option<ProcessCut>>,
+    /// The epoch of the newest of them: they are sealed one after the other.
+    sealed_until: Option<u64>,
     /// The newest manifest that is durable.
     put: Option<(u64, u64)>,
     /// The epoch up to which all files are visible here.
@@ -192,6 +196,7 @@ impl Mailbox {
             queued_bytes: 0,
             condition: Condition::default(),
             sealed: BTreeMap::new(),
+            sealed_until: None,
             put: None,
             shown: None,
             ending: None,
@@ -267,10 +272,15 @@ impl Mailbox {
         }
     }
 
-    /// What the process keeps of a cut, once that is durable; `Some(None)` for one that was given
-    /// up.
-    pub(crate) fn sealed(&self, epoch: u64) -> Option<Option<ProcessCut>> {
-        self.lock().sealed.get(&epoch).cloned()
+    /// Whether the cut of `epoch` is durable, or was given up.
+    pub(crate) fn is_sealed(&self, epoch: u64) -> bool {
+        self.lock().sealed_until.is_some_and(|until| epoch <= until)
+    }
+
+    /// What the process keeps of the cut of `epoch`, once that is durable or was given up: for one
+    /// worker, and once.
+    pub(crate) fn take_sealed(&self, epoch: u64) -> Option<Sealed> {
+        self.lock().sealed.remove(&epoch).map(|part| Sealed { epoch, part })
     }
 
     /// The number and the epoch of the newest manifest that this committer has made durable.
@@ -333,12 +343,9 @@ impl Mailbox {
 
     pub(super) fn announce_sealed(&self, epoch: u64, cut: Option<ProcessCut>) {
         let mut state = self.lock();
+        debug_assert!(state.sealed_until < Some(epoch), "cuts are sealed one after the other");
         state.sealed.insert(epoch, cut);
-        // All workers have seen an older one: cuts are sealed one after the other, and each of
-        // them lets the next one through.
-        while 8 < state.sealed.len() {
-            state.sealed.pop_first();
-        }
+        state.sealed_until = Some(epoch);
         state.wake();
     }
 

@@ -19,7 +19,7 @@ use strandline_operators::window::PlacementSeed;
 use timely::worker::Worker;
 
 pub use self::outlook::Outlook;
-pub use self::started::{JobWorker, Started};
+pub use self::started::{JobWorker, NextStep, Started};
 use crate::background::Background;
 use crate::checkpoint::Checkpoints;
 use crate::checkpoint::manifest::OutputIdentity;
@@ -291,7 +291,13 @@ where
             }
             Err(message) => started.failure.report(JobError::Start(message)),
         }
-        started.end(summary)
+        let ended = started.end(summary);
+        if let Ok(summary) = &ended
+            && !summary.finished
+        {
+            view.telemetry().raise(ConditionKind::Stopped, "", STOPPED, clock.wall());
+        }
+        ended
     }
 
     /// Where the outputs of this process are, if it keeps checkpoints.
@@ -305,6 +311,10 @@ where
         self.outputs.run().into_iter().chain(start).collect()
     }
 }
+
+/// What is told of a job that was stopped and has ended.
+const STOPPED: &str =
+    "the outputs are complete; the next start resumes from its last checkpoint, if it keeps any";
 
 /// What a process shows that does not lead, until it hears from the one that does.
 fn show_follower(process: usize, clock: &Clock, view: &View) {

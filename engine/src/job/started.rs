@@ -266,7 +266,7 @@ where
         let index = worker.index();
         let work = std::panic::AssertUnwindSafe(|| {
             let mut work = self.build(worker);
-            while let Some(wait) = work.lead(worker) {
+            while let NextStep::Within(wait) = work.lead(worker) {
                 worker.step_or_park(wait);
             }
             work.conclude(worker)
@@ -475,6 +475,16 @@ where
     }
 }
 
+/// How a worker goes on.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// It is stepped, and sleeps before that for so long at most if nothing wakes it; without a limit,
+    /// until something does.
+    Within(Option<Duration>),
+    /// There is nothing more to do.
+    Never,
+}
+
 /// What one worker does.
 pub struct JobWorker {
     leader: Option<Leader>,
@@ -490,18 +500,17 @@ impl std::fmt::Debug for JobWorker {
 }
 
 impl JobWorker {
-    /// Does what is due besides stepping the worker, and says how long it may sleep: before each
-    /// step. `None`: there is nothing more to do.
-    pub fn lead(&mut self, worker: &mut Worker) -> Option<Option<Duration>> {
+    /// Does what is due besides stepping the worker, before each step.
+    pub fn lead(&mut self, worker: &mut Worker) -> NextStep {
         if !worker.has_dataflows() || self.leaves.get().is_some() || self.failure.happened() {
-            return None;
+            return NextStep::Never;
         }
-        let Some(leader) = &mut self.leader else { return Some(None) };
+        let Some(leader) = &mut self.leader else { return NextStep::Within(None) };
         match leader.lead() {
-            Ok(wait) => Some(Some(wait)),
+            Ok(wait) => NextStep::Within(Some(wait)),
             Err(error) => {
                 self.failure.report(error);
-                None
+                NextStep::Never
             }
         }
     }

@@ -228,6 +228,11 @@ fn the_demonstration_shows_its_fleet_and_ends_in_order_on_sigint() {
     assert!(found.rows.values().all(|row| row.spans.iter().all(|span| span.1 <= span.2)));
     let bytes = Directory::local(out).read("latest.json").unwrap();
     let latest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let condition = latest["conditions"][0]["text"].as_str().unwrap();
+    assert!(
+        condition.starts_with("stopped since ") && latest["conditions"][1].is_null(),
+        "{latest}"
+    );
     // The newest window that holds at least half of the fleet.
     assert!((4..=8).contains(&latest["devices"].as_array().unwrap().len()));
     for folder in ["parquet", "late", "dead_letters"] {

@@ -11,7 +11,7 @@ use strandline_engine::checkpoint::manifest::OutputIdentity;
 use strandline_engine::checkpoint::{Checkpoints, catalog, own_place, places};
 use strandline_engine::clock::Clock;
 use strandline_engine::job::{
-    Job, JobError, JobOptions, Place, Started as StartedJob, Stop, Summary,
+    Job, JobError, JobOptions, NextStep, Place, Started as StartedJob, Stop, Summary,
 };
 use strandline_engine::outputs::{OpenOutputs, Outputs, Trouble, Visibility};
 use strandline_engine::report::Report;
@@ -368,7 +368,7 @@ where
     let left = Arc::clone(left);
     Box::new(move |worker| {
         let Some(on_worker) = &mut job else { return false };
-        if on_worker.lead(worker).is_some() {
+        if let NextStep::Within(_) = on_worker.lead(worker) {
             worker.step();
             return true;
         }

@@ -296,7 +296,7 @@ impl Bench {
     }
 
     pub(super) fn sealed(&self, epoch: u64) -> Option<ProcessCut> {
-        self.mailbox.sealed(epoch).flatten()
+        self.mailbox.take_sealed(epoch).and_then(|sealed| sealed.part)
     }
 }
 
