@@ -98,7 +98,9 @@ fn partitions_without_a_readable_record_hold_nothing_back_and_are_not_called_a_s
             finish(OnTopic::new(&topic, fetch, &[]).command(&["--bounded", "--quiet"]));
         assert_eq!(code, Some(3), "{fetch}: {stderr}");
         assert!(
-            stderr.contains("none of the 40 records could be read (20 empty, 20 not_json)"),
+            stderr.contains(
+                "none of the 40 records could be read: 20 empty (no bytes), 20 not_json ("
+            ),
             "{stderr}"
         );
         assert!(stdout.contains(r#""dead_letters":40"#), "{stdout}");
@@ -224,7 +226,7 @@ fn a_stream_in_another_unit_names_the_option_that_reads_it() {
         for fetch in WAYS {
             let (code, _, stderr) =
                 finish(OnTopic::new(&topic, fetch, &[]).command(&["--bounded"]));
-            let option = format!("start again with --time-unit {unit} ");
+            let option = format!("start again with --time-unit {unit}, and with --fresh");
             assert!(stderr.contains(&option), "{unit}, {fetch}: {stderr}");
             // Microseconds are no time of this millennium; seconds are in 1970, and rows.
             assert_eq!(code, Some(if unit == "s" { 0 } else { 3 }), "{stderr}");
