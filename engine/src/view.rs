@@ -92,8 +92,9 @@ pub struct Snapshot {
     pub final_rows: u64,
     /// How many of these there were when this run began.
     pub final_rows_before: u64,
-    /// With checkpoints: the rows of windows that end at or before this are durable, and visible
-    /// in the outputs.
+    /// With checkpoints: the rows of windows that end at or before this are in one. They are not lost, nor
+    /// do they change; their file becomes visible when it is complete, up to the interval of rolling
+    /// later.
     pub committed_before: Option<EventTime>,
     /// Records read a second, over the last seconds.
     pub records_per_second: f64,
