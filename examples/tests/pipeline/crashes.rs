@@ -161,6 +161,16 @@ fn rows_are_the_oracles_after_kills_of_the_job_and_its_broker() {
     }
 }
 
+/// Waits until more files of rows are visible than now.
+fn wait_for_more_files(rows: &Path) {
+    let visible = || {
+        let files = names(rows).into_iter().flat_map(|date| names(&rows.join(date)));
+        files.filter(|file| file.ends_with(".parquet")).count()
+    };
+    let before = visible();
+    wait("more rows", || (before < visible()).then_some(()));
+}
+
 #[test]
 fn an_output_that_is_in_the_way_is_said_once_and_the_job_goes_on_when_it_is_mended() {
     let address = bootstrap();
@@ -188,19 +198,14 @@ fn an_output_that_is_in_the_way_is_said_once_and_the_job_goes_on_when_it_is_mend
     let running = Running::start(command(&options));
     let page = running.page();
     let (rows, aside) = (out.path().join("parquet"), out.path().join("aside"));
-    let committed = || {
-        let files = names(&rows).into_iter().flat_map(|date| names(&rows.join(date)));
-        files.filter(|file| file.ends_with(".parquet")).count()
-    };
-    wait("rows", || (0 < committed()).then_some(()));
+    wait_for_more_files(&rows);
     put_file_in_the_way(&rows, &aside);
     running.wait_said("move it away");
     wait_for_two_tries(&page, &["strandline_output_retries_total"]);
     let (said, begins) = (running.said(), rows.to_str().unwrap());
     assert_eq!(times_logged(&said, begins), 1, "{said}");
     mend(&rows, &aside);
-    let before = committed();
-    wait("more rows", || (before < committed()).then_some(()));
+    wait_for_more_files(&rows);
     sending.stop();
     running.signal("TERM");
     assert!(running.end(Duration::from_secs(10)).0.success());
@@ -238,16 +243,8 @@ fn a_place_that_goes_away_is_waited_for_and_nothing_is_written_in_its_stead() {
     ];
     let running = Running::start(command(&options));
     let rows = out.join("parquet");
-    let committed = || {
-        let files = names(&rows).into_iter().flat_map(|date| names(&rows.join(date)));
-        files.filter(|file| file.ends_with(".parquet")).count()
-    };
-    let goes_on = || {
-        let before = committed();
-        wait("more rows", || (before < committed()).then_some(()));
-    };
     let page = running.page();
-    wait("rows", || (0 < committed()).then_some(()));
+    wait_for_more_files(&rows);
     for (place, condition) in [(&out, "output waits"), (&kept, "checkpointing is suspended")] {
         std::fs::rename(place, &aside).unwrap();
         wait("it to be said", || {
@@ -262,7 +259,7 @@ fn a_place_that_goes_away_is_waited_for_and_nothing_is_written_in_its_stead() {
         assert_eq!(names(place), [""; 0], "rows are in a folder that is not the job's");
         std::fs::remove_dir(place).unwrap();
         std::fs::rename(&aside, place).unwrap();
-        goes_on();
+        wait_for_more_files(&rows);
         wait("it to be over", || (ask(&page, "/readyz")?.0 == 200).then_some(()));
     }
     // All that others can see, and all that is hidden too.
@@ -273,7 +270,7 @@ fn a_place_that_goes_away_is_waited_for_and_nothing_is_written_in_its_stead() {
     for name in [".lock", ".strandline-id"] {
         std::fs::remove_file(out.join(name)).unwrap();
     }
-    goes_on();
+    wait_for_more_files(&rows);
     let is_there = |path: std::path::PathBuf| path.exists().then_some(());
     for file in [kept.join(".lock"), out.join(".lock"), out.join(".strandline-id")] {
         wait("what keeps others out", || is_there(file.clone()));
